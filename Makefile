@@ -1,0 +1,28 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check lint clean
+
+run: .venv/installed  ## install, then draw the tickets of the quick study
+	$(BIN)/tombola run quick
+
+test: .venv/installed lint  ## linters, types, layers, tests: under five minutes once installed
+	$(BIN)/pytest -n 2
+
+check: test  ## the slow tests as well: under an hour
+	$(BIN)/pytest -m slow
+
+lint: .venv/installed
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("tombola needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:  ## remove the virtual environment and caches, never runs/
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

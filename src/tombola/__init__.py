@@ -1,0 +1,31 @@
+"""Tombola draws winning lottery tickets, trains them beside their controls, and writes the report."""
+
+from __future__ import annotations
+
+from tombola.api import Evaluation, draw, evaluate, prune, run, train
+from tombola.data import Dataset, from_arrays
+from tombola.errors import UserError
+from tombola.lottery import Ticket
+from tombola.masks import Mask, PruneRule
+from tombola.study import Pruning, Run, Study, load_study
+from tombola.training import Recipe
+
+__all__ = [
+    "Dataset",
+    "Evaluation",
+    "Mask",
+    "PruneRule",
+    "Pruning",
+    "Recipe",
+    "Run",
+    "Study",
+    "Ticket",
+    "UserError",
+    "draw",
+    "evaluate",
+    "from_arrays",
+    "load_study",
+    "prune",
+    "run",
+    "train",
+]

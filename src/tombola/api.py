@@ -1,0 +1,239 @@
+"""The front door in Python: the things the command line does, with any module and any arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tombola import masks, study
+from tombola.data import Dataset, DataSpec, Resident, load
+from tombola.errors import UserError
+from tombola.lottery import ARMS, TICKET, Lottery, Ticket, check_rewind, train_cells
+from tombola.lottery import draw as draw_levels
+from tombola.masks import Mask, PruneRule, rates_for
+from tombola.models import Architecture, ModelSpec, architecture, roles_of, state_of
+from tombola.seeds import Seeds, stream
+from tombola.study import Progress, Pruning, Run, Study, load_study, pick_device, prepare
+from tombola.training import Recipe, Start, Trained, choose, train_stack
+from tombola.training.evaluate import evaluate as score_stack
+from tombola.training.stack import Stack
+
+Model = str | ModelSpec | nn.Module | Callable[..., nn.Module]
+"""A name, a spec, a factory that builds a network, or a network."""
+Data = str | Dataset
+"""A name, or a data set (see `tombola.data.from_arrays`)."""
+
+
+def run(
+    what: Study | str | Path,
+    *,
+    out: Path | str = "runs",
+    settings: Sequence[str] = (),
+    model: nn.Module | Callable[..., nn.Module] | None = None,
+    data: Dataset | None = None,
+    data_dir: Path | str | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Run a study (a Study, a preset's name or a TOML file) and return its folder; see `tombola.study.run`.
+
+    `model` and `data` take the place of what the study names. Raises UserError for a user's mistake.
+    """
+    found = what if isinstance(what, Study) else load_study(str(what), settings)
+    return study.run(
+        found,
+        Path(out),
+        device=device,
+        engine=engine,
+        threads=threads,
+        data_dir=Path(data_dir) if data_dir is not None else None,
+        dataset=data,
+        model=model,
+        progress=progress,
+    )
+
+
+def train(
+    model: Model,
+    data: Data,
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    validation: int | float = 0.1,
+    normalisation: str = "standard",
+    data_dir: Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Ticket, Trained]:
+    """Train one dense network from a seed; the ticket holds its start and end weights, `Trained` its scores.
+
+    The same seed gives the same bits on the same kind of machine. Raises UserError for a user's mistake.
+    """
+    prepare()
+    net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device)
+    recipe = recipe or Recipe()
+    seeds = Seeds.single(seed)
+    mask = _dense(net)
+    state = net.initial(seeds.stream("init"))
+    start = Start(state, mask, seeds)
+    trained = train_stack(net, [start], resident, recipe, validation, engine=engine, progress=progress)[0]
+    provenance = {
+        "model": (model if isinstance(model, ModelSpec) else ModelSpec(name=net.name)).model_dump(
+            mode="json"
+        ),
+        "data": spec.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": seed,
+        "scores": _scores(trained),
+    }
+    return Ticket(mask, state, trained.end, provenance), trained
+
+
+def draw(
+    model: Model,
+    data: Data,
+    *,
+    levels: int = 10,
+    recipe: Recipe | None = None,
+    pruning: Pruning | None = None,
+    seed: int = 0,
+    validation: int | float = 0.1,
+    normalisation: str = "standard",
+    data_dir: Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+) -> Iterator[Ticket]:
+    """Draw the tickets of one replicate, level by level, dense first.
+
+    Each ticket holds its mask, the weights it starts from, the weights it trained to, and in its provenance
+    the level, the density and its scores. Raises UserError for a user's mistake.
+    """
+    prepare()
+    net, resident, _ = _bind(model, data, normalisation, validation, data_dir, device)
+    recipe, pruning = recipe or Recipe(), pruning or Pruning()
+    check_rewind(pruning.rewind, recipe.iterations)
+    rates = rates_for(pruning.rule, net.roles)
+    sizes = {name: int(np.prod(net.shapes[name])) for name in net.prunable}
+    lottery = Lottery(
+        architecture=net,
+        rule=pruning.rule,
+        rates=rates,
+        alive=masks.ladder(sizes, rates, pruning.allocation, levels),
+        rewind=pruning.rewind,
+        one_shot=pruning.mode == "one-shot",
+        arms=lambda level: [],
+        treatments=ARMS,
+    )
+
+    def train_all(starts: Sequence[Start]) -> list[Trained]:
+        snapshot = pruning.rewind if pruning.rewind and starts[0].level == 0 else None
+        return train_stack(net, starts, resident, recipe, validation, engine=engine, snapshot_at=snapshot)
+
+    seeds = {0: Seeds.single(seed)}
+    for drawn in draw_levels(lottery, seeds, lambda cells, begin: train_cells(cells, begin, train_all)):
+        for cell, result in drawn.items():
+            assert cell.arm == TICKET
+            assert result.start is not None
+            mask = result.start.mask
+            about: dict[str, Any] = {"level": cell.level, "density": mask.density(), "status": result.status}
+            if result.trained is not None:
+                about["scores"] = _scores(result.trained)
+            end = result.trained.end if result.trained is not None else None
+            yield Ticket(mask, mask.apply(result.start.state), end, about)
+
+
+def prune(
+    network: nn.Module,
+    *,
+    mask: Mask | None = None,
+    initial: dict[str, torch.Tensor] | None = None,
+    rule: PruneRule | None = None,
+    seed: int = 0,
+) -> Mask:
+    """One pruning of a trained network's Linear and Conv weights; returns the new mask, the network is as before.
+
+    `mask` is the mask so far (dense when left out); `initial` the state training began from, for criteria that
+    look at it. Raises UserError when they do not fit the network.
+    """
+    rule = rule or PruneRule()
+    final = state_of(network)
+    roles = roles_of(network)
+    before = mask or Mask.dense({name: tuple(final[name].shape) for name in roles})
+    rates = rates_for(rule, roles)
+    return masks.prune(before, initial or final, final, rates, rule, stream(seed, "ties"))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Test loss (nats) and accuracy (0..1) of one network on `examples` test examples."""
+
+    loss: float
+    accuracy: float
+    examples: int
+
+
+def evaluate(
+    ticket: Ticket, data: Data, *, data_dir: Path | None = None, device: str = "auto", engine: str = "auto"
+) -> Evaluation:
+    """Measure a ticket's trained weights on the test set of a data set.
+
+    The model and the normalisation are those in its provenance. Raises UserError when it has none, or when
+    the data do not fit the network.
+    """
+    prepare()
+    known = ticket.provenance
+    if "model" not in known or "data" not in known:
+        raise UserError("this ticket does not say which model and data it is of, so it cannot be measured")
+    spec = ModelSpec.model_validate(known["model"])
+    net, resident, _ = _bind(spec, data, known["data"]["normalisation"], 0.1, data_dir, device)
+    state = ticket.weights("end")
+    start = Start(state, ticket.mask, Seeds.single(0))
+    for name, shape in net.shapes.items():
+        if name not in state or tuple(state[name].shape) != tuple(shape):
+            raise UserError(
+                f"data '{resident.name}' {resident.shape} with {resident.classes} classes does not fit this "
+                f"network: {name} would be {tuple(shape)}, the file has {tuple(state[name].shape)}"
+            )
+    stack = Stack(net, [start], resident.device)
+    computing = choose(engine, net, resident.device)(net, stack, [0], [0])
+    score = score_stack(
+        computing, lambda a, b: (resident.test(a, b)[None], resident.test_y[None, a:b]), resident.n_test
+    )
+    return Evaluation(float(score.loss[0]), float(score.accuracy[0]), resident.n_test)
+
+
+def _bind(
+    model: Model, data: Data, normalisation: str, validation: int | float, data_dir: Path | None, device: str
+) -> tuple[Architecture, Resident, DataSpec]:
+    dataset = load(data, data_dir) if isinstance(data, str) else data
+    name = data if isinstance(data, str) else dataset.name
+    spec = DataSpec.model_validate(
+        {"name": name, "normalisation": normalisation, "validation": validation, "digest": dataset.digest}
+    )
+    net = architecture(model, dataset.shape, dataset.classes)
+    return net, Resident(dataset, normalisation, pick_device(device)), spec
+
+
+def _dense(net: Architecture) -> Mask:
+    return Mask.dense({name: net.shapes[name] for name in net.prunable})
+
+
+def _scores(trained: Trained) -> dict[str, Any]:
+    names = (
+        "early_stop_iteration",
+        "early_stop_val_loss",
+        "early_stop_test_accuracy",
+        "final_test_accuracy",
+        "final_train_accuracy",
+        "iterations",
+    )
+    return {name: getattr(trained, name) for name in names}

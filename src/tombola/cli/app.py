@@ -1,0 +1,56 @@
+"""The `tombola` program: its commands, and what a user sees when something goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from tombola.cli import networks, parts, runs
+from tombola.errors import UserError
+
+app = typer.Typer(
+    name="tombola",
+    help="Draws winning lottery tickets, trains them beside their controls, and writes the report.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (runs, networks, parts):
+    group.add_to(app)
+
+
+def main() -> None:
+    """Run a command. Exit code 2 for a user's mistake, 1 for a full disk, 130 when stopped; no traceback."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except UserError as mistake:
+        _fail(str(mistake), 2)
+    except KeyboardInterrupt:
+        _fail("stopped; the same command goes on from here", 130)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`tombola results RUN | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as problem:
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = problem.strerror or str(problem)
+        place = f"{problem.filename}: " if problem.filename else ""
+        note = "; what was finished is kept, and the same command goes on from there" if full else ""
+        _fail(f"{place}{what}{note}", 1 if full else 2)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """SIGTERM stops a run as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def _fail(sentence: str, code: int) -> None:
+    print(f"tombola: {sentence}", file=sys.stderr)
+    sys.exit(code)

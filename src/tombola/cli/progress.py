@@ -1,0 +1,98 @@
+"""What a running study shows: a bar with an ETA on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from tombola.cli.show import duration
+from tombola.lottery import Cell, Drawn
+
+PLAIN_SECONDS = 10.0
+"""At most one plain line about the time left in this many seconds."""
+
+
+class Watcher:
+    """Shows progress on standard error, so that standard output holds results alone."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+        self._total = self._done = self._before = 0
+        self._begun = self._spoke = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+            self._task = self._bar.add_task("preparing", total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def begin(self, total: int, done: int) -> None:
+        self._total, self._done, self._before = total, done, done
+        self._begun = self._spoke = time.monotonic()
+        if self._bar:
+            self._bar.update(self._task, total=total, completed=done, description="training")
+        elif done:
+            self._say(f"{100 * done / max(total, 1):.0f}% of this study is there already")
+
+    def advance(self, steps: int, cells: Sequence[Cell]) -> None:
+        self._done += steps
+        if self._bar:
+            self._bar.update(self._task, completed=self._done, description=f"level {cells[0].level}")
+        elif time.monotonic() - self._spoke > PLAIN_SECONDS:
+            self._say(f"level {cells[0].level}: {self._share()}")
+
+    def landed(self, drawn: Sequence[Drawn]) -> None:
+        for result in drawn:
+            if result.status != "ok":
+                self._note(f"{result.cell}: {result.status}")
+        if not self._bar:
+            arms = sorted({result.cell.arm for result in drawn}, key=lambda arm: (arm != "ticket", arm))
+            self._say(
+                f"level {drawn[0].cell.level} done ({len(drawn)} networks: {', '.join(arms)}), {self._share()}"
+            )
+
+    def _share(self) -> str:
+        spent = time.monotonic() - self._begun
+        fresh = self._done - self._before
+        left = spent / fresh * (self._total - self._done) if fresh else 0.0
+        return f"{100 * self._done / max(self._total, 1):.0f}%, about {duration(left)} left"
+
+    def _note(self, sentence: str) -> None:
+        if self._bar:
+            self._bar.console.print(sentence, markup=False, highlight=False)
+        else:
+            self._say(sentence)
+
+    def _say(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
+        self._spoke = time.monotonic()

@@ -1,0 +1,116 @@
+"""Data sets from arrays: handed in from Python, or stored in an .npz file."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tombola.data.dataset import Dataset, classes_of
+from tombola.errors import UserError, nearest
+
+Array = npt.ArrayLike | Tensor
+Pair = tuple[Array, Array]
+
+NPZ_KEYS = (("x_train", "y_train", "x_test", "y_test"), ("train_x", "train_y", "test_x", "test_y"))
+
+
+def from_arrays(train: Pair, test: Pair, name: str = "arrays", peak: float = 255.0) -> Dataset:
+    """A data set from (examples, labels) of the training and of the test part, numpy or torch, copied.
+
+    Examples are [n, features], [n, H, W] (which gets a channel axis) or [n, C, H, W]; uint8 stays uint8
+    (0..peak), other numbers become float32. Labels are whole numbers [n] (or [n, 1]), and each class 0..K-1
+    has a training example. Raises UserError for anything else.
+    """
+    train_x, train_y = _part(train, f"{name}, training part")
+    test_x, test_y = _part(test, f"{name}, test part")
+    return Dataset(
+        name, train_x, train_y, test_x, test_y, classes_of(train_y, f"{name}, training part"), peak
+    )
+
+
+def read_npz(name: str, path: Path) -> Dataset:
+    """The data set in an .npz file with arrays x_train, y_train, x_test, y_test (or train_x, ...).
+
+    Raises UserError that names the file, and the nearest key it has where one is missing.
+    """
+    try:
+        with path.open(
+            "rb"
+        ) as file:  # numpy leaves a path that it opened itself open when the file is broken
+            stored = np.load(file, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                wanted = ", ".join(NPZ_KEYS[0])
+                raise UserError(f"{path}: a single array found; expected an .npz file with {wanted}")
+            arrays = [stored[key] for key in _keys_of(path, stored.files)]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected an .npz file") from None
+    except UserError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError) as problem:
+        raise UserError(f"{path}: not a readable .npz file ({problem})") from None
+    train_x, train_y, test_x, test_y = arrays
+    return from_arrays((train_x, train_y), (test_x, test_y), name)
+
+
+def _keys_of(path: Path, present: list[str]) -> tuple[str, ...]:
+    fullest = max(NPZ_KEYS, key=lambda keys: len(set(keys) & set(present)))
+    for key in fullest:
+        if key not in present:
+            holds = f"the file holds {', '.join(present) or 'nothing'}"
+            close = nearest(key, present)
+            raise UserError(f"{path}: no array '{key}'{close if 'did you mean' in close else f'; {holds}'}")
+    return fullest
+
+
+def _part(pair: Pair, where: str) -> tuple[Tensor, Tensor]:
+    try:
+        x, y = pair
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: a pair (examples, labels) was expected") from None
+    return _examples(_numbers(x, f"{where}, examples"), where), _labels(
+        _numbers(y, f"{where}, labels"), where
+    )
+
+
+def _numbers(values: Array, where: str) -> npt.NDArray[Any]:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        # numpy has no bfloat16; float64 is kept, since rounding to float32 is decided later
+        values = (values.float() if values.is_floating_point() and values.itemsize < 4 else values).numpy()
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise UserError(f"{where}: rows of different lengths found; expected an array") from None
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"{where}: {array.dtype} found; expected numbers")
+    return array
+
+
+def _examples(x: npt.NDArray[Any], where: str) -> Tensor:
+    """uint8 or float32 [n, *shape], its own copy."""
+    if x.ndim == 4 and x.shape[1] == x.shape[2] > 4 and x.shape[3] in (1, 3, 4):
+        raise UserError(
+            f"{where}: examples of shape {list(x.shape)} have their channels last; "
+            "expected [n, channels, height, width] (x.transpose(0, 3, 1, 2))"
+        )
+    if x.ndim == 3:
+        x = x[:, np.newaxis]
+    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, which Dataset refuses
+        return torch.from_numpy(np.array(x, dtype=np.uint8 if x.dtype == np.uint8 else np.float32, order="C"))
+
+
+def _labels(y: npt.NDArray[Any], where: str) -> Tensor:
+    """int64 [n]."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1 or y.dtype.kind not in "biu":
+        raise UserError(f"{where}: labels are {y.dtype} of shape {list(y.shape)}; expected whole numbers [n]")
+    return torch.from_numpy(y.astype(np.int64))

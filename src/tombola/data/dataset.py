@@ -1,0 +1,170 @@
+"""A data set in memory, the registry of named ones, and the `[data]` table of a study."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from pydantic import BaseModel, ConfigDict, field_validator
+from torch import Tensor
+
+from tombola.errors import UserError, nearest
+from tombola.files import digest_of
+from tombola.registry import Registry
+
+Normalisation = Literal["standard", "unit"]
+NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test examples with their labels, on the CPU and not normalised.
+
+    train_x, test_x: uint8 (0..peak) or float32, [n, *shape]; images are [n, C, H, W].
+    train_y, test_y: int64 [n], 0..classes - 1. peak: the largest raw value of uint8 data (unused for floats).
+    Raises UserError when the tensors do not fit together.
+    """
+
+    name: str
+    train_x: Tensor
+    train_y: Tensor
+    test_x: Tensor
+    test_y: Tensor
+    classes: int
+    peak: float = 255.0
+
+    def __post_init__(self) -> None:
+        _check_part(self, "training", self.train_x, self.train_y)
+        _check_part(self, "test", self.test_x, self.test_y)
+        if self.train_x.dtype != self.test_x.dtype or self.train_x.shape[1:] != self.test_x.shape[1:]:
+            raise UserError(
+                f"data set '{self.name}': training examples are {_kind(self.train_x)} and test examples are "
+                f"{_kind(self.test_x)}; expected the same type and shape"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return tuple(self.train_x.shape[1:])
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits over the four tensors: equal exactly when types, shapes and contents are."""
+        return digest_of(
+            {
+                "train_x": self.train_x,
+                "train_y": self.train_y,
+                "test_x": self.test_x,
+                "test_y": self.test_y,
+            }
+        )
+
+
+DATASETS: Registry[Callable[[Path | None], Dataset]] = Registry("data set")
+"""Named data sets, each a function of the data directory (None: the default one); catalog.py fills it."""
+
+
+def classes_of(labels: Tensor, where: str) -> int:
+    """The number K of classes in int64 labels [n]; UserError unless each of 0..K-1 occurs and K >= 2."""
+    present = torch.unique(labels).tolist()
+    if not present or present[0] < 0:
+        found = f"label {present[0]}" if present else "no labels"
+        raise UserError(f"{where}: {found} found; expected labels 0, 1, 2, ...")
+    gap = next((k for k, label in enumerate(present) if k != label), None)
+    if gap is not None:
+        raise UserError(
+            f"{where}: labels go up to {present[-1]} but no example has label {gap}; "
+            f"expected every class from 0 to {present[-1]}"
+        )
+    if len(present) < 2:
+        raise UserError(f"{where}: every label is 0; expected at least two classes")
+    return len(present)
+
+
+class DataSpec(BaseModel):
+    """The `[data]` table of a study."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """A registered data set, `idx:FOLDER`, `npz:FILE` (or a path that ends in .npz), or `arrays`."""
+    normalisation: Normalisation = "standard"
+    validation: int | float = 0.1
+    """How much of the training set is kept for validation: a count, or a fraction between 0 and 1."""
+    digest: str | None = None
+    """`Dataset.digest` of data that the name does not fix (arrays, npz, idx), so that it enters the id."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_known(cls, name: str) -> str:
+        kind, colon, path = name.partition(":")
+        if colon and kind in ("idx", "npz"):
+            if not path:
+                raise ValueError(f"data name '{name}' has no path; expected '{kind}:PATH'")
+        elif name != "arrays" and not name.endswith(".npz") and name not in DATASETS:
+            close = nearest(name, [*DATASETS, "arrays", "idx:PATH", "npz:PATH"])
+            raise ValueError(f"unknown data set '{name}'{close}")
+        return name
+
+    @field_validator("normalisation", mode="before")
+    @classmethod
+    def _normalisation_is_known(cls, value: Any) -> Any:
+        if value not in NORMALISATIONS:
+            raise ValueError(f"unknown normalisation {value!r}{nearest(str(value), NORMALISATIONS)}")
+        return value
+
+    @field_validator("validation", mode="before")
+    @classmethod
+    def _validation_is_a_count_or_a_fraction(cls, value: Any) -> Any:
+        # True is an int to Python, and pydantic would read "5000": neither is what the user meant to write.
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        is_fraction = isinstance(value, float) and 0 < value < 1
+        if not (is_count or is_fraction):
+            raise ValueError(
+                f"validation is {value!r}; expected a count (5000) or a fraction between 0 and 1 (0.1)"
+            )
+        return value
+
+    @field_validator("digest")
+    @classmethod
+    def _digest_is_hex(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9a-f]{16}", value):
+            raise ValueError(
+                f"digest is {value!r}; expected 16 hexadecimal digits, which Tombola fills in itself"
+            )
+        return value
+
+
+def _kind(x: Tensor) -> str:
+    return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape[1:])}"
+
+
+def _check_part(data: Dataset, part: str, x: Tensor, y: Tensor) -> None:
+    """UserError unless x and y are n examples and their n labels, of the types that Dataset promises."""
+    where = f"data set '{data.name}', {part} part"
+    if x.dtype not in (torch.uint8, torch.float32):
+        raise UserError(f"{where}: examples are {x.dtype}; expected uint8 or float32")
+    if x.ndim < 2 or x.numel() == 0:
+        raise UserError(
+            f"{where}: examples have shape {list(x.shape)}; "
+            "expected [n, features] or [n, channels, height, width]"
+        )
+    if y.dtype != torch.int64 or y.ndim != 1:
+        raise UserError(
+            f"{where}: labels are {y.dtype} of shape {list(y.shape)}; expected int64 of shape [n]"
+        )
+    if len(x) != len(y):
+        raise UserError(f"{where}: {len(x)} examples but {len(y)} labels; expected one label an example")
+    bad = ((y < 0) | (y >= data.classes)).nonzero()
+    if len(bad):
+        row = int(bad[0])
+        raise UserError(f"{where}: row {row} has label {int(y[row])}; expected 0 to {data.classes - 1}")
+    if x.dtype == torch.uint8 and int(x.max()) > data.peak:
+        raise UserError(f"{where}: the largest value is {int(x.max())}; expected at most {data.peak:g}")
+    if x.dtype == torch.float32 and not bool(torch.isfinite(x).all()):
+        raise UserError(f"{where}: examples hold NaN or infinity; expected finite numbers")

@@ -1,0 +1,88 @@
+"""A data set that lives on the device it is used on, and the numbers that normalise it there."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from tombola.data.dataset import NORMALISATIONS, Dataset
+from tombola.errors import UserError, nearest
+
+
+class Resident:
+    """A data set on a device: raw tensors stay as they are (uint8 for images), normalised when gathered.
+
+    normalisation: `standard` or `unit`, see `statistics`; the numbers come from the training set alone.
+    train_y, test_y: int64 [n] on the device. Raises UserError for an unknown normalisation.
+    """
+
+    def __init__(self, dataset: Dataset, normalisation: str, device: torch.device) -> None:
+        shift, scale = statistics(dataset, normalisation)
+        self.name = dataset.name
+        self.shape = dataset.shape
+        self.classes = dataset.classes
+        self.device = device
+        self.n_train, self.n_test = len(dataset.train_y), len(dataset.test_y)
+        self.train_y = dataset.train_y.to(device)
+        self.test_y = dataset.test_y.to(device)
+        self._train_x = dataset.train_x.to(device).contiguous()
+        self._test_x = dataset.test_x.to(device).contiguous()
+        # [C, 1, 1] beside images, [1] beside anything else
+        beside = (-1, 1, 1) if len(self.shape) == 3 else (-1,)
+        self._shift = shift.to(device, torch.float32).view(beside)
+        self._scale = scale.to(device, torch.float32).view(beside)
+
+    def train(self, index: Tensor) -> Tensor:
+        """Training examples of an index, int64 [...] on the device, as normalised float32 [..., *shape]."""
+        rows = self._train_x.index_select(0, index.reshape(-1))
+        return self._normalised(rows).view(*index.shape, *self.shape)
+
+    def test(self, start: int, stop: int) -> Tensor:
+        """Test examples start..stop-1 as normalised float32 [stop - start, *shape]."""
+        return self._normalised(self._test_x[start:stop])
+
+    def _normalised(self, raw: Tensor) -> Tensor:
+        # sub() copies, so that the raw values of float data are never written to
+        return raw.to(torch.float32).sub(self._shift).div_(self._scale)
+
+
+def statistics(dataset: Dataset, normalisation: str) -> tuple[Tensor, Tensor]:
+    """Shift and scale, float64 [C] for images and [1] else: normalised = (raw - shift) / scale.
+
+    `standard`: mean and population deviation over the training set, per channel of images [n, C, H, W] and
+    over all numbers of anything else (a deviation per feature would blow up the almost constant ones).
+    `unit`: 0 and `peak` for uint8, the smallest number and the range of the training set for floats.
+    A scale of 0 counts as 1. uint8 is summed in integers, which is exact. Raises UserError for another name.
+    """
+    if normalisation not in NORMALISATIONS:
+        raise UserError(f"unknown normalisation '{normalisation}'{nearest(normalisation, NORMALISATIONS)}")
+    x = dataset.train_x
+    if normalisation == "standard":
+        groups = list(x.unbind(1)) if x.ndim == 4 else [x]
+        pairs = [_mean_and_deviation(group.reshape(-1)) for group in groups]
+    elif x.dtype == torch.uint8:
+        pairs = [(0.0, float(dataset.peak))]
+    else:
+        low, high = (float(value) for value in torch.aminmax(x))
+        pairs = [(low, high - low)]
+    shift, scale = torch.tensor(pairs, dtype=torch.float64).unbind(1)
+    # Judged in float32, in which the division is done.
+    return shift, torch.where(scale.to(torch.float32) == 0, torch.ones_like(scale), scale)
+
+
+def _mean_and_deviation(values: Tensor) -> tuple[float, float]:
+    """Mean and population deviation of uint8 or float32 [n]."""
+    if values.dtype == torch.uint8:
+        counts: list[int] = torch.bincount(values, minlength=256).tolist()
+        n = len(values)
+        total = sum(value * count for value, count in enumerate(counts))
+        squares = sum(value * value * count for value, count in enumerate(counts))
+        # Python integers: nothing is rounded before the last step, and equal values deviate by exactly 0.
+        return total / n, math.sqrt(n * squares - total * total) / n
+    low, high = torch.aminmax(values)
+    if bool(low == high):  # rounding in the mean would leave a tiny deviation, and dividing by it +-1
+        return float(low), 0.0
+    wide = values.double()
+    return float(wide.mean()), float(wide.std(correction=0))

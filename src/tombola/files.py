@@ -1,0 +1,82 @@
+"""Files that are whole or not there, with the same bits for the same contents."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from tombola.errors import UserError
+
+METADATA_KEY = "tombola"
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: one text for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """16 hex digits of SHA-256 over names, dtypes, shapes and bytes."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        sha.update(canonical([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()[:16]
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write beside the place, flush to disk, rename into it: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Indented JSON with sorted keys."""
+    write_bytes(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; a broken one is a UserError that names it."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as problem:
+        raise UserError(f"{path}: not a readable JSON file ({problem})") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Any = None) -> None:
+    """A safetensors file. Its metadata is one key holding sorted JSON: several would be written in random order."""
+    # Copies, since safetensors refuses tensors that share memory (tied weights, a start that is also the end).
+    whole = torch.contiguous_format
+    ready = {name: tensors[name].detach().cpu().clone(memory_format=whole) for name in sorted(tensors)}
+    write_bytes(path, save(ready, {METADATA_KEY: canonical(metadata)}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Any]:
+    """Tensors and metadata of a safetensors file (metadata None where Tombola did not write it).
+
+    Raises UserError when the file is absent, truncated or something else.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as problem:
+        raise UserError(f"{path}: not a readable safetensors file ({problem})") from None

@@ -1,0 +1,185 @@
+"""Networks that are not ours: finding a factory, calling it, and telling plainly what is wrong with it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from tombola.errors import UserError, nearest
+from tombola.files import digest_of
+from tombola.models.state import prunable, state_of
+
+Option = int | float | str | bool
+Make = Callable[[], nn.Module]
+
+
+@contextmanager
+def protected(seed: int | None = None) -> Iterator[None]:
+    """Torch's CPU generator is put back afterwards (seeded within, if asked); new tensors lie on the CPU."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        if seed is not None:
+            # Not torch.manual_seed, which would also reseed the accelerators' generators for good.
+            torch.default_generator.manual_seed(seed)
+        yield
+
+
+def load(name: str) -> Callable[..., Any]:
+    """The factory `package.module:factory` stands for; modules of the current folder are found as well.
+
+    Raises UserError when the module cannot be imported, lacks the name, or the name is no factory.
+    """
+    place, _, attribute = name.partition(":")
+    if not place or not attribute:
+        raise UserError(f"model '{name}': expected the form 'package.module:factory'")
+    found: Any = _imported(name, place)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            within = found.__name__ if isinstance(found, ModuleType | type) else type(found).__name__
+            public = [each for each in dir(found) if not each.startswith("_")]
+            raise UserError(f"model '{name}': '{within}' has no '{part}'{nearest(part, public)}")
+        found = getattr(found, part)
+    if isinstance(found, nn.Module):
+        raise UserError(
+            f"model '{name}': this is a network already built, expected a function that builds one"
+        )
+    if not callable(found):
+        raise UserError(
+            f"model '{name}': this is of type {type(found).__name__}, expected a function or class"
+        )
+    factory: Callable[..., Any] = found
+    return factory
+
+
+def _imported(name: str, place: str) -> ModuleType:
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()  # the file may be younger than the last look into its folder
+    try:
+        return importlib.import_module(place)
+    except (Exception, SystemExit) as problem:
+        missing = problem.name if isinstance(problem, ModuleNotFoundError) else None
+        if missing and (place == missing or place.startswith(missing + ".")):
+            raise UserError(
+                f"model '{name}': no module '{missing}' in the current folder or among the installed packages"
+            ) from problem
+        raise UserError(f"model '{name}': importing '{place}' failed ({_brief(problem)})") from problem
+
+
+def maker(
+    name: str,
+    factory: Callable[..., Any],
+    shape: tuple[int, ...],
+    classes: int,
+    options: Mapping[str, Option],
+) -> Make:
+    """A function that calls the factory with what it accepts of `shape` and `classes`, and with the options.
+
+    Raises UserError at once for options the factory does not take or parameters nobody gives it, and at
+    each call when the factory fails or returns something else than a module.
+    """
+    given = _keywords(name, factory, {"shape": shape, "classes": classes}, options)
+
+    def make() -> nn.Module:
+        try:
+            module = factory(**given)
+        except UserError:
+            raise
+        except Exception as problem:
+            raise UserError(f"model '{name}': its factory failed ({_brief(problem)})") from problem
+        if not isinstance(module, nn.Module):
+            raise UserError(
+                f"model '{name}': its factory returned type {type(module).__name__}, expected an nn.Module"
+            )
+        return module.cpu()
+
+    return make
+
+
+def _keywords(
+    name: str, factory: Callable[..., Any], known: Mapping[str, Any], options: Mapping[str, Option]
+) -> dict[str, Any]:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # written in C: it has to look after its arguments by itself
+        return dict(options)
+    by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    takes_any = any(p.kind == p.VAR_KEYWORD for p in parameters)
+    given = {key: value for key, value in known.items() if key in by_name}
+    for option in options:
+        if option in given:
+            raise UserError(f"model '{name}': option '{option}' comes from the data and cannot be set")
+        if option not in by_name and not takes_any:
+            raise UserError(f"model '{name}' has no option '{option}'{nearest(option, by_name - set(known))}")
+    given |= options
+    for p in parameters:
+        required = p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        if required and (p.name not in given or p.kind == p.POSITIONAL_ONLY):
+            raise UserError(
+                f"model '{name}': its factory needs '{p.name}', which neither the data nor the options give"
+            )
+    return given
+
+
+def probe(name: str, module: nn.Module, shape: tuple[int, ...], classes: int) -> None:
+    """Show the module two zero inputs in eval mode; anything but logits [2, classes] is a UserError."""
+    if any(is_lazy(tensor) for tensor in [*module.parameters(), *module.buffers()]):
+        raise UserError(f"model '{name}': it has lazy layers, expected layers of fixed sizes")
+    if not prunable(module):
+        raise UserError(f"model '{name}': it has no Linear or Conv weights, so there is nothing to prune")
+    try:
+        with protected(), torch.no_grad():
+            logits = module.eval()(torch.zeros(2, *shape))
+    except Exception as problem:
+        raise UserError(
+            f"model '{name}' fails on inputs of shape {(2, *shape)} ({_brief(problem)})"
+        ) from problem
+    found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if found != (2, classes):
+        raise UserError(
+            f"model '{name}' turns inputs of shape {(2, *shape)} into {found}, "
+            f"expected logits of shape {(2, classes)}"
+        )
+
+
+def draws_afresh(name: str, make: Make) -> bool:
+    """Whether another seed gives other prunable weights; False for a factory that loads or fixes them.
+
+    Raises UserError for a factory that hands out one module again and again, or whose weights do not follow
+    from torch's generator: neither could be repeated, and a reinitialised control would be none.
+    """
+    first, again, other = (_seeded(make, seed) for seed in (0, 0, 1))
+    places = {tensor.data_ptr() for tensor in first.parameters()}
+    if first is again or any(tensor.data_ptr() in places for tensor in again.parameters()):
+        raise UserError(f"model '{name}': its factory returns the same tensors again, expected a new network")
+    if digest_of(state_of(first)) != digest_of(state_of(again)):
+        raise UserError(
+            f"model '{name}': its factory gives other weights for the same seed, "
+            "expected all randomness to come from torch's generator"
+        )
+    return _weights_digest(first) != _weights_digest(other)
+
+
+def _seeded(make: Make, seed: int) -> nn.Module:
+    with protected(seed):
+        return make()
+
+
+def _weights_digest(module: nn.Module) -> str:
+    state = state_of(module)
+    return digest_of({name: state[name] for name in prunable(module)})
+
+
+def _brief(problem: BaseException) -> str:
+    """The kind and the first line of an exception, so that a sentence stays one."""
+    return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"

@@ -1,0 +1,82 @@
+"""The state of a module: every parameter and buffer by name, and which of the parameters can be pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from tombola.errors import UserError, nearest
+
+State = dict[str, Tensor]
+"""Every parameter (shared ones once) and every buffer of a module, by name: detached copies on the CPU."""
+
+
+def prunable(module: nn.Module) -> tuple[str, ...]:
+    """Names of the Linear and Conv weights, by type and in module order; a shared weight is named once.
+
+    Raises UserError where a layer computes its weight from other parameters (weight norm, torch's own
+    pruning): a mask on such a weight would not hold.
+    """
+    return tuple(_layers(module))
+
+
+def roles_of(module: nn.Module) -> dict[str, str]:
+    """Prunable name -> "conv", "linear" or "output" (the last prunable weight, where it is a Linear one)."""
+    layers = _layers(module)
+    roles = {name: "conv" if isinstance(layer, _ConvNd) else "linear" for name, layer in layers.items()}
+    last = next(reversed(roles), None)
+    if last is not None and roles[last] == "linear":
+        roles[last] = "output"
+    return roles
+
+
+def state_of(module: nn.Module) -> State:
+    """Copies of every parameter and buffer on the CPU; training the module on leaves them as they are."""
+    return {name: place.detach().to("cpu", copy=True) for name, place in _places(module).items()}
+
+
+def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy the values into the module's own tensors; the state and the module share no memory afterwards.
+
+    Raises UserError for an unknown, missing or mis-shaped name, before anything is changed.
+    """
+    places = _places(module)
+    network = type(module).__name__
+    for name, value in state.items():
+        if name not in places:
+            raise UserError(f"state holds '{name}', which {network} does not have{nearest(name, places)}")
+        if value.shape != places[name].shape:
+            raise UserError(
+                f"state of {network}: '{name}' has shape {tuple(value.shape)}, "
+                f"expected {tuple(places[name].shape)}"
+            )
+    for name in places:
+        if name not in state:
+            raise UserError(f"state lacks '{name}' of {network}{nearest(name, state)}")
+    with torch.no_grad():
+        for name, place in places.items():
+            place.copy_(state[name])
+
+
+def _places(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _layers(module: nn.Module) -> dict[str, nn.Module]:
+    """Weight name -> its layer. The name is the one `named_parameters` gives, so a State has it too."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    layers: dict[str, nn.Module] = {}
+    for place, layer in module.named_modules():
+        if not isinstance(layer, nn.Linear | _ConvNd):
+            continue
+        weight = layer._parameters.get("weight")
+        if weight is None:
+            raise UserError(
+                f"layer '{place or type(layer).__name__}' computes its weight from other tensors "
+                "(weight norm or another parametrisation); remove that before pruning"
+            )
+        layers.setdefault(names[id(weight)], layer)
+    return layers

@@ -1,0 +1,199 @@
+"""The pictures by name, and those against density: accuracy, early stop, and the train-test gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import altair as alt
+import polars as pl
+
+from tombola.registry import Registry
+from tombola.report.style import (
+    DENSE,
+    GREY,
+    HEIGHT,
+    WIDTH,
+    arm_channels,
+    arm_pick,
+    arm_styles,
+    config,
+    faded,
+    round_steps,
+)
+from tombola.report.tables import Tables, percent
+
+Picture: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
+Draw: TypeAlias = Callable[[Tables], Picture]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture that can be asked for by name; call it with tables to get a chart in the house style.
+
+    The chart's data are one list of rows at its top, which is what the page offers as CSV, and its
+    `description` is its alternative text. Raises NothingToDrawError where the tables do not hold what it shows.
+    """
+
+    name: str
+    title: str
+    section: str
+    reading: str
+    draw: Draw
+
+    def __call__(self, tables: Tables) -> Picture:
+        chart = self.draw(tables)
+        chart.config = config()
+        return chart
+
+
+FIGURES: Registry[Figure] = Registry("figure")
+
+
+def figure(name: str, title: str, section: str, reading: str) -> Callable[[Draw], Figure]:
+    """Decorator that makes a drawing function the Figure of that name, and so a part of page and catalogue."""
+
+    def add(draw: Draw) -> Figure:
+        return FIGURES.register(name, title)(Figure(name, title, section, reading, draw))
+
+    return add
+
+
+BAND = "Means over replicates; the band is their 95% t-interval. Sparser networks are to the right."
+
+
+@figure("accuracy-early-stop", "Test accuracy at early stop", "Accuracy", BAND)
+def accuracy_early_stop(tables: Tables) -> Picture:
+    """Test accuracy (%) of the network of least validation loss, against density."""
+    return against_density(tables, "early_stop_test_accuracy", "test accuracy at early stop (%)", scale=100)
+
+
+@figure("accuracy-final", "Test accuracy at the end of training", "Accuracy", BAND)
+def accuracy_final(tables: Tables) -> Picture:
+    """Test accuracy (%) after the last iteration, against density."""
+    return against_density(tables, "final_test_accuracy", "test accuracy at the end (%)", scale=100)
+
+
+@figure("early-stop", "Early-stop iteration", "Learning", f"Lower has learnt sooner. {BAND}")
+def early_stop(tables: Tables) -> Picture:
+    """Iteration of least validation loss, against density."""
+    return against_density(tables, "early_stop_iteration", "early-stop iteration", digits=0)
+
+
+@figure("gap", "Train-test gap at the end of training", "Generalisation", f"Lower generalises better. {BAND}")
+def gap(tables: Tables) -> Picture:
+    """Training minus test accuracy (percentage points) after the last iteration, against density."""
+    return against_density(tables, "gap", "training − test accuracy (points)", scale=100)
+
+
+def against_density(tables: Tables, value: str, label: str, scale: float = 1, digits: int = 2) -> Picture:
+    """One line an arm of a summarised value times `scale`, density (%) falling to the right on a log axis.
+
+    Level 0, the dense network, is the first point of its line and a rule across the picture.
+    """
+    frame = tables.summary(value).with_columns(
+        pl.col("density") * 100, *(pl.col(column) * scale for column in ("mean", "low", "high"))
+    )
+    rows = rows_of(frame.select("arm", "level", "density", "n", "mean", "low", "high"), digits)
+    channels = arm_channels(frame["arm"].unique())
+    pick = arm_pick()
+    x = density_axis(float(frame["density"].min()))  # type: ignore[arg-type]  # a frame of numbers, not empty
+    y = alt.Y("mean:Q", title=label, scale=alt.Scale(zero=False, nice=True))
+
+    base = alt.Chart().encode(x=x, color=channels["color"])
+    band = base.mark_area().encode(y=alt.Y("low:Q", title=label), y2="high:Q", opacity=faded(pick, 0.14))
+    bars = base.mark_rule(strokeWidth=1).encode(y=alt.Y("low:Q"), y2="high:Q", opacity=faded(pick, 0.45))
+    lines = base.mark_line().encode(y=y, strokeDash=channels["strokeDash"], opacity=faded(pick, 1))
+    points = base.mark_point(filled=True).encode(
+        y=y, shape=channels["shape"], opacity=faded(pick, 1), tooltip=tooltip(label, density="density (%)")
+    )
+    dense = alt.Chart().transform_filter("datum.level === 0")
+    rule = dense.mark_rule(color=GREY, strokeDash=[1, 2]).encode(y="mean:Q")
+    # The name sits just inside the right edge, whatever the width; the rule is where it says.
+    name = dense.mark_text(
+        text=DENSE, color=GREY, align="right", baseline="bottom", dy=-2, fontSize=10
+    ).encode(x=alt.value("width"), y="mean:Q")
+    return alt.layer(
+        rule,
+        name,
+        band,
+        bars,
+        lines,
+        points.add_params(pick),
+        data=alt.InlineData(values=rows),
+        width=WIDTH,
+        height=HEIGHT,
+        description=describe(frame, label, digits),
+    )
+
+
+def density_axis(lowest: float) -> alt.X:
+    """Density (%) on a log scale from 100 at the left down to `lowest` at the right, ticks at 1-2-5 steps."""
+    lowest = min(lowest, 50.0)
+    ticks = round_steps(0.97 * lowest, 100)
+    return alt.X(
+        "density:Q",
+        title="density (% of prunable weights that remain)",
+        # Room for half a marker at both ends.
+        scale=alt.Scale(type="log", reverse=True, domain=[lowest * 0.94, 106], nice=False),
+        axis=alt.Axis(values=ticks, format="~g", grid=False),
+    )
+
+
+def rows_of(frame: pl.DataFrame, digits: int) -> list[dict[str, Any]]:
+    """Rows for a chart, floats at six figures, with the interval spelt out for the pointer.
+
+    Floats that are not finite become null: JSON has no word for them.
+    """
+    floats = [name for name, kind in frame.schema.items() if kind.is_float()]
+    tidy = frame.with_columns(
+        pl.when(pl.col(name).is_finite()).then(pl.col(name).round_sig_figs(6)).alias(name) for name in floats
+    )
+    return [row | {"interval": interval_of(row["low"], row["high"], digits)} for row in tidy.to_dicts()]
+
+
+def interval_of(low: float | None, high: float | None, digits: int) -> str:
+    """'97.10 to 97.90', or 'none (one replicate)'."""
+    if low is None or high is None:
+        return "none (one replicate)"
+    return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def tooltip(label: str, **first: str) -> list[alt.Tooltip]:
+    """What the pointer shows: arm, the fields of `first` (field -> title), mean, interval and n."""
+    return [
+        alt.Tooltip("arm:N", title="arm"),
+        *(alt.Tooltip(f"{field}:Q", title=title, format=",.4~g") for field, title in first.items()),
+        alt.Tooltip("mean:Q", title=label, format=",.4~r"),
+        alt.Tooltip("interval:N", title="95% interval"),
+        alt.Tooltip("n:Q", title="replicates"),
+    ]
+
+
+def describe(frame: pl.DataFrame, label: str, digits: int) -> str:
+    """Alternative text: what is drawn, and each arm's values at its densest, middle and sparsest level."""
+    arms = list(arm_styles(frame["arm"].unique()))
+    sentences = []
+    for arm in arms:
+        line = frame.filter(pl.col("arm") == arm).sort("level").select("density", "mean").rows()
+        chosen = [line[i] for i in sorted({0, len(line) // 2, len(line) - 1})]
+        values = ", ".join(f"{mean:.{digits}f} at {percent(density / 100)}" for density, mean in chosen)
+        sentences.append(f"{arm}: {values}.")
+    return f"Line chart of {label} against density, for {listed(arms)}; {replicates_of(frame)}. {' '.join(sentences)}"
+
+
+def replicates_of(frame: pl.DataFrame) -> str:
+    """How many replicates the means of a frame are over, and whether they have an interval."""
+    numbers: list[int] = frame["n"].to_list()
+    fewest, most = min(numbers), max(numbers)
+    if most == 1:
+        return "one replicate, so without intervals"
+    counts = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"means over {counts} replicates with 95% intervals"
+
+
+def listed(words: Iterable[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    *front, last = words
+    return f"{', '.join(front)} and {last}" if front else last

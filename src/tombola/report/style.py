@@ -1,0 +1,154 @@
+"""One look for every picture: fonts, sizes, and a colour, shape and dash for every arm.
+
+The colours are told apart with any common colour blindness (mostly after Okabe and Ito's set); shape and dash say
+the same a second time, so that a picture keeps its meaning in grey.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+import altair as alt
+
+WIDTH, HEIGHT = 340, 210
+"""Size of one plot area in px (points in PDF): with its axes it fills a text column of about 5.5 inches."""
+
+SOLID = (1, 0)
+DENSE = "dense"
+INK, FAINT, GREY = "#222222", "#e6e6e6", "#6f6f6f"
+FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
+
+
+@dataclass(frozen=True)
+class ArmStyle:
+    """How an arm is drawn: CSS colour, Vega symbol, and dash lengths in px."""
+
+    colour: str
+    shape: str
+    dash: tuple[int, ...]
+
+
+ARM_STYLES: Mapping[str, ArmStyle] = {
+    DENSE: ArmStyle(GREY, "stroke", (1, 2)),
+    "ticket": ArmStyle("#004488", "circle", SOLID),
+    "reinit": ArmStyle("#d55e00", "square", (7, 3)),
+    "random-mask": ArmStyle("#009e73", "triangle-up", (3, 2)),
+    "random-mask-global": ArmStyle("#c06c9c", "diamond", (8, 3, 2, 3)),
+}
+
+# The spare shapes are none of the above and 4 of them meet 5 dashes: 20 more arms are told apart even in grey.
+SPARE_COLOURS = ("#56a0d3", "#8c5a2b", "#882255", "#8a8a1f", "#3b8f8f", "#b8860b", "#5b4a9c")
+SPARE_SHAPES = ("cross", "triangle-down", "triangle-right", "triangle-left")
+SPARE_DASHES = ((5, 2), (2, 3), (10, 3), (6, 2, 1, 2), (12, 3, 3, 3))
+
+
+def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
+    """A style for each arm, known arms first in their fixed order, then the others by name."""
+    names = set(arms)
+    known = {name: style for name, style in ARM_STYLES.items() if name in names}
+    spare = {
+        name: ArmStyle(
+            SPARE_COLOURS[i % len(SPARE_COLOURS)],
+            SPARE_SHAPES[i % len(SPARE_SHAPES)],
+            SPARE_DASHES[i % len(SPARE_DASHES)],
+        )
+        for i, name in enumerate(sorted(names - known.keys()))
+    }
+    return known | spare
+
+
+class ArmChannels(TypedDict):
+    """Encodings of the field `arm`; they share one legend, as they share field and domain."""
+
+    color: alt.Color
+    shape: alt.Shape
+    strokeDash: alt.StrokeDash
+
+
+def arm_channels(arms: Iterable[str], markers: bool = True) -> ArmChannels:
+    """Colour, shape and dash encodings of the field `arm`, their domain being `arms` in style order.
+
+    The legend shows the markers of lines that have them, else pieces of the dashed lines themselves: a dashed
+    outline would eat into a marker.
+    """
+    styles = arm_styles(arms)
+    names = list(styles)
+    columns = 3 if len(names) <= 3 else 2
+    # symbolOpacity: else the legend takes the opacity of the pale band
+    legend = (
+        alt.Legend(title=None, columns=columns, symbolOpacity=1, symbolStrokeWidth=0)
+        if markers
+        else alt.Legend(title=None, columns=columns, symbolOpacity=1, symbolType="stroke", symbolSize=500)
+    )
+
+    def scale(values: list[Any]) -> alt.Scale:
+        return alt.Scale(domain=names, range=values)
+
+    return ArmChannels(
+        color=alt.Color("arm:N", legend=legend, scale=scale([s.colour for s in styles.values()])),
+        shape=alt.Shape(
+            "arm:N", legend=legend if markers else None, scale=scale([s.shape for s in styles.values()])
+        ),
+        strokeDash=alt.StrokeDash(
+            "arm:N", legend=None if markers else legend, scale=scale([list(s.dash) for s in styles.values()])
+        ),
+    )
+
+
+def round_steps(low: float, high: float) -> list[float]:
+    """Ticks of a log axis: 1, 2 and 5 times the powers of ten within [low, high], ascending; needs low > 0."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    return [step for step in steps if low <= step <= high]
+
+
+def faded(pick: alt.Parameter, opacity: float) -> Any:
+    """Opacity of a mark: `opacity` while its arm is picked in the legend (all are at first), else nearly none."""
+    return alt.when(pick).then(alt.value(opacity)).otherwise(alt.value(0.06 * opacity))
+
+
+def arm_pick() -> alt.Parameter:
+    """A selection of arms that is made by clicking in the legend (shift adds, a double click takes all back)."""
+    return alt.selection_point(name="pick", fields=["arm"], bind="legend")
+
+
+def config() -> alt.Config:
+    """The theme, carried inside each chart so that no global state decides how a picture looks."""
+    plain: Literal["normal"] = "normal"
+    return alt.Config(
+        background="white",
+        font=FONT,
+        view=alt.ViewConfig(stroke=None, continuousWidth=WIDTH, continuousHeight=HEIGHT),
+        axis=alt.AxisConfig(
+            labelColor=INK,
+            titleColor=INK,
+            labelFontSize=11,
+            titleFontSize=11,
+            titleFontWeight=plain,
+            titlePadding=8,
+            domainColor=GREY,
+            tickColor=GREY,
+            tickSize=4,
+            gridColor=FAINT,
+            labelFlush=False,
+        ),
+        header=alt.HeaderConfig(
+            labelFontSize=11, labelFontWeight="bold", labelColor=INK, labelPadding=4, titleFontSize=11
+        ),
+        legend=alt.LegendConfig(
+            orient="bottom",
+            labelFontSize=11,
+            labelColor=INK,
+            titleFontSize=11,
+            titleFontWeight=plain,
+            titleColor=INK,
+            symbolSize=70,
+            symbolStrokeWidth=1.6,
+            columnPadding=16,
+        ),
+        line=alt.LineConfig(strokeWidth=1.8),
+        point=alt.MarkConfig(size=42, filled=True, strokeWidth=0),
+    )

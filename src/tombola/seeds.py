@@ -1,0 +1,54 @@
+"""Named random streams: every random number in Tombola comes from one, and a name is all it takes to find it.
+
+A stream is a numpy Philox generator keyed by 128 bits of SHA-256 over a path of names. Torch only sees
+the arrays a stream makes, so a GPU, a CPU, a stack and a lone network get the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+Name = str | int
+
+
+def key(*path: Name) -> int:
+    """128 bits that stand for a path of names. `("a", "b")` and `("ab",)` differ, as do `1` and `"1"`."""
+    digest = hashlib.sha256(json.dumps(path, separators=(",", ":")).encode()).digest()
+    return int.from_bytes(digest[:16], "little")
+
+
+def stream(*path: Name) -> np.random.Generator:
+    """The generator of a path; calling twice gives two generators that draw the same numbers."""
+    return np.random.Generator(np.random.Philox(key=key(*path)))
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The streams below one root: `Seeds.replicate(seed, r)` in a study, `Seeds.single(seed)` for one network.
+
+    Replicate r does not depend on how many replicates run, and 0 is a seed like any other.
+    """
+
+    root: tuple[Name, ...]
+
+    @classmethod
+    def replicate(cls, seed: int, r: int) -> Seeds:
+        """The root of replicate r of a study."""
+        return cls((seed, "replicate", r))
+
+    @classmethod
+    def single(cls, seed: int) -> Seeds:
+        """The seed itself as root (`tombola train --seed S`)."""
+        return cls((seed,))
+
+    def stream(self, purpose: str, *path: Name) -> np.random.Generator:
+        """The generator of one purpose, e.g. `stream("order", level, epoch)`."""
+        return stream(*self.root, purpose, *path)
+
+    def key(self, purpose: str, *path: Name) -> int:
+        """63 bits of the purpose's key: what a counter-based generator on a device starts from."""
+        return key(*self.root, purpose, *path) >> 65

@@ -1,0 +1,45 @@
+"""Finding what a study names: its data and its network, or the objects that are handed in instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from tombola.data import DATASETS, Dataset, load
+from tombola.errors import UserError
+from tombola.models import Architecture, ModelSpec, architecture
+from tombola.study.spec import Study
+
+
+def bind(
+    study: Study,
+    data_dir: Path | None = None,
+    dataset: Dataset | None = None,
+    model: nn.Module | Callable[..., nn.Module] | None = None,
+) -> tuple[Study, Dataset, Architecture]:
+    """The study with what it names: its data set and its architecture, or the objects handed in instead.
+
+    Objects take their place in the spec too, so that it does not name what was not used. Data that a name does
+    not fix enters the identity of the study by digest. Raises UserError.
+    """
+    spec, handed_in = study.data, dataset is not None
+    if dataset is None:
+        dataset = load(spec.name, data_dir)
+    elif dataset.name != spec.name:
+        spec = spec.model_copy(update={"name": dataset.name if dataset.name in DATASETS else "arrays"})
+    if spec.digest not in (None, dataset.digest):
+        raise UserError(
+            f"data '{spec.name}' has digest {dataset.digest}, the study was made with {spec.digest}"
+        )
+    if handed_in or spec.name not in DATASETS:
+        spec = spec.model_copy(update={"digest": dataset.digest})
+    net = architecture(study.model if model is None else model, dataset.shape, dataset.classes)
+    if isinstance(model, nn.Module) and study.replicates > 1:
+        raise UserError(
+            f"{net.name} is a network instance and can run one replicate only, found replicates = "
+            f"{study.replicates}; hand in a factory that builds it instead"
+        )
+    named = study.model if model is None else ModelSpec(name=net.name)
+    return study.model_copy(update={"data": spec, "model": named}), dataset, net

@@ -1,0 +1,42 @@
+"""What two runs have different: keys of their specs, and means of their results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from tombola.study.results import by_replicate
+from tombola.study.spec import Study
+
+
+def diff_specs(a: Study, b: Study) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> its values in both specs, for the keys that differ (None where a spec lacks it)."""
+    flat_a, flat_b = _flat(a.model_dump(mode="json")), _flat(b.model_dump(mode="json"))
+    keys = sorted(flat_a.keys() | flat_b.keys())
+    return {key: (flat_a.get(key), flat_b.get(key)) for key in keys if flat_a.get(key) != flat_b.get(key)}
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def diff_results(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
+    """Means over replicates for each (arm, level) that both have: arm, level, density (of A), test_a, test_b
+    (test accuracy at early stop, 0..1), stop_a, stop_b (early-stop iteration)."""
+    return _means(a, "a").join(_means(b, "b").drop("density"), on=["arm", "level"]).sort("level", "arm")
+
+
+def _means(frame: pl.DataFrame, side: str) -> pl.DataFrame:
+    def mean(value: str, name: str) -> pl.DataFrame:
+        grouped = by_replicate(frame, value).group_by("arm", "level")
+        return grouped.agg(pl.col("density").mean(), pl.col(value).mean().alias(f"{name}_{side}"))
+
+    test = mean("early_stop_test_accuracy", "test")
+    return test.join(mean("early_stop_iteration", "stop").drop("density"), on=["arm", "level"])

@@ -1,0 +1,136 @@
+"""What decides a run's rounding, decided once: device, engine, threads and the make-up of the stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from tombola.errors import UserError
+from tombola.files import digest_of
+from tombola.lottery import Cell
+from tombola.models import Architecture
+from tombola.seeds import Seeds
+from tombola.study.machine import describe_machine, pick_device
+from tombola.study.store import Run
+from tombola.training import choose
+
+
+class EngineRecord:
+    """The engine record of a run folder.
+
+    Decided once, written to environment.json before the first cell, and kept on resume and extension. It also
+    holds the digest of replicate 0's initial weights, so that a network that has changed is not mixed in.
+    """
+
+    def __init__(self, folder: Run, environment: dict[str, Any]) -> None:
+        self.folder, self.environment = folder, environment
+
+    @classmethod
+    def of(
+        cls,
+        folder: Run,
+        architecture: Architecture,
+        seed: int,
+        *,
+        device: str = "auto",
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> EngineRecord:
+        """The folder's record, or a new one, not written yet; "auto" takes what is recorded.
+
+        Raises UserError when asked for something else than recorded, and when cells are there without a record.
+        """
+        initial = digest_of(architecture.initial(Seeds.replicate(seed, 0).stream("init")))
+        environment = folder.environment
+        if environment:
+            found = cls(folder, environment)
+            found._agree(device, engine, threads, architecture, initial)
+            return found
+        if folder.cells():
+            raise UserError(
+                f"{folder.path / 'environment.json'}: is missing, and without its engine record the run would "
+                "end with other bits; put it back, or start a run of another name"
+            )
+        where = pick_device(device)
+        record = {
+            "device": where.type,
+            "engine": choose(engine, architecture, where).name,
+            "threads": torch.get_num_threads() if threads is None else threads,
+            "initial": initial,
+            "stacks": [],
+        }
+        network = {
+            "input_shape": list(architecture.input_shape),
+            "classes": architecture.classes,
+            "prunable": list(architecture.prunable),
+        }
+        return cls(folder, {**describe_machine(), "network": network, "record": record})
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The record proper; the rest of the environment is for readers."""
+        record: dict[str, Any] = self.environment["record"]
+        return record
+
+    def save(self) -> None:
+        """Write environment.json."""
+        self.folder.write_environment(self.environment)
+
+    def stacks(self, cells: Sequence[Cell], done: Callable[[Cell], bool], size: int) -> list[list[Cell]]:
+        """The stacks to train for the cells of a level: recorded ones that are unfinished, and new ones for
+        cells that no stack has yet."""
+        by_name = {str(cell): cell for cell in cells}
+        recorded = [s for s in self.record["stacks"] if any(name in by_name for name in s)]
+        taken = {name for stack in recorded for name in stack}
+        fresh = packed([cell for cell in cells if str(cell) not in taken and not done(cell)], size)
+        if fresh:
+            self.record["stacks"] += [[str(cell) for cell in stack] for stack in fresh]
+            self.save()
+        known = [[by_name[name] for name in stack] for stack in recorded]
+        return [stack for stack in known + fresh if not all(done(cell) for cell in stack)]
+
+    def _agree(
+        self, device: str, engine: str, threads: int | None, architecture: Architecture, initial: str
+    ) -> None:
+        """Raise UserError unless the record holds all that is needed, and nothing else than what is asked for."""
+        record = self.environment.get("record")
+        if not isinstance(record, dict) or not record.keys() >= {
+            "device",
+            "engine",
+            "threads",
+            "initial",
+            "stacks",
+        }:
+            raise UserError(f"{self.folder.path / 'environment.json'}: holds no whole engine record")
+        asked: dict[str, Any] = {}
+        if device != "auto":
+            asked["device"] = pick_device(device).type
+        if engine != "auto":
+            asked["engine"] = choose(engine, architecture, torch.device("cpu")).name
+        if threads is not None:
+            asked["threads"] = threads
+        for key, value in asked.items():
+            if record[key] != value:
+                raise UserError(
+                    f"{self.folder.path}: was begun with {key} {record[key]}, found {value}; mixing them would "
+                    f"change the bits, so go on with {record[key]} or start a run of another name"
+                )
+        if record["initial"] != initial:
+            raise UserError(
+                f"{self.folder.path}: was begun with other initial weights of {architecture.name} (digest "
+                f"{record['initial']}, found {initial}), so the network is not the same; start a run of another name"
+            )
+
+
+def packed(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
+    """Split cells into stacks of at most `size`, replicates kept whole where they fit."""
+    stacks: list[list[Cell]] = []
+    for r in sorted({cell.replicate for cell in cells}):
+        own = [cell for cell in cells if cell.replicate == r]
+        if stacks and len(stacks[-1]) + len(own) <= size:
+            stacks[-1] += own
+        else:
+            stacks += [own[i : i + size] for i in range(0, len(own), size)]
+    return stacks

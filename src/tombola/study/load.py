@@ -1,0 +1,171 @@
+"""Reading studies: presets, TOML files, `key=value` settings, and errors in one sentence."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from tombola.errors import UserError, nearest
+from tombola.study.spec import ArmSpec, Study
+
+
+def presets() -> dict[str, str]:
+    """Name -> title of the studies that come with Tombola."""
+    found = sorted(p.name for p in _preset_folder().iterdir() if p.name.endswith(".toml"))
+    names = [name.removesuffix(".toml") for name in found]
+    return {name: str(_parse(_preset_text(name), name).get("title", "")) for name in names}
+
+
+def load_study(source: str, settings: Sequence[str] = ()) -> Study:
+    """The study of a preset's name or a TOML file, with `key=value` settings put over it.
+
+    A key is dotted (`recipe.lr`); its last part alone is enough where no other table has it. Values are TOML
+    (`true`, `1e-3`, `[1, 2]`), or else text. Raises UserError with the nearest valid name.
+    """
+    path = Path(source)
+    if path.suffix == ".toml" or "/" in source:
+        if not path.is_file():
+            raise UserError(f"{source}: no such study file")
+        return parse_study(read_text(path), source, settings)
+    names = presets()
+    if source not in names:
+        raise UserError(f"unknown preset '{source}'{nearest(source, names)} (or give a file ending in .toml)")
+    return parse_study(_preset_text(source), source, settings)
+
+
+def parse_study(
+    text: str, where: str, settings: Sequence[str] = (), tables: Sequence[str] | None = None
+) -> Study:
+    """The study in a TOML text; `where` names it in errors, `tables` are those that settings may change."""
+    table = _parse(text, where)
+    for setting in settings:
+        _set(table, setting, tables)
+    _require_finite(table, where)
+    try:
+        return Study.model_validate(table)
+    except ValidationError as problem:
+        raise UserError(f"{where}: {_explain(problem.errors()[0])}") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises UserError when it cannot be read."""
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UserError(f"{path}: cannot be read ({problem})") from None
+
+
+def _preset_folder() -> Any:
+    return resources.files("tombola.study") / "presets"
+
+
+def _preset_text(name: str) -> str:
+    text: str = (_preset_folder() / f"{name}.toml").read_text()
+    return text
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise UserError(f"{where}: not valid TOML ({problem})") from None
+
+
+def _require_finite(value: Any, where: str, place: str = "") -> None:
+    """Raise UserError for TOML's nan and inf, which no option has a use for."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        _require_finite(part, where, f"{place}.{key}".removeprefix("."))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where}: {place} is {value}, expected a finite number")
+
+
+def _set(table: dict[str, Any], setting: str, allowed: Sequence[str] | None) -> None:
+    """Put one `key=value` into the nested table."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {setting}: expected key=value, e.g. --set recipe.lr=1e-3")
+    *tables, leaf = _dotted(key.strip()).split(".")
+    head = (*tables, leaf)[0]
+    if allowed is not None and head not in allowed:
+        raise UserError(f"--set {setting}: '{head}' has no meaning here{nearest(head, allowed)}")
+    place = table
+    for name in tables:
+        place = place.setdefault(name, {})
+        if not isinstance(place, dict):
+            raise UserError(f"--set {setting}: '{name}' is not a table")
+    place[leaf] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _dotted(key: str) -> str:
+    """The full dotted key for a key that may be a last part alone."""
+    known = _keys()
+    if "." in key or key in Study.model_fields:
+        head = key.split(".")[0]
+        if head not in Study.model_fields:
+            raise UserError(f"--set {key}: unknown table '{head}'{nearest(head, Study.model_fields)}")
+        return key
+    full = [name for name in known if name.rpartition(".")[2] == key]
+    if len(full) == 1:
+        return full[0]
+    if full:
+        raise UserError(f"--set {key}: say which one: {', '.join(full)}")
+    leaves = {name.rpartition(".")[2] for name in known}
+    raise UserError(f"--set {key}: unknown key{nearest(key, leaves)}")
+
+
+def _keys() -> list[str]:
+    """Every settable key, dotted."""
+    keys = []
+    for name, info in Study.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys += [f"{name}.{field}" for field in inner.model_fields]
+        else:
+            keys.append(name)
+    return keys
+
+
+def _explain(error: ErrorDetails) -> str:
+    """One sentence for a validation error: where, what was found, what was expected."""
+    parts = [str(part) for part in error["loc"]]
+    if parts and parts[-1] in ("int", "float", "str", "bool"):  # a branch of a union, no key of the user's
+        parts.pop()
+    place = ".".join(parts)
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{place}'{nearest(parts[-1], _fields(parts[:-1]))}"
+    if error["type"] == "model_type":
+        return f"{place} is {error['input']!r}, expected a table with {', '.join(_fields(parts))}"
+    if error["type"] == "missing":
+        return f"'{place}' is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{place}: {message}" if place else message
+    return f"{place} is {error['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _fields(tables: Sequence[str]) -> list[str]:
+    """Names that a table of the spec may hold."""
+    model: Any = Study
+    for name in tables:
+        if name.isdigit():
+            continue
+        info = model.model_fields.get(name) if hasattr(model, "model_fields") else None
+        if info is None:
+            return []
+        model = ArmSpec if name == "arms" else info.annotation
+    return list(getattr(model, "model_fields", {}))

@@ -1,0 +1,162 @@
+"""From a study to its cells: what will be trained, at which densities, and what it will cost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from math import prod
+
+import torch
+
+from tombola.data import Dataset, Resident, validation_count
+from tombola.errors import UserError
+from tombola.lottery import ARMS, Cell, Lottery, level_cells
+from tombola.masks import Mask, ladder, rates_for
+from tombola.models import Architecture
+from tombola.seeds import Seeds
+from tombola.study.spec import Study
+from tombola.training import Recipe, Start, choose, train_stack
+
+PROBE_ITERATIONS = 20
+PROBE_EXAMPLES = 1000
+CURVE_ROW, SMALL_FILES = 14, 4_000
+"""Bytes of one row of a history, packed, and of a cell's records and headers: measured, and about right."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study bound to an architecture: its lottery with the exact ladder, and its cells."""
+
+    study: Study
+    architecture: Architecture
+    lottery: Lottery
+
+    @property
+    def densities(self) -> list[float]:
+        """Density of each level, dense first."""
+        size = sum(prod(self.architecture.shapes[name]) for name in self.architecture.prunable)
+        return [sum(counts.values()) / size for counts in self.lottery.alive]
+
+    def cells(self) -> list[Cell]:
+        """Every cell of the study, in the order of training."""
+        return planned_cells(self.study)
+
+    def network_iterations(self, cell: Cell) -> int:
+        """Optimizer steps that a cell takes."""
+        return self.study.recipe.iterations - (self.study.pruning.rewind if cell.level else 0)
+
+    def bytes_on_disk(self) -> int:
+        """About how much the run folder will hold: masks, curves, and the kept weights as float32."""
+        study, shapes = self.study, self.architecture.shapes
+        params = sum(prod(shape) for shape in shapes.values())
+        prunable = sum(prod(shapes[name]) for name in self.architecture.prunable)
+        keep, rewound = study.store.keep, study.pruning.rewind > 0
+        # A replicate's initial weights, and those of the iteration that its tickets go back to.
+        total = study.replicates * params * 4 * ((keep != "masks") + rewound)
+        for cell in self.cells():
+            living = params - prunable + prunable * self.densities[cell.level]
+            # The end, the best, and a start of its own where the weights are drawn anew.
+            ends = 2 * (params if keep == "all" else living)
+            own = living if ARMS[cell.arm].weights == "reinit" else 0
+            start = study.pruning.rewind if cell.level else 0
+            rows = len(study.recipe.evaluations(start)) + 2 * len(study.recipe.curve_points(start))
+            weights = 0 if keep == "masks" else 4 * (ends + own)
+            total += int(prunable / 8 + weights + CURVE_ROW * rows + SMALL_FILES)
+        return total
+
+
+def planned_cells(study: Study) -> list[Cell]:
+    """Every cell of a study, in the order of training."""
+    levels, replicates = range(study.levels + 1), range(study.replicates)
+    return [c for level in levels for r in replicates for c in level_cells(r, level, study.arms_at(level))]
+
+
+def make_plan(study: Study, architecture: Architecture) -> Plan:
+    """Bind a study to an architecture.
+
+    Raises UserError when a rate names nothing, a ladder would empty a layer, or an arm needs weights that
+    cannot be drawn again.
+    """
+    rule = study.pruning.rule
+    rates = rates_for(rule, architecture.roles)
+    sizes = {name: prod(architecture.shapes[name]) for name in architecture.prunable}
+    alive = ladder(sizes, rates, rule.allocation, study.levels)
+    _require_initialiser(study, architecture)
+    lottery = Lottery(
+        architecture=architecture,
+        rule=rule,
+        rates=rates,
+        alive=alive,
+        rewind=study.pruning.rewind,
+        one_shot=study.pruning.mode == "one-shot",
+        arms=study.arms_at,
+        treatments=ARMS,
+    )
+    return Plan(study, architecture, lottery)
+
+
+def _require_initialiser(study: Study, architecture: Architecture) -> None:
+    """Raise UserError for an arm that draws new weights where there is nothing to draw them from."""
+    for arm in study.arms:
+        if ARMS[arm.name].weights == "reinit" and not architecture.can_reinit:
+            raise UserError(
+                f"arm '{arm.name}' draws new weights, and {architecture.name} has no initialiser to draw them "
+                "from; hand in a factory that draws its weights, or leave the arm out"
+            )
+
+
+def estimate_seconds(plan: Plan, dataset: Dataset, device: torch.device, engine: str) -> float:
+    """Seconds that the whole study will take on this machine, from a short timed probe of one stack.
+
+    Steps and evaluations are timed apart, since their share differs between recipes.
+    """
+    study, architecture = plan.study, plan.architecture
+    per_level = len(plan.lottery.cells(0, min(1, study.levels))) * study.replicates
+    size = min(per_level, choose(engine, architecture, device).stack_size)
+    step, example = _probe(plan, dataset, device, engine, size)
+    held_out = validation_count(len(dataset.train_y), study.data.validation)
+    n_test = len(dataset.test_y)
+    everything = len(dataset.train_y) - held_out + n_test
+    total = 0.0
+    for cell in plan.cells():
+        start = study.pruning.rewind if cell.level else 0
+        scored = len(study.recipe.evaluations(start)) * held_out
+        scored += len(study.recipe.curve_points(start)) * everything + n_test
+        total += plan.network_iterations(cell) * step + scored * example
+    return total
+
+
+def _probe(plan: Plan, dataset: Dataset, device: torch.device, engine: str, size: int) -> tuple[float, float]:
+    """Seconds of one step and of scoring one example, per network of a stack of `size` dense networks."""
+    study, architecture = plan.study, plan.architecture
+    batch = study.recipe.batch
+    # Never more than the study itself takes, so that a batch of it is left.
+    held_out = min(PROBE_EXAMPLES, validation_count(len(dataset.train_y), study.data.validation))
+    few = Dataset(
+        dataset.name,
+        dataset.train_x[: held_out + max(batch, PROBE_EXAMPLES)],
+        dataset.train_y[: held_out + max(batch, PROBE_EXAMPLES)],
+        dataset.test_x[:10],
+        dataset.test_y[:10],
+        dataset.classes,
+        dataset.peak,
+    )
+    data = Resident(few, study.data.normalisation, device)
+    mask = Mask.dense({name: architecture.shapes[name] for name in architecture.prunable})
+    state = architecture.initial(Seeds.single(study.seed).stream("probe"))
+    starts = [Start(state, mask, Seeds.replicate(study.seed, r)) for r in range(size)]
+
+    def timed(iterations: int, evaluate_every: int) -> float:
+        short = {"iterations": iterations, "evaluate_every": evaluate_every, "curve_every": 0}
+        recipe = Recipe(**{**study.recipe.model_dump(), **short})
+        begin = time.perf_counter()
+        train_stack(architecture, starts, data, recipe, held_out, engine=engine)
+        return time.perf_counter() - begin
+
+    timed(2, 1)  # warm up: memory and thread pools
+    # Differences of runs leave out what is done once; the faster of two leaves out what else the machine does.
+    brief = min(timed(2, 2) for _ in range(2))
+    scored = min(timed(2, 1) for _ in range(2))
+    many = min(timed(2 + PROBE_ITERATIONS, 2 + PROBE_ITERATIONS) for _ in range(2))
+    step = max(many - brief, 0.0) / PROBE_ITERATIONS
+    return step / size, max(scored - brief, 0.0) / held_out / size

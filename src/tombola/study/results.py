@@ -1,0 +1,190 @@
+"""Results: one row a cell, means with 95% intervals over replicates, and claims in one line.
+
+The replicate is the unit of every statistic. Draws are averaged within it first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import polars as pl
+from scipy import stats
+
+from tombola.files import read_json
+from tombola.study.store import Run
+from tombola.study.writing import HISTORY
+
+KEYS = ("replicate", "level", "arm", "draw")
+VALUES = (
+    "early_stop_iteration",
+    "early_stop_val_loss",
+    "early_stop_test_accuracy",
+    "final_test_accuracy",
+    "final_train_accuracy",
+)
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "replicate": pl.Int64,
+    "level": pl.Int64,
+    "arm": pl.String,
+    "draw": pl.Int64,
+    "status": pl.String,
+    "density": pl.Float64,
+    "early_stop_iteration": pl.Int64,
+    "early_stop_val_loss": pl.Float64,
+    "early_stop_test_accuracy": pl.Float64,
+    "final_test_accuracy": pl.Float64,
+    "final_train_accuracy": pl.Float64,
+    "iterations": pl.Int64,
+}
+
+CURVES = {**{name: SCHEMA[name] for name in (*KEYS, "density")}, **HISTORY}
+
+
+def results(run: Run, *, timed: bool = True) -> pl.DataFrame:
+    """One row a cell that is done, in order. With `timed`, a `seconds` column: the cell's share of its stack."""
+    rows = []
+    for cell in run.cells():
+        row = {name: value for name, value in run.record(cell).items() if name in SCHEMA}
+        if timed:
+            row["seconds"] = read_json(run.folder(cell) / "timing.json")["seconds"]
+        rows.append(row)
+    return pl.DataFrame(rows, schema={**SCHEMA, "seconds": pl.Float64} if timed else SCHEMA)
+
+
+def histories(run: Run) -> pl.DataFrame:
+    """Learning curves of every cell: its keys and density, iteration, split, loss, accuracy."""
+    frames = []
+    for cell in run.cells():
+        record = run.record(cell)
+        if (run.folder(cell) / "history.parquet").is_file():
+            keys = [pl.lit(record[name], dtype=SCHEMA[name]).alias(name) for name in (*KEYS, "density")]
+            frames.append(run.history(cell).select(*keys, pl.all()))
+    return pl.concat(frames) if frames else pl.DataFrame(schema=CURVES)
+
+
+def by_replicate(frame: pl.DataFrame, value: str) -> pl.DataFrame:
+    """`value` averaged over draws: one row per (arm, level, replicate) that has a number."""
+    kept = frame.filter(pl.col(value).is_not_null())
+    grouped = kept.group_by("arm", "level", "replicate").agg(pl.col("density").mean(), pl.col(value).mean())
+    return grouped.sort("arm", "level", "replicate")
+
+
+def summary(frame: pl.DataFrame, value: str) -> pl.DataFrame:
+    """Mean of `value` with its 95% t-interval over replicates: arm, level, density, n, mean, low, high.
+
+    The interval is null for a single replicate.
+    """
+    grouped = (
+        by_replicate(frame, value)
+        .group_by("arm", "level")
+        .agg(
+            pl.col("density").mean(),
+            pl.len().cast(pl.Int64).alias("n"),
+            pl.col(value).mean().alias("mean"),
+            pl.col(value).std().alias("deviation"),
+        )
+    )
+    half = pl.struct("n", "deviation").map_elements(_half_width, return_dtype=pl.Float64)
+    bands = grouped.with_columns(half=half)
+    bands = bands.with_columns(low=pl.col("mean") - pl.col("half"), high=pl.col("mean") + pl.col("half"))
+    return bands.drop("half", "deviation").sort("arm", "level")
+
+
+def _half_width(row: dict[str, float]) -> float | None:
+    return half_width(int(row["n"]), row["deviation"]) if row["n"] > 1 else None
+
+
+def half_width(n: int, deviation: float) -> float:
+    """Half the width of a 95% t-interval of a mean of n values with this sample deviation."""
+    return float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A paired difference over replicates: ticket minus the other, with its 95% t-interval.
+
+    `low` and `high` are None for a single replicate. `unit` is "pp" (of accuracy) or "%" (of iterations).
+    """
+
+    sentence: str
+    n: int
+    mean: float
+    low: float | None
+    high: float | None
+    unit: str
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.sentence}: {self.mean:+.2f} {self.unit} (one replicate: no interval)"
+        verdict = "not resolved" if self.low <= 0 <= self.high else "more" if self.mean > 0 else "less"
+        interval = f"[{self.low:+.2f}, {self.high:+.2f}]"
+        return f"{self.sentence}: {self.mean:+.2f} {self.unit} {interval}, n = {self.n}: {verdict}"
+
+
+FOUND_AT = 0.2107
+"""Density at which the paper's LeNet tickets stop earliest (Frankle & Carbin 2019, section 2)."""
+
+
+def claims(frame: pl.DataFrame) -> list[Claim]:
+    """One claim each: the ticket against the dense network (accuracy, early stop) at the level nearest to 21%
+    density, and against every control at the sparsest level where both were trained.
+
+    The levels are fixed by rule, not by looking for the largest difference.
+    """
+    found: list[Claim] = []
+    tickets = frame.filter((pl.col("arm") == "ticket") & (pl.col("level") > 0) & (pl.col("status") == "ok"))
+    if tickets.is_empty():
+        return found
+    near = (
+        tickets.with_columns(far=(pl.col("density") - FOUND_AT).abs()).sort("far", "level").row(0, named=True)
+    )
+    percent = f"{100 * near['density']:.1f}%"
+    for value, what, unit in (
+        ("early_stop_test_accuracy", "test accuracy at early stop", "pp"),
+        ("early_stop_iteration", "iterations to early stop", "%"),
+    ):
+        pairs = _pairs(frame, value, ("ticket", near["level"]), ("ticket", 0))
+        found += _claim(f"ticket at {percent} against dense, {what}", pairs, unit)
+    for arm in sorted(set(frame["arm"]) - {"ticket"}):
+        levels = set(frame.filter((pl.col("arm") == arm) & (pl.col("status") == "ok"))["level"])
+        both = sorted(levels & set(tickets["level"]))
+        if both:
+            density = tickets.filter(pl.col("level") == both[-1])["density"].mean()
+            pairs = _pairs(frame, "early_stop_test_accuracy", ("ticket", both[-1]), (arm, both[-1]))
+            place = f"at {100 * float(density):.1f}%"  # type: ignore[arg-type]
+            found += _claim(f"ticket {place} against {arm}, test accuracy at early stop", pairs, "pp")
+    return found
+
+
+def _pairs(
+    frame: pl.DataFrame, value: str, a: tuple[str, int], b: tuple[str, int]
+) -> list[tuple[float, float]]:
+    """Values of two (arm, level) in the replicates that have both."""
+    table = by_replicate(frame, value)
+    sides = [
+        dict(
+            table.filter((pl.col("arm") == arm) & (pl.col("level") == level))
+            .select("replicate", value)
+            .iter_rows()
+        )
+        for arm, level in (a, b)
+    ]
+    return [(sides[0][r], sides[1][r]) for r in sorted(sides[0].keys() & sides[1].keys())]
+
+
+def _claim(sentence: str, pairs: list[tuple[float, float]], unit: str) -> list[Claim]:
+    if not pairs:
+        return []
+    if unit == "pp":
+        values = [100 * (a - b) for a, b in pairs]
+    else:
+        values = [100 * (a - b) / b for a, b in pairs if b > 0]
+        if not values:
+            return []
+    n, mean = len(values), sum(values) / len(values)
+    if n == 1:
+        return [Claim(sentence, n, mean, None, None, unit)]
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
+    half = half_width(n, deviation)
+    return [Claim(sentence, n, mean, mean - half, mean + half, unit)]

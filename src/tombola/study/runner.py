@@ -1,0 +1,216 @@
+"""Running a study: take the lock, go through the levels, store each cell, and never do one twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+from tombola.data import Dataset, Resident
+from tombola.errors import UserError
+from tombola.lottery import TICKET, Begin, Cell, Drawn, draw, train_cells
+from tombola.seeds import Seeds
+from tombola.study.bind import bind
+from tombola.study.engine_record import EngineRecord
+from tombola.study.machine import pick_device, prepare
+from tombola.study.plan import Plan, make_plan, planned_cells
+from tombola.study.results import results
+from tombola.study.spec import Study
+from tombola.study.store import LOCK, Run
+from tombola.study.writing import write_cell, write_parquet
+from tombola.training import Checkpoint, choose, train_stack
+
+
+class Progress(Protocol):
+    """Somebody who watches a run. Units are network-iterations: one optimizer step of one network."""
+
+    def begin(self, total: int, done: int) -> None: ...
+
+    def advance(self, steps: int, cells: Sequence[Cell]) -> None: ...
+
+    def landed(self, drawn: Sequence[Drawn]) -> None: ...
+
+
+class Silent:
+    """Nobody watches."""
+
+    def begin(self, total: int, done: int) -> None:
+        pass
+
+    def advance(self, steps: int, cells: Sequence[Cell]) -> None:
+        pass
+
+    def landed(self, drawn: Sequence[Drawn]) -> None:
+        pass
+
+
+def run(
+    study: Study,
+    out: Path = Path("runs"),
+    *,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+    data_dir: Path | None = None,
+    dataset: Dataset | None = None,
+    model: nn.Module | Callable[..., nn.Module] | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Run a study to its end, from wherever an earlier run of it stopped, and return its folder.
+
+    Stopped at any moment, the same call finishes with the same bits; more levels, replicates, arms or draws
+    extend the folder without redoing a cell. Raises UserError for what a user can mend.
+    """
+    prepare(threads)
+    pick_device(device)
+    study, dataset, net = bind(study, data_dir, dataset, model)
+    make_plan(study, net)
+    folder = Run(out / study.folder)
+    with _locked(folder):
+        spec = _settled(folder, study)
+        plan = make_plan(spec.model_copy(update={"levels": study.levels}), net)
+        record = EngineRecord.of(folder, net, study.seed, device=device, engine=engine, threads=threads)
+        _require_weights(folder, plan.study)
+        # Nothing is written before everything is checked: a refusal leaves the folder as it was.
+        folder.sweep()
+        folder.write_study(spec)
+        record.save()
+        torch.set_num_threads(record.record["threads"])
+        where = pick_device(record.record["device"] if device == "auto" else device)
+        data = Resident(dataset, study.data.normalisation, where)
+        _Worker(folder, plan, data, record, progress or Silent()).work()
+        if spec.store.keep == "masks" and not missing(folder, spec):
+            _forget(folder)
+        write_parquet(folder.path / "results.parquet", results(folder, timed=False))
+    return folder
+
+
+def missing(folder: Run, study: Study) -> list[Cell]:
+    """Cells of the study that are still to be trained: not done, and not above the end of a ladder whose
+    ticket collapsed or diverged."""
+    ends: dict[int, int] = {}
+    for cell in folder.cells():
+        if cell.arm == TICKET and folder.record(cell)["status"] != "ok":
+            ends[cell.replicate] = cell.level
+    return [
+        cell
+        for cell in planned_cells(study)
+        if cell.level <= ends.get(cell.replicate, study.levels) and not folder.has(cell)
+    ]
+
+
+def _locked(folder: Run) -> AbstractContextManager[object]:
+    """The folder, made if need be, held for this process alone."""
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as problem:
+        raise UserError(f"{folder.path}: cannot be a run folder ({problem.strerror})") from None
+    try:
+        return FileLock(folder.path / LOCK).acquire(timeout=PATIENCE)
+    except Timeout:
+        raise UserError(f"{folder.path}: another process is running this study") from None
+
+
+PATIENCE = 0.5
+"""Seconds to wait for the lock: somebody who asks whether a run is locked holds it for an instant."""
+
+
+def _settled(folder: Run, study: Study) -> Study:
+    """The spec, widened to what the folder already holds; a folder of another spec is a UserError."""
+    if not (folder.path / "study.toml").exists():
+        if folder.is_foreign():
+            raise UserError(f"{folder.path}: is not empty and holds no study.toml; move it away first")
+        return study
+    old = folder.study
+    if old.identity() != study.identity():
+        raise UserError(
+            f"{folder.path}: holds another study (id {old.identity()}, this one is {study.identity()}); "
+            "give this study another name or move the folder away"
+        )
+    return study.widened(old)
+
+
+def _require_weights(folder: Run, study: Study) -> None:
+    """Raise UserError when a missing cell is pruned from weights that are no longer there."""
+    tops = {cell.replicate: cell.level for cell in sorted(missing(folder, study))}
+    for replicate, top in tops.items():
+        for level in range(top):
+            ticket = Cell(replicate, level, TICKET, 0)
+            if folder.has(ticket) and not folder.keeps_weights(ticket):
+                raise UserError(
+                    f"{folder.folder(ticket)}: the weights that level {level + 1} was pruned from are gone, so this "
+                    "ladder cannot be taken up again (store.keep = 'masks' drops them once a run is complete; "
+                    "'living' keeps them)"
+                )
+
+
+def _forget(folder: Run) -> None:
+    """Drop the weights that nothing is pruned from any more (store.keep = "masks")."""
+    for cell in folder.cells():
+        if cell.arm == TICKET:
+            folder.forget_weights(cell)
+
+
+class _Worker:
+    """Trains what is missing, level by level."""
+
+    def __init__(
+        self, folder: Run, plan: Plan, data: Resident, record: EngineRecord, progress: Progress
+    ) -> None:
+        self.folder, self.plan, self.data, self.record, self.progress = folder, plan, data, record, progress
+        self.engine = choose(record.record["engine"], plan.architecture, data.device)
+        self.checkpoint = Checkpoint(folder.path / ".checkpoint.safetensors")
+
+    def work(self) -> None:
+        """Everything that is not there yet."""
+        study, steps = self.plan.study, self.plan.network_iterations
+        done = sum(steps(cell) for cell in self.plan.cells() if self.folder.has(cell))
+        self.progress.begin(done + sum(steps(cell) for cell in missing(self.folder, study)), done)
+        replicates = {r: Seeds.replicate(study.seed, r) for r in range(study.replicates)}
+        for _ in draw(self.plan.lottery, replicates, self.train):
+            pass  # each level is stored as it is trained
+
+    def train(self, cells: Sequence[Cell], begin: Begin) -> Mapping[Cell, Drawn]:
+        """Train the missing cells of a level and remember the others (the lottery's `Train`)."""
+        fresh: dict[Cell, Drawn] = {}
+        for stack in self.record.stacks(cells, self.folder.has, self.engine.stack_size):
+            fresh |= self._train_stack(stack, begin)
+        return {cell: fresh[cell] if cell in fresh else self.folder.recall(cell) for cell in cells}
+
+    def _train_stack(self, cells: list[Cell], begin: Begin) -> dict[Cell, Drawn]:
+        study, clock = self.plan.study, time.monotonic()
+        level, last = cells[0].level, study.pruning.rewind if cells[0].level else 0
+        wanted = [cell for cell in cells if not self.folder.has(cell)]
+
+        def progress(iteration: int) -> None:
+            nonlocal last
+            self.progress.advance((iteration - last) * len(wanted), cells)
+            last = iteration
+
+        drawn = train_cells(
+            cells,
+            begin,
+            lambda starts: train_stack(
+                self.plan.architecture,
+                starts,
+                self.data,
+                study.recipe,
+                study.data.validation,
+                engine=self.engine.name,
+                snapshot_at=study.pruning.rewind if level == 0 and study.pruning.rewind else None,
+                checkpoint=self.checkpoint,
+                progress=progress,
+            ),
+        )
+        seconds = (time.monotonic() - clock) / len(cells)
+        for cell in wanted:
+            write_cell(self.folder, drawn[cell], study.store.keep, seconds)
+        self.checkpoint.clear()
+        self.progress.landed(list(drawn.values()))
+        return drawn

@@ -1,0 +1,224 @@
+"""A run on disk: a folder that a person can read and that rebuilds itself (DESIGN, Store).
+
+    study.toml        the whole resolved spec       environment.json  versions, device, commit, engine record
+    cells/r0/L03/ticket/0/  mask.safetensors  end.safetensors  best.safetensors  history.parquet  cell.json  timing.json
+    starts/<digest>.safetensors   the weights that networks start from, once each
+    results.parquet   one row a cell
+
+A cell is written beside its place and renamed into it: it is whole or it is not there. Everything but
+timing.json, environment.json and the report is bit-equal between equal runs.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from filelock import FileLock, Timeout
+
+from tombola.errors import UserError
+from tombola.files import read_json, read_tensors, write_bytes, write_json
+from tombola.lottery import TICKET, Cell, Drawn, Ticket
+from tombola.masks import Mask, restore
+from tombola.models import State
+from tombola.study.load import parse_study, read_text
+from tombola.study.spec import Study
+from tombola.training import Trained
+
+LOCK = ".lock"
+WEIGHT_FILES = ("end.safetensors", "best.safetensors")
+CELL = re.compile(r"r(\d+)/L(\d+)/([^/]+)/(\d+)")
+
+NUMBERS = (
+    "early_stop_iteration",
+    "early_stop_val_loss",
+    "early_stop_test_accuracy",
+    "final_test_accuracy",
+    "final_train_accuracy",
+    "iterations",
+)
+
+
+class Run:
+    """A run folder, for reading and for writing one cell at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """An existing run. Raises UserError when the folder holds none."""
+        if not (path / "study.toml").is_file():
+            raise UserError(f"{path}: not a run folder (no study.toml in it)")
+        return cls(path)
+
+    @property
+    def study(self) -> Study:
+        """The spec that the folder holds."""
+        path = self.path / "study.toml"
+        return parse_study(read_text(path), str(path))
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions, device and engine record."""
+        path = self.path / "environment.json"
+        return _table(path) if path.exists() else {}
+
+    def is_locked(self) -> bool:
+        """Whether a process is running the study now."""
+        if not (self.path / LOCK).exists():
+            return False
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    def is_foreign(self) -> bool:
+        """Whether the folder holds something and no study. Half a study.toml does not count: a process that
+        was killed in its first moment leaves it."""
+        names = [path.name for path in self.path.iterdir()]
+        ours = (LOCK, ".study.toml.*.tmp")
+        return "study.toml" not in names and any(
+            not any(fnmatchcase(name, own) for own in ours) for name in names
+        )
+
+    def write_study(self, study: Study) -> None:
+        """Write study.toml, unless it holds the same already."""
+        path, text = self.path / "study.toml", study.to_toml().encode()
+        if not path.exists() or path.read_bytes() != text:
+            write_bytes(path, text)
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """Write environment.json, unless it holds the same already."""
+        if self.environment != environment:
+            write_json(self.path / "environment.json", environment)
+
+    # --- cells -----------------------------------------------------------------------------------------
+
+    def folder(self, cell: Cell) -> Path:
+        """Where a cell lies."""
+        return self.path / "cells" / str(cell)
+
+    def has(self, cell: Cell) -> bool:
+        """Whether the cell is done. Raises UserError for a folder that is there without its record."""
+        folder = self.folder(cell)
+        if folder.exists() and not (folder / "cell.json").is_file():
+            raise UserError(f"{folder}: holds no cell.json; move it away to have the cell trained again")
+        return folder.exists()
+
+    def cells(self) -> list[Cell]:
+        """The cells that are done, in order."""
+        root = self.path / "cells"
+        found = []
+        for path in root.glob("r*/L*/*/*/cell.json"):
+            match = CELL.fullmatch(path.parent.relative_to(root).as_posix())
+            if match:
+                found.append(Cell(int(match[1]), int(match[2]), match[3], int(match[4])))
+        return sorted(found)
+
+    def record(self, cell: Cell) -> dict[str, Any]:
+        """The contents of cell.json."""
+        path = self.folder(cell) / "cell.json"
+        record = _table(path)
+        for key in ("status", "density", "start", "rewind", *NUMBERS):
+            if key not in record:
+                raise UserError(f"{path}: not the record of a cell (it has no '{key}')")
+        return record
+
+    def start_file(self, digest: str) -> Path:
+        """Where a start of this digest lies, or would."""
+        return self.path / "starts" / f"{digest}.safetensors"
+
+    def keeps_weights(self, cell: Cell) -> bool:
+        """Whether the cell's end weights are there."""
+        return (self.folder(cell) / "end.safetensors").is_file()
+
+    def mask(self, cell: Cell) -> Mask:
+        """The mask of a cell."""
+        return Mask.load(self.folder(cell) / "mask.safetensors")
+
+    def start(self, cell: Cell) -> State:
+        """The masked state that a cell's training began from."""
+        mask, where = self.mask(cell), self.record(cell)["start"]
+        if where is None:
+            raise UserError(f"{self.folder(cell)}: the study keeps masks only, the start was not stored")
+        state = read_tensors(self.start_file(where["digest"]))[0]
+        return mask.apply(restore(state, mask) if where["living"] else state)
+
+    def weights(self, cell: Cell, which: str) -> State:
+        """The `end` or `best` state of a cell. Raises UserError when it was not kept."""
+        path = self.folder(cell) / f"{which}.safetensors"
+        if not path.is_file():
+            raise UserError(f"{path}: these weights were not kept (store.keep = '{self.study.store.keep}')")
+        state, metadata = read_tensors(path)
+        if not isinstance(metadata, dict) or metadata.get("kept") not in ("living", "all"):
+            raise UserError(f"{path}: not the weights of a cell (its metadata do not say which were kept)")
+        return restore(state, self.mask(cell)) if metadata["kept"] == "living" else state
+
+    def history(self, cell: Cell) -> pl.DataFrame:
+        """Learning curves of a cell: iteration, split, loss, accuracy."""
+        path = self.folder(cell) / "history.parquet"
+        try:
+            return pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError) as problem:
+            first = str(problem).partition("\n")[0]
+            raise UserError(f"{path}: not a readable parquet file ({first})") from None
+
+    def ticket(self, cell: Cell) -> Ticket:
+        """A cell as a ticket."""
+        record = self.record(cell)
+        end = self.weights(cell, "end") if self.keeps_weights(cell) else None
+        start = self.start(cell) if record["start"] else None
+        study = self.study
+        provenance = {
+            "cell": str(cell),
+            "study": study.folder,
+            "seed": study.seed,
+            "model": study.model.model_dump(mode="json"),
+            "data": study.data.model_dump(mode="json"),
+            "status": record["status"],
+        }
+        return Ticket(self.mask(cell), start, end, provenance)
+
+    def recall(self, cell: Cell) -> Drawn:
+        """A finished cell as the lottery needs it: for a ticket the weights it pruned from, else its status."""
+        record = self.record(cell)
+        trained = None
+        if cell.arm == TICKET and record["status"] == "ok" and self.keeps_weights(cell):
+            trained = self._trained(cell, record)
+        return Drawn(cell, record["status"], None, trained)
+
+    def forget_weights(self, cell: Cell) -> None:
+        """Drop the weights of a cell that nothing is pruned from any more (store.keep = "masks")."""
+        for name in WEIGHT_FILES:
+            (self.folder(cell) / name).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written. Only for the holder of the lock."""
+        for pattern in ("cells/r*/L*/*/.*.tmp", "starts/.*.tmp", ".*.tmp"):
+            for path in self.path.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    # --- inside ----------------------------------------------------------------------------------------
+
+    def _trained(self, cell: Cell, record: dict[str, Any]) -> Trained:
+        end = self.weights(cell, "end")
+        rewind = record["rewind"]
+        snapshot = read_tensors(self.start_file(rewind))[0] if rewind else None
+        numbers = {name: record[name] for name in NUMBERS}
+        return Trained(end=end, best=end, snapshot=snapshot, history={}, diverged=False, **numbers)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """A JSON object in a file; anything else is a UserError that names the file."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value

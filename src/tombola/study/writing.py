@@ -1,0 +1,108 @@
+"""Writing into a run folder: cells that are whole or not there, the weights they start from, tables."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tombola.files import digest_of, write_bytes, write_json, write_tensors
+from tombola.lottery import TICKET, Drawn
+from tombola.models import State
+from tombola.study.store import NUMBERS, Run
+from tombola.training import Start
+
+HISTORY = {"iteration": pl.Int64, "split": pl.String, "loss": pl.Float64, "accuracy": pl.Float64}
+
+
+def write_cell(run: Run, drawn: Drawn, keep: str, seconds: float) -> None:
+    """Store a cell, whole or not at all. `seconds` is its share of the training time."""
+    assert drawn.start is not None, "a cell that was remembered is not written again"
+    place = run.folder(drawn.cell)
+    beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
+    beside.mkdir(parents=True)
+    try:
+        drawn.start.mask.save(beside / "mask.safetensors")
+        if drawn.trained is not None:
+            _write_trained(beside, drawn, drawn.start, keep)
+        write_json(beside / "cell.json", _describe(run, drawn, drawn.start, keep))
+        write_json(beside / "timing.json", {"seconds": seconds})
+        beside.replace(place)
+        _sync(place.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    """A parquet file, whole or not there; one that holds the same already is left alone."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    if not path.is_file() or path.read_bytes() != buffer.getvalue():
+        write_bytes(path, buffer.getvalue())
+
+
+def _write_trained(folder: Path, drawn: Drawn, start: Start, keep: str) -> None:
+    trained = drawn.trained
+    assert trained is not None
+    states = {"end": trained.end, "best": trained.best}
+    if keep == "masks":
+        # Only what the next level is pruned from, until the run is complete.
+        states = {"end": trained.end} if drawn.cell.arm == TICKET else {}
+    for name, state in states.items():
+        masked = start.mask.apply(state) if not start.dead else state
+        living = keep != "all" and not start.dead
+        packed = start.mask.living(masked) if living else masked
+        write_tensors(folder / f"{name}.safetensors", packed, {"kept": "living" if living else "all"})
+    write_parquet(folder / "history.parquet", pl.DataFrame(trained.history, schema=HISTORY))
+
+
+def _describe(run: Run, drawn: Drawn, start: Start, keep: str) -> dict[str, Any]:
+    cell, trained = drawn.cell, drawn.trained
+    snapshot = trained.snapshot if trained is not None else None
+    return {
+        "replicate": cell.replicate,
+        "level": cell.level,
+        "arm": cell.arm,
+        "draw": cell.draw,
+        "status": drawn.status,
+        "density": start.mask.density(),
+        "alive": start.mask.counts(),
+        "start": None if keep == "masks" else _write_start(run, drawn, start),
+        "rewind": None if snapshot is None else _write_state(run, snapshot),
+        **{name: _finite(getattr(trained, name, None)) for name in NUMBERS},
+    }
+
+
+def _write_start(run: Run, drawn: Drawn, start: Start) -> dict[str, Any]:
+    """Keep the start's weights: whole and once where many cells share them, else the living ones."""
+    shared = drawn.cell.arm == TICKET or run.start_file(digest_of(start.state)).exists()
+    whole = shared or bool(start.dead)
+    state = start.state if whole else start.mask.living(start.state)
+    return {"digest": _write_state(run, state), "living": not whole}
+
+
+def _write_state(run: Run, state: State) -> str:
+    digest = digest_of(state)
+    path = run.start_file(digest)
+    if not path.exists():
+        write_tensors(path, state)
+    return digest
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no NaN: a number that is not finite is null."""
+    return value if value is not None and abs(value) < float("inf") else None
+
+
+def _sync(folder: Path) -> None:
+    """Flush a rename to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

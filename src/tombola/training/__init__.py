@@ -1,0 +1,23 @@
+"""Training: recipes, stacks of networks, the loop that trains them and the engines that compute."""
+
+from __future__ import annotations
+
+from tombola.training.checkpoint import Checkpoint
+from tombola.training.engines import ENGINES, Engine, choose
+from tombola.training.loop import train_stack
+from tombola.training.recipe import SCHEDULES, Recipe
+from tombola.training.record import Trained
+from tombola.training.stack import Stack, Start
+
+__all__ = [
+    "ENGINES",
+    "SCHEDULES",
+    "Checkpoint",
+    "Engine",
+    "Recipe",
+    "Stack",
+    "Start",
+    "Trained",
+    "choose",
+    "train_stack",
+]

@@ -1,0 +1,58 @@
+"""Which examples a step sees: an endless walk through the training split, shuffled anew each epoch.
+
+Batches do not stop at the end of an epoch: the walk goes on into the next one, so every batch is full and
+every example is seen once an epoch. Any iteration can be computed without those before it, which is what
+makes rewinding and resuming exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tombola.data import Split
+from tombola.errors import UserError
+from tombola.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class Group:
+    """Networks that see the same batches: one replicate at one level."""
+
+    seeds: Seeds
+    level: int
+    split: Split
+
+
+class Batches:
+    """The batches of G groups, as indices into the training set on the device.
+
+    `at(t)` is int64 [G, batch]. Only whole epochs travel to the device, one upload each.
+    Raises UserError when a batch is larger than the training split.
+    """
+
+    def __init__(self, groups: Sequence[Group], batch: int, device: torch.device) -> None:
+        self.groups, self.batch, self.device = groups, batch, device
+        self.length = len(groups[0].split.train)
+        if batch > self.length:
+            raise UserError(f"recipe.batch is {batch}, but only {self.length} training examples are left")
+        self._epochs: dict[int, Tensor] = {}
+
+    def at(self, iteration: int) -> Tensor:
+        """Indices of the batch that step `iteration` trains on, int64 [G, batch]."""
+        epoch, offset = divmod(iteration * self.batch, self.length)
+        head = self._epoch(epoch)[:, offset : offset + self.batch]
+        missing = self.batch - head.shape[1]
+        return torch.cat([head, self._epoch(epoch + 1)[:, :missing]], dim=1) if missing else head
+
+    def _epoch(self, epoch: int) -> Tensor:
+        if epoch not in self._epochs:
+            # An epoch is never asked for again once the next one has begun.
+            self._epochs = {e: order for e, order in self._epochs.items() if e == epoch - 1}
+            orders = [g.seeds.stream("order", g.level, epoch).permutation(g.split.train) for g in self.groups]
+            self._epochs[epoch] = torch.from_numpy(np.stack(orders)).to(self.device, non_blocking=True)
+        return self._epochs[epoch]

@@ -1,0 +1,69 @@
+"""Checkpoints of a stack in mid-training: enough to go on to the same bits after the power went out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tombola.errors import UserError
+from tombola.files import read_tensors, write_tensors
+
+
+@dataclass
+class Checkpoint:
+    """Where a stack's state is kept while it trains, and how often it is written.
+
+    Batches and dropout are functions of the iteration, so tensors and the iteration are all there is to keep.
+    A broken or foreign file is not an error: training then starts from the beginning, to the same bits.
+    """
+
+    path: Path
+    seconds: float = 60.0
+    _last: float = field(default_factory=time.monotonic, repr=False)
+
+    def due(self) -> bool:
+        """Whether it is time to write again."""
+        return time.monotonic() - self._last >= self.seconds
+
+    def write(self, iteration: int, tensors: dict[str, Tensor], key: str) -> None:
+        """Keep the tensors as they are before step `iteration`; `key` says which stack they belong to."""
+        write_tensors(self.path, tensors, {"iteration": iteration, "key": key})
+        self._last = time.monotonic()
+
+    def read(self, key: str) -> tuple[int, dict[str, Tensor]] | None:
+        """Iteration and tensors of the last write of the stack `key`, or None."""
+        if not self.path.exists():
+            return None
+        try:
+            tensors, metadata = read_tensors(self.path)
+        except UserError:
+            return None
+        if not isinstance(metadata, dict) or metadata.get("key") != key:
+            return None
+        return int(metadata["iteration"]), tensors
+
+    def clear(self) -> None:
+        """Forget it: the stack is done."""
+        self.path.unlink(missing_ok=True)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state as named tensors."""
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    return {
+        f"{i}.{key}": value for i, part in state.items() for key, value in part.items() if value is not None
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` returned."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

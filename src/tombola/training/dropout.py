@@ -1,0 +1,109 @@
+"""Dropout whose noise is a function of (network, layer, iteration, position) and of nothing else.
+
+torch's own dropout draws from one generator per device, so a network in a stack, alone, or on a GPU would
+see different noise. Here a counter is hashed (SplitMix64: Steele, Lea & Flood 2014), which every device
+does alike in 64-bit integers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+from torch import Tensor, nn
+
+# Constants of SplitMix64, as signed 64-bit integers (torch has no unsigned multiply).
+GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
+MIX_2 = 0x94D049BB133111EB - (1 << 64)
+UNIFORM_BITS = 24
+
+
+def hash64(counter: Tensor) -> Tensor:
+    """SplitMix64's finaliser on int64 tensors; sums and products wrap, shifts are made logical by masking."""
+    z = counter * GOLDEN
+    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * MIX_1
+    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * MIX_2
+    return z ^ ((z >> 31) & ((1 << 33) - 1))
+
+
+class Noise:
+    """Where the dropout layers of one network find their key and the iteration they are in.
+
+    Both are int64 scalars on the device, so that a step needs no value from the host. `calls` counts how
+    often each layer was called in this step, so that a layer used in two places draws twice.
+    """
+
+    key: Tensor
+    iteration: Tensor
+    calls: Counter[int]
+
+    def __init__(self, key: int, device: torch.device) -> None:
+        self.key = torch.tensor(key, dtype=torch.int64, device=device)
+        self.iteration = torch.zeros((), dtype=torch.int64, device=device)
+        self.calls = Counter()
+
+    def begin(self, iteration: int) -> None:
+        """The step that leads from `iteration` begins."""
+        self.iteration.fill_(iteration)
+        self.calls.clear()
+
+    def stem(self, layer: int) -> Tensor:
+        """What the next call of a layer counts from, an int64 scalar."""
+        place = layer + (self.calls[layer] << 32)
+        self.calls[layer] += 1
+        return hash64(hash64(self.key + place) + self.iteration)
+
+
+class CounterDropout(nn.Module):
+    """Stands in for nn.Dropout, Dropout1d, Dropout2d and Dropout3d: zeroes entries (or whole channels)
+    with probability p and scales the rest by 1/(1-p). Input [batch, ...], output the same shape."""
+
+    def __init__(self, p: float, by_channel: bool, layer: int, noise: Noise) -> None:
+        super().__init__()
+        self.p, self.by_channel, self.layer, self.noise = p, by_channel, layer, noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        shape = x.shape[:2] if self.by_channel else x.shape
+        stem = self.noise.stem(self.layer)
+        places = torch.arange(shape.numel(), device=x.device)
+        uniform = (hash64(stem + places) >> (64 - UNIFORM_BITS)) & ((1 << UNIFORM_BITS) - 1)
+        keep = (uniform >= round(self.p * (1 << UNIFORM_BITS))).view(shape)
+        keep = keep.view(*shape, *(1,) * (x.dim() - len(shape)))
+        return x * keep / (1 - self.p) if self.p < 1 else x * 0
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+def swap_dropout(module: nn.Module, noise: Noise) -> nn.Module:
+    """Replace torch's dropout layers inside `module` (in place) by counter-based ones that read `noise`.
+
+    A layer that stands in several places stays one layer. Subclasses are left alone: what they do is theirs.
+    """
+    plain, channels = (nn.Dropout,), (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+    swapped: dict[nn.Module, CounterDropout] = {}
+    for name, part in list(module.named_modules(remove_duplicate=False)):
+        if type(part) not in (*plain, *channels):
+            continue
+        if part not in swapped:
+            p: float = part.p
+            swapped[part] = CounterDropout(p, type(part) in channels, len(swapped), noise)
+            swapped[part].train(part.training)
+        if not name:
+            return swapped[part]
+        parent, _, leaf = name.rpartition(".")
+        setattr(module.get_submodule(parent), leaf, swapped[part])
+    return module
+
+
+def draws_from_torch(module: nn.Module, example: Tensor) -> bool:
+    """Whether the network still draws from torch's own generator in training mode (F.dropout, stochastic
+    depth, ...). `example` is a batch [n, ...]; the module's buffers may change, so hand in a copy."""
+    module.train()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        before = torch.random.get_rng_state()
+        module(example)
+        return not torch.equal(before, torch.random.get_rng_state())

@@ -1,0 +1,9 @@
+"""Engines: ways to compute the gradients and logits of a stack. All give the same numbers, to rounding."""
+
+from __future__ import annotations
+
+from tombola.training.engines.base import ENGINES, Engine, choose
+from tombola.training.engines.mlp import MlpEngine
+from tombola.training.engines.modules import ModulesEngine
+
+__all__ = ["ENGINES", "Engine", "MlpEngine", "ModulesEngine", "choose"]

@@ -1,0 +1,140 @@
+"""The engine for multilayer perceptrons: every layer of the whole stack is one batched matrix product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tombola.models import Architecture
+from tombola.training.engines.base import ENGINES, Engine
+from tombola.training.stack import Stack
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One Linear of the chain: its weight, its bias if it has one, and whether a ReLU follows."""
+
+    weight: str
+    bias: str | None
+    relu: bool
+
+
+def chain(module: nn.Module) -> list[Layer] | None:
+    """The Linear layers of a Flatten-Linear-ReLU-... sequence, or None when the module is anything else."""
+    if not isinstance(module, nn.Sequential) or not _plain(module):
+        return None
+    layers: list[Layer] = []
+    # Not named_children, which leaves out the second place of a ReLU that stands in two.
+    for index, (name, part) in enumerate(module._modules.items()):
+        if type(part) is nn.Flatten and index == 0 and (part.start_dim, part.end_dim) == (1, -1):
+            continue
+        if type(part) is nn.Linear:
+            layers.append(Layer(f"{name}.weight", f"{name}.bias" if part.bias is not None else None, False))
+        elif type(part) is nn.ReLU and layers and not layers[-1].relu:
+            layers[-1] = Layer(layers[-1].weight, layers[-1].bias, True)
+        else:
+            return None
+    return None if not layers or layers[-1].relu else layers
+
+
+def _plain(module: nn.Sequential) -> bool:
+    """Whether a sequence computes what its parts say: no forward of its own, no hooks, and every parameter
+    is trained and stands in one place."""
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+    places = [id(param) for _, param in module.named_parameters(remove_duplicate=False)]
+    frozen = any(not param.requires_grad for param in module.parameters())
+    own = type(module).forward is not nn.Sequential.forward
+    return not (own or hooked or frozen or len(set(places)) < len(places))
+
+
+@ENGINES.register("mlp")
+class MlpEngine(Engine):
+    """Flatten, Linear and ReLU in a row: batched matrix products with the gradients written by hand.
+
+    Networks of one group share their batch, so their first layer is one wider product: [batch, in] times
+    [in, arms * out]. Writing the backward pass by hand saves a third of the time that autograd takes at
+    these sizes, and leaves the gradients where the optimizer reads them.
+    """
+
+    name: ClassVar[str] = "mlp"
+    chunk: ClassVar[int] = 1000
+    stack_size: ClassVar[int] = 32
+
+    def __init__(
+        self, architecture: Architecture, stack: Stack, groups: Sequence[int], dropout_keys: Sequence[int]
+    ) -> None:
+        layers = chain(architecture.build())
+        assert layers is not None, "holds() was asked first"
+        self.stack, self.layers = stack, layers
+        self.groups = torch.tensor(list(groups), device=stack.device)
+        count = max(groups) + 1
+        # Arms of a replicate stand side by side, so equal groups are a reshape of the stack's axis.
+        arms = stack.size // count
+        even = list(groups) == [r // arms for r in range(count * arms)]
+        self._count = count if even else stack.size
+
+    @staticmethod
+    def holds(architecture: Architecture) -> bool:
+        return chain(architecture.build()) is not None
+
+    def _spread(self, x: Tensor) -> Tensor:
+        """[G, batch, ...] -> [G', batch, features], where G' divides the stack evenly."""
+        flat = x.flatten(2)
+        return flat if flat.shape[0] in (1, self._count) else flat[self.groups]
+
+    def _forward(self, x: Tensor) -> list[Tensor]:
+        """Input of each layer, then the logits; the first is [G', batch, in], the others [R, batch, units]."""
+        inputs = [x]
+        for index, layer in enumerate(self.layers):
+            weight = self.stack.params[layer.weight]
+            if index == 0:
+                out = self._first(x, weight)
+                if layer.bias:
+                    out.add_(self.stack.params[layer.bias].unsqueeze(1))
+            elif layer.bias:
+                out = torch.baddbmm(self.stack.params[layer.bias].unsqueeze(1), inputs[-1], weight.mT)
+            else:
+                out = torch.bmm(inputs[-1], weight.mT)
+            inputs.append(out.relu_() if layer.relu else out)
+        return inputs
+
+    def _first(self, x: Tensor, weight: Tensor) -> Tensor:
+        """First layer: the networks of a group as one product. x [G', batch, in] -> [R, batch, units]."""
+        groups, (size, units, features) = x.shape[0], weight.shape
+        wide = torch.bmm(x, weight.view(groups, -1, features).mT)
+        return wide.view(groups, -1, size // groups, units).transpose(1, 2).reshape(size, -1, units)
+
+    def _first_gradient(self, delta: Tensor, x: Tensor) -> Tensor:
+        """Gradient of the first weight, [R, units, in], from delta [R, batch, units] and x [G', batch, in]."""
+        groups, (size, batch, units) = x.shape[0], delta.shape
+        wide = delta.view(groups, size // groups, batch, units).transpose(2, 3)
+        return torch.bmm(wide.reshape(groups, -1, batch), x).view(size, units, -1)
+
+    @torch.no_grad()
+    def backward(self, x: Tensor, y: Tensor, iteration: int) -> None:
+        inputs = self._forward(self._spread(x))
+        targets = y.expand(self.stack.size, -1) if y.shape[0] == 1 else y[self.groups]
+        # d(mean cross-entropy)/d(logits) = (softmax - one-hot) / batch
+        delta = torch.softmax(inputs.pop(), dim=-1)
+        one = delta.new_full((1, 1, 1), -1.0).expand(*targets.shape, 1)
+        delta.scatter_add_(2, targets.unsqueeze(2), one).div_(targets.shape[1])
+        for index in range(len(self.layers) - 1, -1, -1):
+            layer, below = self.layers[index], inputs[index]
+            weight = self.stack.params[layer.weight]
+            if layer.bias:
+                self.stack.params[layer.bias].grad = delta.sum(1)
+            if index == 0:
+                weight.grad = self._first_gradient(delta, below)
+            else:
+                weight.grad = torch.bmm(delta.mT, below)
+                delta = torch.bmm(delta, weight)
+                if self.layers[index - 1].relu:
+                    delta.mul_(below > 0)
+
+    @torch.no_grad()
+    def logits(self, x: Tensor) -> Tensor:
+        return self._forward(self._spread(x))[-1]

@@ -1,0 +1,103 @@
+"""A recipe says how a network is trained: optimizer, schedule, batch, iterations, evaluation grid, precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tombola.registry import Registry
+
+PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+Count = Annotated[int, Field(ge=0, strict=True)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+SCHEDULES: Registry[Callable[[Recipe, int], float]] = Registry("schedule")
+
+
+class Recipe(BaseModel):
+    """The [recipe] table of a study. Iterations are optimizer steps, counted from 0.
+
+    The default is the LeNet recipe of Frankle & Carbin 2019 (Figure 2): Adam at 1.2e-3, batches of 60,
+    validation every 100 iterations.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    iterations: PositiveInt = 50_000
+    batch: PositiveInt = 60
+    optimizer: Literal["adam", "sgd"] = "adam"
+    lr: Annotated[float, Field(gt=0)] = 1.2e-3
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: str = "constant"
+    milestones: tuple[PositiveInt, ...] = ()
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    warmup: Count = 0
+    evaluate_every: PositiveInt = 100
+    curve_every: Count = 0
+    precision: Literal["float32"] = "float32"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        SCHEDULES[self.schedule]
+        if self.milestones and self.schedule != "milestones":
+            raise ValueError(f"milestones need schedule = 'milestones', found '{self.schedule}'")
+        if self.schedule == "milestones" and not self.milestones:
+            raise ValueError("schedule = 'milestones' needs a list of milestones (iterations)")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise, found {list(self.milestones)}")
+        if self.optimizer == "adam" and (self.momentum or self.nesterov):
+            raise ValueError("momentum and nesterov belong to optimizer = 'sgd'; adam has betas")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        if self.curve_every % self.evaluate_every:
+            raise ValueError(
+                f"curve_every ({self.curve_every}) must be a multiple of evaluate_every ({self.evaluate_every})"
+            )
+        return self
+
+    def lr_at(self, iteration: int) -> float:
+        """Learning rate of the step that leads from `iteration` to `iteration + 1`.
+
+        Warmup is linear and reaches the full rate at its last step; its first step is lr / warmup, not 0,
+        so that no step is wasted.
+        """
+        warm = min(1.0, (iteration + 1) / self.warmup) if self.warmup else 1.0
+        return self.lr * warm * SCHEDULES[self.schedule](self, iteration)
+
+    def evaluations(self, start: int = 0) -> list[int]:
+        """Iterations at which validation is measured: `start`, the grid 0, N, 2N, ... above it, and the end."""
+        grid = range(0, self.iterations, self.evaluate_every)
+        return [start, *(t for t in grid if t > start), self.iterations]
+
+    def curve_points(self, start: int = 0) -> list[int]:
+        """Iterations at which the training and test sets are measured too: the end always, else every
+        `curve_every` (0: the end only)."""
+        if not self.curve_every:
+            return [self.iterations]
+        return [t for t in self.evaluations(start) if t % self.curve_every == 0 or t == self.iterations]
+
+
+@SCHEDULES.register("constant")
+def constant(recipe: Recipe, iteration: int) -> float:
+    """The same learning rate throughout."""
+    return 1.0
+
+
+@SCHEDULES.register("milestones")
+def milestones(recipe: Recipe, iteration: int) -> float:
+    """Times gamma at each milestone (He et al. 2016; Frankle & Carbin 2019, App. I)."""
+    passed: int = sum(iteration >= milestone for milestone in recipe.milestones)
+    return recipe.gamma**passed
+
+
+@SCHEDULES.register("cosine")
+def cosine(recipe: Recipe, iteration: int) -> float:
+    """Half a cosine from 1 down to 0 at the last iteration (Loshchilov & Hutter 2017)."""
+    return 0.5 * (1 + math.cos(math.pi * iteration / recipe.iterations))

@@ -1,0 +1,161 @@
+"""What is measured while a stack trains, kept on the device until the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from tombola.data import Resident
+from tombola.models import State
+from tombola.training.batches import Group
+from tombola.training.engines import Engine
+from tombola.training.evaluate import Fetch, Score, evaluate
+from tombola.training.recipe import Recipe
+from tombola.training.stack import Stack
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One trained network.
+
+    `end` and `best` are whole states (best: at the early stop). `history` has one list per column:
+    iteration, split, loss, accuracy. `snapshot` is the state at the iteration that was asked for, if any.
+    A network with non-finite weights or validation loss at the end has `diverged`; it may have no early stop.
+    """
+
+    end: State
+    best: State
+    snapshot: State | None
+    history: dict[str, list[Any]]
+    early_stop_iteration: int | None
+    early_stop_val_loss: float | None
+    early_stop_test_accuracy: float
+    final_test_accuracy: float
+    final_train_accuracy: float
+    iterations: int
+    diverged: bool
+
+
+class Record:
+    """What is measured along the way: scores on the evaluation grid and the best weights so far, all on the
+    device. `finish` is where they come to the host."""
+
+    def __init__(
+        self, net: Engine, stack: Stack, data: Resident, groups: Sequence[Group], recipe: Recipe
+    ) -> None:
+        self.net, self.stack, self.recipe, self.data = net, stack, recipe, data
+        self.points = recipe.evaluations(stack.iteration)
+        self.curve = set(recipe.curve_points(stack.iteration))
+        shape = (len(self.points), stack.size)
+        # The tensors of a record are all it knows, so that a checkpoint can hold it.
+        nan = torch.full(shape, torch.nan, dtype=torch.float64, device=stack.device)
+        self.tensors = {f"{s}.{what}": nan.clone() for s in SPLITS for what in ("loss", "accuracy")}
+        self.tensors["best.loss"] = torch.full_like(nan[0], torch.inf)
+        self.tensors["best.point"] = torch.full((stack.size,), -1, device=stack.device)
+        self.tensors |= {f"best:{name}": tensor.clone() for name, tensor in stack.tensors().items()}
+        self._place = {iteration: place for place, iteration in enumerate(self.points)}
+        self._rows = {
+            part: torch.from_numpy(np.stack([getattr(g.split, part) for g in groups])).to(stack.device)
+            for part in ("train", "validation")
+        }
+
+    def evaluates(self, iteration: int) -> bool:
+        """Whether the iteration is on the grid."""
+        return iteration in self._place
+
+    def evaluate(self, iteration: int) -> None:
+        """Measure validation, keep the weights of the networks that are better than ever, and at the points
+        of the learning curve measure training and test as well."""
+        place = self._place[iteration]
+        score = self._score("validation")
+        self._write("validation", place, score)
+        best = self.tensors["best.loss"]
+        better = score.loss < best  # strict: a tie keeps the earlier; NaN is never less
+        torch.where(better, score.loss, best, out=best)
+        self.tensors["best.point"].masked_fill_(better, place)
+        for name, tensor in self.stack.tensors().items():
+            kept = self.tensors[f"best:{name}"]
+            torch.where(better.view(-1, *(1,) * (tensor.dim() - 1)), tensor, kept, out=kept)
+        if iteration in self.curve:
+            self._write("train", place, self._score("train"))
+            self._write("test", place, self._score("test"))
+
+    def take_snapshot(self) -> None:
+        """Keep the weights as they are now: what later levels rewind to."""
+        self.tensors |= {f"snapshot:{name}": t.clone() for name, t in self.stack.tensors().items()}
+
+    def finish(self) -> list[Trained]:
+        """Measure the early-stop networks on the test set and bring everything to the host: the one sync."""
+        ends = [self.stack.state(r) for r in range(self.stack.size)]
+        bests = self._states("best:")
+        snapshots = self._states("snapshot:")
+        self.stack.load({name: self.tensors[f"best:{name}"] for name in self.stack.tensors()})
+        early = self._score("test").accuracy.tolist()
+        host = {name: t.tolist() for name, t in self.tensors.items() if ":" not in name}
+        last = len(self.points) - 1
+        trained = []
+        for r, end in enumerate(ends):
+            point = host["best.point"][r]
+            weights = {
+                name: end[name] for name in self.stack.params
+            }  # a buffer may hold -inf, as causal masks do
+            finite = np.isfinite(host["validation.loss"][last][r]) and _all_finite(weights)
+            trained.append(
+                Trained(
+                    end=end,
+                    best=bests[r],
+                    snapshot=snapshots[r] if snapshots else None,
+                    history=self._history(host, r),
+                    early_stop_iteration=self.points[point] if point >= 0 else None,
+                    early_stop_val_loss=host["best.loss"][r] if point >= 0 else None,
+                    early_stop_test_accuracy=early[r],
+                    final_test_accuracy=host["test.accuracy"][last][r],
+                    final_train_accuracy=host["train.accuracy"][last][r],
+                    iterations=self.recipe.iterations - self.stack.iteration,
+                    diverged=not finite,
+                )
+            )
+        return trained
+
+    def _states(self, prefix: str) -> list[State]:
+        named = {n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)}
+        if not named:
+            return []
+        return [{n: t[r].cpu().clone() for n, t in named.items()} for r in range(self.stack.size)]
+
+    def _history(self, host: dict[str, Any], r: int) -> dict[str, list[Any]]:
+        rows = [
+            (iteration, part, host[f"{part}.loss"][place][r], host[f"{part}.accuracy"][place][r])
+            for place, iteration in enumerate(self.points)
+            for part in SPLITS
+            if part == "validation" or iteration in self.curve
+        ]
+        return {
+            name: [row[i] for row in rows]
+            for i, name in enumerate(("iteration", "split", "loss", "accuracy"))
+        }
+
+    def _write(self, part: str, place: int, score: Score) -> None:
+        self.tensors[f"{part}.loss"][place] = score.loss
+        self.tensors[f"{part}.accuracy"][place] = score.accuracy
+
+    def _score(self, part: str) -> Score:
+        fetch, count = self._fetch(part)
+        return evaluate(self.net, fetch, count)
+
+    def _fetch(self, part: str) -> tuple[Fetch, int]:
+        data = self.data
+        if part == "test":
+            return lambda a, b: (data.test(a, b)[None], data.test_y[None, a:b]), data.n_test
+        rows = self._rows[part]
+        return lambda a, b: (data.train(rows[:, a:b]), data.train_y[rows[:, a:b]]), rows.shape[1]
+
+
+def _all_finite(state: State) -> bool:
+    return all(bool(t.isfinite().all()) for t in state.values() if t.is_floating_point())

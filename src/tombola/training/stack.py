@@ -1,0 +1,126 @@
+"""A stack: R networks of one architecture, held as tensors with a leading axis R and trained as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tombola.errors import UserError, nearest
+from tombola.masks import Mask
+from tombola.models import Architecture, State, state_of
+from tombola.seeds import Seeds
+from tombola.training.recipe import Recipe
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What one network begins from: its state at an absolute iteration, its mask, the streams it draws from.
+
+    `dead` holds the values that masked weights keep (a parameter name -> tensor); absent ones are zero.
+    """
+
+    state: State
+    mask: Mask
+    seeds: Seeds
+    level: int = 0
+    iteration: int = 0
+    dead: State = field(default_factory=dict)
+
+    def masked_state(self) -> State:
+        """The state that training really begins from: dead weights at their dead value."""
+        masked = self.mask.apply(self.state)
+        for name, value in self.dead.items():
+            masked[name] = torch.where(self.mask[name], self.state[name], value)
+        return masked
+
+
+class Stack:
+    """Parameters, buffers and masks of R networks: name -> [R, *shape], on one device.
+
+    After every optimizer step `settle` has left each dead weight exactly at its dead value, with an
+    optimizer state of zero, for any optimizer.
+    """
+
+    def __init__(self, architecture: Architecture, starts: Sequence[Start], device: torch.device) -> None:
+        if len({start.iteration for start in starts}) != 1:
+            raise ValueError("the networks of a stack begin at one iteration")
+        states = [start.masked_state() for start in starts]
+        self.size, self.device, self.iteration = len(starts), device, starts[0].iteration
+        tensors = {name: torch.stack([s[name] for s in states]).to(device) for name in states[0]}
+        self.params = {name: tensors[name] for name in architecture.shapes}
+        self.buffers = {name: tensor for name, tensor in tensors.items() if name not in self.params}
+        # A tensor whose weights all live in every network needs no mask.
+        self.masks = {
+            name: torch.stack([s.mask[name] for s in starts]).to(device, tensors[name].dtype)
+            for name in architecture.prunable
+            if any(s.mask.count(name) < s.mask.size(name) for s in starts)
+        }
+        pinned = {name for s in starts for name in s.dead if name in self.masks}
+        self._pins = {name: tensors[name] * (1 - self.masks[name]) for name in sorted(pinned)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the stack, parameters first."""
+        return {**self.params, **self.buffers}
+
+    def state(self, r: int) -> State:
+        """A copy of network r's state, on the CPU."""
+        return {name: tensor[r].detach().cpu().clone() for name, tensor in self.tensors().items()}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Copy values into the stack's own tensors."""
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+
+    def silence(self) -> None:
+        """Zero the gradient of every dead weight: one fused operation, before the optimizer's step.
+
+        Optimizer state begins at zero, so it stays zero there, and an update made of zeros moves nothing:
+        the step leaves dead weights exactly where they are (weight decay of a nonzero dead value aside,
+        which `settle` undoes).
+        """
+        pairs = [(self.params[name].grad, mask) for name, mask in self.masks.items()]
+        found = [
+            (gradient, mask) for gradient, mask in pairs if gradient is not None
+        ]  # frozen ones have none
+        if found:
+            torch._foreach_mul_([gradient for gradient, _ in found], [mask for _, mask in found])
+
+    def settle(self, optimizer: torch.optim.Optimizer) -> None:
+        """Put pinned dead weights (frozen at a nonzero value) back after a step that decayed them."""
+        for name, pin in self._pins.items():
+            param, mask = self.params[name], self.masks[name]
+            param.detach().mul_(mask).add_(pin)
+            for state in optimizer.state[param].values():
+                if isinstance(state, Tensor) and state.shape == param.shape:
+                    state.mul_(mask)
+
+
+def make_optimizer(stack: Stack, recipe: Recipe) -> torch.optim.Optimizer:
+    """torch's fused optimizer over the stacked parameters: one pass over the memory per step."""
+    params = [p for p in stack.params.values() if p.is_floating_point()]
+    decay = recipe.weight_decay
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(params, recipe.lr, recipe.betas, recipe.eps, decay, fused=True)
+    return torch.optim.SGD(params, recipe.lr, recipe.momentum, 0.0, decay, recipe.nesterov, fused=True)
+
+
+def require_same_shapes(architecture: Architecture, starts: Sequence[Start]) -> None:
+    """Raise UserError when a start's state or mask does not fit the architecture."""
+    state = {name: tuple(tensor.shape) for name, tensor in state_of(architecture.build()).items()}
+    masked = {name: state[name] for name in architecture.prunable}
+    for start in starts:
+        _require(architecture.name, {n: tuple(t.shape) for n, t in start.state.items()}, state)
+        _require(f"mask of {architecture.name}", start.mask.shapes, masked)
+
+
+def _require(what: str, found: Shapes, expected: Shapes) -> None:
+    for name in (*expected, *found):
+        if name not in expected:
+            raise UserError(f"{what}: there should be no '{name}'{nearest(name, expected)}")
+        if found.get(name) != expected[name]:
+            raise UserError(f"{what}: {name} should be {expected[name]}, found {found.get(name, 'nothing')}")

@@ -1,0 +1,50 @@
+"""Running commands in this process, as `tombola` would."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from program import TINY, Said, Tombola
+
+from tombola.cli import main
+
+
+@pytest.fixture
+def tombola(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Tombola:
+    """Calls `tombola ARGS...` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TOMBOLA_DATA", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*args: object) -> Said:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["tombola", *map(str, args)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return Said(printed.out, printed.err, int(code or 0))  # type: ignore[call-overload]
+
+    return call
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    """A study that takes a second."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def done(tombola: Tombola, study_file: Path, tmp_path: Path) -> Path:
+    """The run folder of the tiny study, finished."""
+    said = tombola("run", study_file)
+    assert said.code == 0, said.err
+    [folder] = (tmp_path / "runs").iterdir()
+    return folder

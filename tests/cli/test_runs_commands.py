@@ -1,0 +1,108 @@
+"""run, runs, status, results, report, diff."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from program import Tombola
+
+# DESIGN section 4: other tools rely on these.
+RESULT_KEYS = {
+    "replicate",
+    "level",
+    "arm",
+    "draw",
+    "density",
+    "early_stop_iteration",
+    "early_stop_val_loss",
+    "early_stop_test_accuracy",
+    "final_test_accuracy",
+    "final_train_accuracy",
+    "iterations",
+    "seconds",
+}
+CELLS = 2 * (1 + 2 * 3)  # replicates x (dense, then ticket + reinit + random-mask at two levels)
+
+
+def test_run_prints_table_claims_and_report(tombola: Tombola, study_file: Path) -> None:
+    said = tombola("run", study_file)
+    assert said.code == 0
+    for part in ("ticket", "reinit", "random-mask", "79.98%", "against dense", "against reinit", "report"):
+        assert part in said.out
+    page = Path(said.out.rstrip().rpartition(" ")[2])
+    assert page.name == "index.html"
+    assert page.is_file()
+    assert "level 2 done" in said.err  # plain lines where there is no terminal
+
+
+def test_run_again_trains_nothing(tombola: Tombola, study_file: Path, done: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.rglob("cell.json")}
+    said = tombola("run", study_file)
+    assert said.code == 0
+    assert {path: path.stat().st_mtime_ns for path in done.rglob("cell.json")} == before
+    assert "100% of this study is there already" in said.err
+
+
+def test_extension_by_set(tombola: Tombola, study_file: Path, done: Path) -> None:
+    assert tombola("run", study_file, "--set", "levels=3").code == 0
+    assert (done / "cells/r1/L03/random-mask/0/cell.json").is_file()
+    assert len(list(done.parent.iterdir())) == 1
+
+
+def test_results_json_is_one_object_a_cell(tombola: Tombola, done: Path) -> None:
+    rows = json.loads(tombola("results", done, "--json").out)
+    assert len(rows) == CELLS
+    assert all(row.keys() >= RESULT_KEYS for row in rows)
+    dense = [row for row in rows if row["level"] == 0]
+    assert {row["arm"] for row in dense} == {"ticket"}
+    assert all(row["density"] == 1.0 for row in dense)
+
+
+def test_results_csv_has_the_same_rows(tombola: Tombola, done: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(tombola("results", done.name[:6], "--csv").out)))
+    assert len(rows) == CELLS
+    assert set(rows[0]) >= RESULT_KEYS
+
+
+def test_runs_and_status(tombola: Tombola, done: Path) -> None:
+    [row] = json.loads(tombola("runs", "--json").out)
+    assert (row["run"], row["state"], row["done"], row["planned"]) == (done.name, "finished", CELLS, CELLS)
+    status = json.loads(tombola("status", "tiny", "--json").out)
+    assert status["arms"]["reinit"] == {"planned": 4, "done": 4, "failed": 0}
+    assert "finished" in tombola("runs").out
+    assert f"{CELLS} of {CELLS}" in tombola("status", done).out
+
+
+def test_diff_names_what_differs(tombola: Tombola, study_file: Path, done: Path) -> None:
+    assert tombola("run", study_file, "--set", "recipe.lr=0.01", "--set", "name=other").code == 0
+    found = json.loads(tombola("diff", "tiny", "other", "--json").out)
+    assert found["spec"] == {"name": ["tiny", "other"], "recipe.lr": [0.0012, 0.01]}
+    assert {(row["arm"], row["level"]) for row in found["results"]} >= {("ticket", 0), ("reinit", 2)}
+    assert "recipe.lr" in tombola("diff", "tiny", "other").out
+    assert "equal specs" in tombola("diff", "tiny", "tiny").out
+
+
+def test_dry_run_says_what_and_writes_nothing(tombola: Tombola, study_file: Path, tmp_path: Path) -> None:
+    facts = json.loads(tombola("run", study_file, "--dry-run", "--json").out)
+    # 64*12 + 12*8 + 8*10 = 944 weights; 20% of 768, 96 and 80 round to 154, 19 and 16.
+    assert facts["prunable_weights"] == 944
+    assert facts["densities"][:2] == [1.0, (944 - 154 - 19 - 16) / 944]
+    assert facts["trainings"] == CELLS
+    assert facts["iterations"] == CELLS * 40
+    assert facts["estimated_seconds"] > 0
+    assert facts["estimated_bytes"] > 0
+    assert "755" in tombola("run", study_file, "--dry-run").out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_report_of_an_unfinished_run(tombola: Tombola, done: Path) -> None:
+    for path in (done / "cells/r1/L02").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    said = tombola("report", "tiny")
+    assert said.code == 0
+    assert Path(said.out.strip()).is_file()
+    assert tombola("status", "tiny").out.count("unfinished") == 1

@@ -1,0 +1,254 @@
+"""Runs that are stopped, at any moment and in any way, and finish with the bits of an undisturbed one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from killed_runs import STUDY
+from study_kit import contents, no_leftovers, run_tiny, tiny, toy_data
+
+from tombola.lottery import Cell, Drawn
+from tombola.study import Run, Study, planned_cells, runner
+from tombola.training import Checkpoint
+
+SCRIPT = Path(__file__).with_name("killed_runs.py")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The contents of the study's folder when nothing happens."""
+    return contents(run_tiny(tmp_path_factory.mktemp("undisturbed"), STUDY).path)
+
+
+@pytest.fixture(autouse=True)
+def checkpoints_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "Checkpoint", partial(Checkpoint, seconds=0.0))
+
+
+def die(out: Path, *deaths: str) -> list[str]:
+    """How the runs ended that killed_runs.py started in `out`, one after the other."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(SCRIPT), str(out), *deaths],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    return done.stdout.split("\n")[:-1]
+
+
+def folder_of(out: Path) -> Path:
+    (folder,) = out.iterdir()
+    return folder
+
+
+def whole_cells_only(folder: Path) -> bool:
+    """Whether every cell folder that has its proper name can be read in full."""
+    run = Run(folder)
+    for cell in run.cells():
+        assert run.record(cell)["status"] == "ok"
+        run.ticket(cell)
+        assert run.history(cell).height > 0
+    return True
+
+
+# --- kill -9 ------------------------------------------------------------------------------------------------
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bits(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    # One folder, killed 25 times at a random change of the disk, some of them in its first moments.
+    chance = random.Random(2)
+    deaths = [f"op:{n}" for n in (1, 2, 3, 4, 5, *(chance.randrange(6, 60) for _ in range(20)))]
+    ends = die(tmp_path, *deaths, "never")
+    assert ends[-1] == "exit 0"
+    assert ends.count("killed") >= 15
+    assert no_leftovers(folder_of(tmp_path))
+    assert contents(folder_of(tmp_path)) == undisturbed
+
+
+def test_killed_at_any_time_it_ends_with_the_same_bits(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    chance = random.Random(3)
+    ends = die(tmp_path, *(f"time:{chance.uniform(0.01, 0.25):.3f}" for _ in range(8)))
+    assert "killed" in ends
+    if folder_of(tmp_path).joinpath("study.toml").exists():
+        assert whole_cells_only(folder_of(tmp_path))
+    assert die(tmp_path, "never") == ["exit 0"]
+    assert contents(folder_of(tmp_path)) == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(10))
+def test_killed_at_every_single_change_of_the_disk(
+    part: int, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    for operation in range(1 + part, 1000, 10):
+        ends = die(tmp_path / str(operation), f"op:{operation}", "never")
+        if ends == ["exit 0", "exit 0"]:
+            return
+        assert ends == ["killed", "exit 0"]
+        assert no_leftovers(folder_of(tmp_path / str(operation)))
+        assert contents(folder_of(tmp_path / str(operation))) == undisturbed
+        shutil.rmtree(tmp_path / str(operation))
+    pytest.fail("the run never got to its end")
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------------------
+
+
+class Stopper:
+    """Presses Ctrl-C once a number of reports came in."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def begin(self, total: int, done: int) -> None:
+        self._count()
+
+    def advance(self, steps: int, cells: Sequence[Cell]) -> None:
+        self._count()
+
+    def landed(self, drawn: Sequence[Drawn]) -> None:
+        self._count()
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 11, 12, 13, 20, 24, 25, 32])
+def test_stopped_by_hand_it_ends_with_the_same_bits(
+    after: int, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(tmp_path, STUDY, progress=Stopper(after))
+    assert whole_cells_only(folder_of(tmp_path))
+    assert not list(tmp_path.rglob("*.tmp")), "an exception leaves nothing half-written"
+    run_tiny(tmp_path, STUDY)
+    assert contents(folder_of(tmp_path)) == undisturbed
+
+
+def test_it_goes_on_from_the_checkpoint_and_not_from_the_start(
+    tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(tmp_path, STUDY, progress=Stopper(8))  # begin, then iterations 0, 3, ..., 18
+    resumed = []
+    real = Checkpoint.read
+
+    def read(self: Checkpoint, key: str) -> Any:
+        resumed.append(real(self, key))
+        return resumed[-1]
+
+    monkeypatch.setattr(Checkpoint, "read", read)
+    run_tiny(tmp_path, STUDY)
+    assert resumed[0] is not None
+    assert resumed[0][0] == 21
+    assert contents(folder_of(tmp_path)) == undisturbed
+
+
+def test_leftovers_of_a_dead_process_are_swept(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    run = run_tiny(tmp_path, STUDY.model_copy(update={"levels": 1}))
+    half_cell = run.path / "cells" / "r0" / "L01" / "ticket" / ".0.0123abcd.tmp"
+    half_cell.mkdir()
+    (half_cell / "cell.json").write_text("{")
+    halves = [
+        run.path / ".study.toml.0123abcd.tmp",
+        run.path / "..checkpoint.safetensors.0123abcd.tmp",
+        run.path / "starts" / ".0123456789abcdef.safetensors.0123abcd.tmp",
+    ]
+    for half in halves:
+        half.write_bytes(b"half")
+    (run.path / ".checkpoint.safetensors").write_bytes(b"half")
+    assert len(run.cells()) == 8, "half a cell is no cell"
+    run_tiny(tmp_path, STUDY)
+    assert no_leftovers(run.path)
+    assert contents(run.path) == undisturbed
+
+
+# --- a full disk --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", [1, 2, 3, 8, 21, 40, 57, 80])
+def test_a_full_disk_leaves_no_half_of_anything(
+    write: int, tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = write
+
+    def full(handle: int) -> None:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            run_tiny(tmp_path, STUDY)
+    assert caught.value.errno == errno.ENOSPC
+    folder = folder_of(tmp_path)
+    assert not list(folder.rglob("*.tmp"))
+    assert whole_cells_only(folder)
+    run_tiny(tmp_path, STUDY)
+    assert contents(folder) == undisturbed
+
+
+# --- every way of keeping weights ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["iterative", "one-shot"])
+@pytest.mark.parametrize("keep", ["all", "living", "masks"])
+def test_stopped_between_levels_it_goes_on_whatever_is_kept(keep: str, mode: str, tmp_path: Path) -> None:
+    study = tiny(
+        levels=3, store={"keep": keep}, pruning={"mode": mode, "rewind": 5}, arms=[{"name": "reinit"}]
+    )
+    whole = contents(run_tiny(tmp_path / "whole", study).path)
+    landings = LandingStopper()
+    for _ in range(study.levels + 1):
+        with pytest.raises(KeyboardInterrupt):
+            run_tiny(tmp_path / "stopped", study, progress=landings)
+    run = run_tiny(tmp_path / "stopped", study)
+    assert run.cells() == sorted(planned_cells(study))
+    assert contents(run.path) == whole
+
+
+class LandingStopper(Stopper):
+    """Presses Ctrl-C whenever a stack has been stored."""
+
+    def __init__(self) -> None:
+        super().__init__(1_000_000)
+
+    def landed(self, drawn: Sequence[Drawn]) -> None:
+        raise KeyboardInterrupt
+
+
+def test_what_masks_keeps(tmp_path: Path) -> None:
+    study: Study = tiny(store={"keep": "masks"})
+    run = run_tiny(tmp_path, study)
+    names = {path.name for path in run.path.rglob("*") if path.is_file()}
+    assert names == {
+        ".lock",
+        "study.toml",
+        "environment.json",
+        "results.parquet",
+        "mask.safetensors",
+        "history.parquet",
+        "cell.json",
+        "timing.json",
+    }
+    other = run_tiny(tmp_path, tiny())
+    assert other.path != run.path
+    assert all(run.mask(cell) == other.mask(cell) for cell in other.cells())
+    assert toy_data().digest == run.study.data.digest

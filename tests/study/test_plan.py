@@ -1,0 +1,162 @@
+"""Plans: the cells in order, the exact ladder, what is refused, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from study_kit import run_tiny, tiny, toy_data
+from torch import nn
+
+from tombola.errors import UserError
+from tombola.models import architecture
+from tombola.study import Plan, Study, estimate_seconds, make_plan, planned_cells
+
+
+def plan_of(study: Study) -> Plan:
+    return make_plan(study, architecture(study.model, (6,), 3))
+
+
+def test_cells_come_level_by_level_the_ticket_first() -> None:
+    study = tiny(arms=[{"name": "reinit", "draws": 2}, {"name": "random-mask", "levels": [2]}])
+    assert [str(cell) for cell in plan_of(study).cells()] == [
+        "r0/L00/ticket/0",
+        "r1/L00/ticket/0",
+        "r0/L01/ticket/0",
+        "r0/L01/reinit/0",
+        "r0/L01/reinit/1",
+        "r1/L01/ticket/0",
+        "r1/L01/reinit/0",
+        "r1/L01/reinit/1",
+        "r0/L02/ticket/0",
+        "r0/L02/reinit/0",
+        "r0/L02/reinit/1",
+        "r0/L02/random-mask/0",
+        "r1/L02/ticket/0",
+        "r1/L02/reinit/0",
+        "r1/L02/reinit/1",
+        "r1/L02/random-mask/0",
+    ]
+    assert planned_cells(study) == plan_of(study).cells()
+
+
+def test_a_listed_ticket_is_not_trained_twice() -> None:
+    listed = tiny(arms=[{"name": "ticket"}, {"name": "reinit"}])
+    assert planned_cells(listed) == planned_cells(tiny(arms=[{"name": "reinit"}]))
+
+
+def test_densities_by_hand() -> None:
+    # lenet-8-6 on 6 inputs and 3 classes: 48, 48 and 18 weights. Rate 0.3 removes floor(0.3 n + 1/2) of each:
+    # 48 -> 48 - 14 = 34 -> 34 - 10 = 24, and 18 -> 18 - 5 = 13 -> 13 - 4 = 9.
+    plan = plan_of(tiny())
+    assert plan.densities == [1.0, (34 + 34 + 13) / 114, (24 + 24 + 9) / 114]
+
+
+def test_one_shot_goes_down_the_same_ladder() -> None:
+    assert plan_of(tiny(pruning={"mode": "one-shot"})).densities == plan_of(tiny()).densities
+
+
+def test_a_rate_of_zero_keeps_a_layer_and_counts_it() -> None:
+    # The last layer's 18 weights stay: 48 -> 34 twice.
+    assert plan_of(tiny(levels=1, pruning={"rates": {"output": 0.0}})).densities == [
+        1.0,
+        (34 + 34 + 18) / 114,
+    ]
+
+
+def test_global_allocation_has_one_pool() -> None:
+    # 114 - floor(34.2 + 1/2) = 80.
+    assert plan_of(tiny(levels=1, pruning={"allocation": "global"})).densities == [1.0, 80 / 114]
+
+
+def test_a_ladder_that_empties_a_layer_is_refused_with_its_level() -> None:
+    # 18 weights at rate 0.9: 18 -> 2 -> 0 (floor(1.8 + 1/2) = 2 of 2).
+    assert len(plan_of(tiny(levels=1, pruning={"rates": {"output": 0.9}})).densities) == 2
+    with pytest.raises(UserError, match=r"level 2 .*last weights"):
+        plan_of(tiny(levels=2, pruning={"rates": {"output": 0.9}}))
+
+
+def test_a_rate_for_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="no 'conv' layer"):
+        plan_of(tiny(pruning={"rates": {"conv": 0.1}}))
+
+
+@pytest.mark.parametrize("rewind", [20, 21])
+def test_rewinding_past_the_end_is_refused(rewind: int) -> None:
+    with pytest.raises(ValueError, match=f"rewind is iteration {rewind}.* less than the recipe's 20"):
+        tiny(pruning={"rewind": rewind})
+    assert tiny(pruning={"rewind": 19}).pruning.rewind == 19
+
+
+def test_iterations_leave_out_what_rewinding_saves() -> None:
+    plan = plan_of(tiny(pruning={"rewind": 5}))
+    dense, ticket = plan.cells()[0], plan.cells()[2]
+    assert (plan.network_iterations(dense), plan.network_iterations(ticket)) == (20, 15)
+
+
+def instance() -> nn.Module:
+    torch.nn.init.ones_((layer := nn.Linear(6, 3)).weight)
+    return nn.Sequential(layer, nn.ReLU(), nn.Linear(3, 3))
+
+
+def test_an_arm_that_draws_new_weights_needs_something_to_draw_from() -> None:
+    net = architecture(instance(), (6,), 3)
+    with pytest.raises(UserError, match=r"arm 'reinit' .*Sequential has no initialiser"):
+        make_plan(tiny(replicates=1), net)
+    make_plan(tiny(replicates=1, arms=[{"name": "random-mask"}]), net)
+
+
+@pytest.mark.parametrize("engine", ["mlp", "modules"])
+def test_the_estimate_is_a_positive_time(engine: str) -> None:
+    short = plan_of(tiny())
+    seconds = estimate_seconds(short, toy_data(), torch.device("cpu"), engine)
+    assert 0 < seconds < 60
+
+
+def test_the_estimate_works_wherever_the_study_does() -> None:
+    # 90 examples, 30 of them for validation: batches of 60 just fit.
+    full = tiny(recipe={"batch": 60}, replicates=1, levels=0)
+    assert 0 < estimate_seconds(plan_of(full), toy_data(), torch.device("cpu"), "auto") < 60
+
+
+def test_the_estimate_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A clock that counts optimizer steps as seconds: the estimate is then exact arithmetic.
+    from tombola.study import plan as module
+
+    clock = [0.0]
+    real: Callable[..., Any] = module.train_stack
+
+    def train_stack(*args: Any, **options: Any) -> Any:
+        clock[0] += args[3].iterations
+        return real(*args, **options)
+
+    monkeypatch.setattr(module, "train_stack", train_stack)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    # One replicate, the ticket alone: 3 networks of 20 iterations, one after the other.
+    alone = plan_of(tiny(replicates=1, arms=[]))
+    assert estimate_seconds(alone, toy_data(), torch.device("cpu"), "mlp") == pytest.approx(60)
+    # Stacks of (3 arms x 2 replicates): level 0 has 2 networks, a third of a stack's cost; the others 6.
+    whole = plan_of(tiny())
+    assert estimate_seconds(whole, toy_data(), torch.device("cpu"), "mlp") == pytest.approx(
+        20 * (2 + 6 + 6) / 6
+    )
+
+
+@pytest.mark.parametrize("keep", ["all", "living", "masks"])
+@pytest.mark.parametrize("rewind", [0, 5])
+def test_bytes_on_disk_are_about_right(keep: str, rewind: int, tmp_path: Path) -> None:
+    study = tiny(
+        replicates=2,
+        levels=3,
+        model={"name": "lenet-300-100"},
+        recipe={"iterations": 6, "evaluate_every": 2, "curve_every": 2},
+        store={"keep": keep},
+        pruning={"rewind": rewind and 3},
+    )
+    folder = run_tiny(tmp_path, study).path
+    real = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    promised = make_plan(study, architecture(study.model, (6,), 3)).bytes_on_disk()
+    assert real / 2 < promised < real * 2

@@ -1,0 +1,164 @@
+"""The studies that come with Tombola: what they say is what the paper says, and their ids stay what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import pytest
+
+from tombola.models import architecture
+from tombola.study import Study, load_study, make_plan, parse_study, presets
+
+SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "digits": (1, 8, 8)}
+
+# Frankle & Carbin 2019, Figure 2; the dropout rows are section 3 and App. H.5 (three times the iterations).
+# name -> model, data, iterations, lr, rates by role, dropout
+PAPER = {
+    "lenet-mnist": ("lenet-300-100", "mnist", 50_000, 1.2e-3, {"linear": 0.2, "output": 0.1}, None),
+    "conv2-cifar10": ("conv-2", "cifar10", 20_000, 2e-4, {"conv": 0.1, "linear": 0.2, "output": 0.1}, None),
+    "conv4-cifar10": ("conv-4", "cifar10", 25_000, 3e-4, {"conv": 0.1, "linear": 0.2, "output": 0.1}, None),
+    "conv6-cifar10": ("conv-6", "cifar10", 30_000, 3e-4, {"conv": 0.15, "linear": 0.2, "output": 0.1}, None),
+    "conv2-cifar10-dropout": (
+        "conv-2",
+        "cifar10",
+        60_000,
+        3e-4,
+        {"conv": 0.1, "linear": 0.2, "output": 0.1},
+        0.5,
+    ),
+    "conv4-cifar10-dropout": (
+        "conv-4",
+        "cifar10",
+        75_000,
+        2e-4,
+        {"conv": 0.1, "linear": 0.2, "output": 0.1},
+        0.5,
+    ),
+    "conv6-cifar10-dropout": (
+        "conv-6",
+        "cifar10",
+        90_000,
+        2e-4,
+        {"conv": 0.15, "linear": 0.2, "output": 0.1},
+        0.5,
+    ),
+}
+
+# The ids of run folders in the world. When this fails, an id has changed and people can no longer extend their
+# runs. An option was added: give it a default that does what was done before, and the old ids come back. A
+# preset was changed on purpose: give it a new name, or pin its new id here and say so in the changelog.
+IDS = {
+    "conv2-cifar10": "345ffb63",
+    "conv2-cifar10-dropout": "a16df762",
+    "conv4-cifar10": "0654450c",
+    "conv4-cifar10-dropout": "a1839e5b",
+    "conv6-cifar10": "2fbe7708",
+    "conv6-cifar10-dropout": "fe088304",
+    "lenet-mnist": "bc868d19",
+    "lenet-mnist-short": "da094455",
+    "quick": "04fc1e9c",
+}
+
+
+def test_the_presets_are_those_that_are_promised() -> None:
+    assert set(presets()) == set(IDS)
+    assert all(presets().values()), "every preset has a title for the catalogue"
+
+
+@pytest.mark.parametrize("name", sorted(IDS))
+def test_a_preset_keeps_its_id(name: str) -> None:
+    assert load_study(name).identity() == IDS[name]
+    assert load_study(name).folder == f"{name}-{IDS[name]}"
+
+
+def test_an_id_is_the_digest_of_what_is_not_at_its_default() -> None:
+    # quick.toml without name, title, levels, replicates, arms, and without batch, optimizer and lr, which are
+    # the recipe's defaults; written out by hand.
+    deciding = (
+        '{"data":{"name":"digits","validation":200},"model":{"name":"lenet-300-100"},'
+        '"pruning":{"rate":0.3,"rates":{"output":0.15}},'
+        '"recipe":{"curve_every":100,"evaluate_every":25,"iterations":1500}}'
+    )
+    assert hashlib.sha256(deciding.encode()).hexdigest()[:8] == IDS["quick"]
+
+
+@pytest.mark.parametrize("name", sorted(PAPER))
+def test_a_preset_says_what_the_paper_says(name: str) -> None:
+    model, data, iterations, lr, rates, dropout = PAPER[name]
+    study = load_study(name)
+    recipe = study.recipe
+    assert (study.model.name, study.data.name) == (model, data)
+    assert (recipe.iterations, recipe.batch, recipe.optimizer, recipe.lr) == (iterations, 60, "adam", lr)
+    assert (recipe.schedule, recipe.warmup, recipe.weight_decay, recipe.evaluate_every) == (
+        "constant",
+        0,
+        0.0,
+        100,
+    )
+    assert study.model.options == ({} if dropout is None else {"dropout": dropout})
+    assert (study.data.normalisation, study.data.validation) == ("standard", 5000)
+    assert (study.pruning.mode, study.pruning.allocation, study.pruning.criterion) == (
+        "iterative",
+        "layerwise",
+        "large-final",
+    )
+    assert study.pruning.rewind == 0
+    net = architecture(study.model, SHAPES[data], 10)
+    by_role = {net.roles[p]: rate for p, rate in make_plan(study, net).lottery.rates.items()}
+    assert by_role == rates
+    assert study.replicates == 5
+    assert {arm.name: arm.draws for arm in study.arms} == {"reinit": 3, "random-mask": 1}
+    assert all(arm.levels is None for arm in study.arms)
+
+
+def test_short_lenet_differs_from_the_paper_in_its_budget_alone() -> None:
+    short, paper = load_study("lenet-mnist-short"), load_study("lenet-mnist")
+    assert (short.model, short.data, short.pruning) == (paper.model, paper.data, paper.pruning)
+    budget = {"iterations": paper.recipe.iterations, "curve_every": paper.recipe.curve_every}
+    assert short.recipe.model_copy(update=budget) == paper.recipe
+    assert {arm.name for arm in short.arms} >= {"reinit"}
+    assert all(max(arm.levels or ()) <= short.levels for arm in short.arms)
+
+
+def test_quick_is_as_long_as_promised() -> None:
+    quick = load_study("quick")
+    assert quick.replicates >= 3
+    assert quick.levels >= 10
+    assert {arm.name for arm in quick.arms} >= {"reinit", "random-mask"}
+
+
+@pytest.mark.parametrize("name", sorted(IDS))
+def test_a_preset_plans(name: str) -> None:
+    study = load_study(name)
+    plan = make_plan(study, architecture(study.model, SHAPES[study.data.name], 10))
+    assert len(plan.densities) == study.levels + 1
+    assert plan.densities[0] == 1.0
+    assert all(a > b > 0 for a, b in zip(plan.densities, plan.densities[1:], strict=False))
+
+
+@pytest.mark.parametrize("name", sorted(IDS))
+def test_the_resolved_spec_reads_back_as_itself(name: str) -> None:
+    study = load_study(name)
+    text = study.to_toml()
+    assert parse_study(text, "study.toml") == study
+    assert "weight_decay" in text, "defaults are in it"
+    assert parse_study(text, "study.toml").to_toml() == text
+
+
+# Values of P_m that the paper prints (bold in Figure 3 ff. and in its text), in percent: rounds -> value.
+LADDERS = {
+    "lenet-mnist": {3: 51.28, 7: 21.07, 9: 13.52, 12: 6.95, 15: 3.58, 16: 2.87, 18: 1.85},
+    "conv2-cifar10": {6: 26.47, 11: 8.81, 14: 4.57, 16: 2.97},
+    "conv4-cifar10": {11: 11.06, 12: 9.18, 15: 5.37},
+}
+DENSE = {"lenet-mnist": 266_200, "conv2-cifar10": 4_300_992, "conv4-cifar10": 2_425_024}
+
+
+@pytest.mark.parametrize("name", sorted(LADDERS))
+def test_densities_are_those_of_the_paper(name: str) -> None:
+    study: Study = load_study(name)
+    plan = make_plan(study, architecture(study.model, SHAPES[study.data.name], 10))
+    assert sum(plan.lottery.alive[0].values()) == DENSE[name]
+    for level, percent in LADDERS[name].items():
+        assert math.isclose(100 * plan.densities[level], percent, abs_tol=0.006), level

@@ -1,0 +1,128 @@
+"""Foreign modules in training: buffers, frozen and unused parameters, the caller's own network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from training_parts import CLASSES, IMAGES, calm, kind, recipe, sparse, start
+
+from tombola.models import architecture, load_state, state_of
+from tombola.training import train_stack
+
+RECIPES = {
+    "adam": recipe(weight_decay=0.01, warmup=3),
+    "sgd": recipe(optimizer="sgd", lr=0.1),
+    "nesterov": recipe(
+        optimizer="sgd", lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01, schedule="cosine"
+    ),
+}
+
+
+def test_buffers_follow_also_when_assigned_anew_and_being_measured_changes_nothing() -> None:
+    arch, data, _ = kind("calm")
+    begun = start(arch)
+    often = train_stack(arch, [begun], data, recipe(evaluate_every=1, curve_every=1), 5)[0].end
+    seldom = train_stack(arch, [begun], data, recipe(evaluate_every=12), 5)[0].end
+    for name in ("mean", "norm.running_mean", "norm.running_var"):
+        assert not torch.equal(often[name], begun.state[name]), name
+    assert int(often["norm.num_batches_tracked"]) == 12
+    assert all(torch.equal(often[name], seldom[name]) for name in often)
+
+
+class Counting(nn.Module):
+    """Assigns a buffer anew whenever it is called, also in evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, CLASSES)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        out: Tensor = self.fc(x)
+        return out
+
+
+def test_a_buffer_assigned_anew_in_evaluation_is_put_back() -> None:
+    _, data, _ = kind("mlp")
+    arch = architecture(Counting, (6,), CLASSES)
+    ends = train_stack(arch, [start(arch), start(arch, 1)], data, recipe(evaluate_every=1), 5)
+    assert [float(trained.end["calls"]) for trained in ends] == [12.0, 12.0]
+
+
+def test_a_parameter_that_is_not_used_stays_as_it_is() -> None:
+    arch, data, _ = kind("odd")
+    begun = start(arch)
+    end = train_stack(arch, [begun], data, recipe(), 5)[0].end
+    for name in ("idle.weight", "idle.bias"):
+        assert torch.equal(end[name], begun.state[name])
+
+
+class Frozen(nn.Module):
+    """A fixed first layer, and one parameter of integers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fixed = nn.Linear(6, 5)
+        self.fixed.requires_grad_(False)
+        self.places = nn.Parameter(torch.arange(3), requires_grad=False)
+        self.out = nn.Linear(5, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.out(self.fixed(x).relu())[:, self.places]
+        return out
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("chosen", RECIPES)
+def test_frozen_parameters_stay_frozen(chosen: str, masked: bool) -> None:
+    _, data, _ = kind("mlp")
+    arch = architecture(Frozen, (6,), CLASSES)
+    begun = start(arch, mask=sparse(arch) if masked else None)
+    end = train_stack(arch, [begun], data, RECIPES[chosen], 5)[0].end
+    for name in ("fixed.weight", "fixed.bias", "places"):
+        assert torch.equal(end[name], begun.masked_state()[name]), name
+    assert not torch.equal(end["out.weight"], begun.masked_state()["out.weight"])
+
+
+class SharedBuffer(nn.Module):
+    """One buffer under two names; the second is the one that is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, CLASSES)
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("same", self.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc(x) * self.same.clone()
+        if self.training:
+            self.scale += 1
+        return out
+
+
+def test_a_shared_buffer_is_one_buffer() -> None:
+    _, data, _ = kind("mlp")
+    arch = architecture(SharedBuffer, (6,), CLASSES)
+    begun = start(arch)
+    result = train_stack(arch, [begun], data, recipe(), 5)[0]
+    assert float(result.end["scale"]) == 13.0
+    module = arch.build()
+    load_state(module, result.end)
+    x, y = data.test(0, data.n_test), data.test_y
+    right = (module.eval()(x).argmax(1) == y).double().mean()
+    assert result.final_test_accuracy == pytest.approx(float(right))
+
+
+def test_the_callers_network_is_left_alone() -> None:
+    module = calm(IMAGES, CLASSES)
+    before = state_of(module)
+    _, data, _ = kind("calm")
+    arch = architecture(module, IMAGES, CLASSES)
+    assert module.training
+    train_stack(arch, [start(arch)], data, recipe(), 5)
+    after = state_of(module)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(parameter.grad is None for parameter in module.parameters())
+    assert module.training

@@ -1,0 +1,184 @@
+"""From the first evaluation to `Record.finish`, nothing on the device is read by the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from training_parts import CLASSES, arrays, kind, recipe, resident, sparse, start
+
+from tombola.models import architecture
+from tombola.training import Checkpoint, Stack, Trained, train_stack
+from tombola.training.record import Record
+
+READING_OPERATIONS = {
+    "aten::_local_scalar_dense",
+    "aten::item",
+    "aten::is_nonzero",
+    "aten::nonzero",
+    "aten::equal",
+    "aten::allclose",
+    "aten::masked_select",
+    "aten::_unique2",
+    "aten::unique_dim",
+    "aten::unique_consecutive",
+    "aten::repeat_interleave.Tensor",
+}
+READING_METHODS = {
+    "item", "tolist", "numpy", "cpu", "__array__", "nonzero", "equal", "allclose", "is_nonzero",
+    "__bool__", "__int__", "__float__", "__index__", "__contains__",
+}  # fmt: skip
+
+
+class ReadingError(AssertionError):
+    """The host read a value."""
+
+
+class NoReadingOperation(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name
+        if name in READING_OPERATIONS or f"{name}.{func._overloadname}" in READING_OPERATIONS:
+            raise ReadingError(name)
+        if name in ("aten::index", "aten::index_put_"):  # a bool index has to be counted first
+            for index in args[1]:
+                if index is not None and index.dtype in (torch.bool, torch.uint8):
+                    raise ReadingError(f"{name} with a bool index")
+        return func(*args, **(kwargs or {}))
+
+
+class NoReadingMethod(TorchFunctionMode):
+    """`.tolist()` and `.numpy()` of a CPU tensor never get to the dispatcher: seen here."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in READING_METHODS:
+            raise ReadingError(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def guarded(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Reading is refused from the end of Record's construction to the beginning of its `finish`."""
+    made, finish, evaluate = Record.__init__, Record.finish, Record.evaluate
+    guard = ExitStack()
+    counts = {"evaluations": 0, "finished": 0}
+
+    def construct(self: Record, *args: Any) -> None:
+        made(self, *args)
+        guard.enter_context(NoReadingOperation())
+        guard.enter_context(NoReadingMethod())
+
+    def counted(self: Record, iteration: int) -> None:
+        evaluate(self, iteration)
+        counts["evaluations"] += 1
+
+    def finished(self: Record) -> list[Trained]:
+        guard.close()
+        counts["finished"] += 1
+        return finish(self)
+
+    monkeypatch.setattr(Record, "__init__", construct)
+    monkeypatch.setattr(Record, "evaluate", counted)
+    monkeypatch.setattr(Record, "finish", finished)
+    yield counts
+    guard.close()
+
+
+class Functional(nn.Module):
+    """Draws from torch's generator, which no counter-based layer can stand in for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc(F.dropout(x, 0.5, self.training))
+        return out
+
+
+RECIPES = {
+    "adam": recipe(curve_every=4, weight_decay=0.1, warmup=3),
+    "sgd": recipe(optimizer="sgd", lr=0.1, momentum=0.9, weight_decay=0.1, schedule="cosine"),
+}
+
+
+@pytest.mark.parametrize("chosen", RECIPES.values(), ids=RECIPES.keys())
+@pytest.mark.parametrize("what", ["mlp", "mlp by module", "odd", "functional"])
+def test_the_loop_and_its_evaluations_read_nothing(what: str, chosen, guarded: dict[str, int]) -> None:
+    if what == "functional":
+        arch, data, engine = architecture(Functional, (6,), CLASSES), resident(arrays()), "modules"
+    else:
+        arch, data, engine = kind(what)
+    name = arch.prunable[0]
+    pins = {name: torch.ones(arch.shapes[name])}
+    starts = [start(arch), start(arch, 0, sparse(arch)), start(arch, 1, sparse(arch, 1), dead=pins)]
+    train_stack(arch, starts, data, chosen, 5, engine=engine, snapshot_at=6, progress=lambda t: None)
+    assert guarded == {"evaluations": 4, "finished": 1}
+
+
+READS: Sequence[Callable[[Tensor], Any]] = [
+    lambda t: t.sum().item(),
+    lambda t: t.sum().tolist(),
+    lambda t: float(t.sum()),
+    lambda t: int(t.sum()),
+    lambda t: bool((t > 1e9).any()),
+    lambda t: 1 if (t > 1e9).any() else 0,
+    lambda t: t.cpu(),
+    lambda t: t.numpy(),
+    lambda t: t.nonzero(),
+    lambda t: t[t > 0],
+    lambda t: torch.equal(t, t),
+    lambda t: torch.allclose(t, t),
+    lambda t: t.masked_select(t > 0),
+    lambda t: t.unique(),
+    lambda t: list(range(10))[t.sum().long() * 0],
+    lambda t: nn.utils.clip_grad_norm_([t], 1.0, error_if_nonfinite=True),
+]
+
+
+@pytest.mark.parametrize("read", READS, ids=range(len(READS)))
+@pytest.mark.parametrize("place", ["step", "evaluation"])
+def test_the_guard_notices_every_way_of_reading(
+    read: Callable[[Tensor], Any], place: str, guarded: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arch, data, engine = kind("mlp")
+
+    def intrude(owner: type, method: str) -> None:
+        whole = getattr(owner, method)
+
+        def reading(self: Any, *args: Any) -> Any:
+            tensor = (self if isinstance(self, Stack) else self.stack).params["out.weight"]
+            tensor.grad = torch.ones_like(tensor)
+            read(tensor)
+            return whole(self, *args)
+
+        monkeypatch.setattr(owner, method, reading)
+
+    intrude(Stack, "settle") if place == "step" else intrude(Record, "_score")
+    with pytest.raises(ReadingError):
+        train_stack(arch, [start(arch)], data, recipe(), 5, engine=engine)
+
+
+def test_checkpoints_and_progress_may_read_but_only_at_evaluations(tmp_path: Path) -> None:
+    arch, data, engine = kind("mlp")
+    written: list[int] = []
+
+    class Watched(Checkpoint):
+        def write(self, iteration: int, tensors: dict[str, Tensor], key: str) -> None:
+            written.append(iteration)
+            super().write(iteration, tensors, key)
+
+    seen: list[int] = []
+    train_stack(
+        arch, [start(arch)], data, recipe(), 5, engine=engine,
+        checkpoint=Watched(tmp_path / "c.safetensors", seconds=0), progress=seen.append,
+    )  # fmt: skip
+    assert written == [0, 4, 8]
+    assert seen == [0, 4, 8, 12]
