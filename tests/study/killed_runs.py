@@ -76,13 +76,14 @@ def die_at(operation: int) -> None:
 def main(out: pathlib.Path, deaths: list[str]) -> None:
     """Run the study once for each death."""
     for death in deaths:
+        death, _, place = death.partition("@")
         kind, _, when = death.partition(":")
         child = os.fork()
         if child == 0:
             runner.Checkpoint = partial(Checkpoint, seconds=0.0)  # type: ignore[misc, assignment]
             if kind == "op":
                 die_at(int(when))
-            run_tiny(out, STUDY)
+            run_tiny(out / place, STUDY)
             os._exit(0)
         if kind == "time":
             time.sleep(float(when))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,6 +20,8 @@ from tombola.lottery import Cell, Drawn
 from tombola.study import Run, Study, planned_cells, runner
 from tombola.training import Checkpoint
 
+OPERATIONS = 600
+"""More changes of the disk than the study makes."""
 SCRIPT = Path(__file__).with_name("killed_runs.py")
 
 
@@ -93,15 +94,15 @@ def test_killed_at_any_time_it_ends_with_the_same_bits(tmp_path: Path, undisturb
 def test_killed_at_every_single_change_of_the_disk(
     part: int, tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    for operation in range(1 + part, 1000, 10):
-        ends = die(tmp_path / str(operation), f"op:{operation}", "never")
-        if ends == ["exit 0", "exit 0"]:
-            return
-        assert ends == ["killed", "exit 0"]
-        assert no_leftovers(folder_of(tmp_path / str(operation)))
-        assert contents(folder_of(tmp_path / str(operation))) == undisturbed
-        shutil.rmtree(tmp_path / str(operation))
-    pytest.fail("the run never got to its end")
+    operations = range(1 + part, OPERATIONS, 10)
+    ends = die(tmp_path, *(death for n in operations for death in (f"op:{n}@{n}", f"never@{n}")))
+    for place, (first, second) in zip(operations, zip(ends[::2], ends[1::2], strict=True), strict=True):
+        assert (first, second) == ("killed" if first == "killed" else "exit 0", "exit 0"), place
+        folder = folder_of(tmp_path / str(place))
+        assert no_leftovers(folder), place
+        assert contents(folder) == undisturbed, place
+    assert ends[0] == "killed"
+    assert ends[-2] == "exit 0", "OPERATIONS is too small to get to the end of the run"
 
 
 # --- Ctrl-C -------------------------------------------------------------------------------------------------
@@ -138,6 +139,15 @@ def test_stopped_by_hand_it_ends_with_the_same_bits(
     assert not list(tmp_path.rglob("*.tmp")), "an exception leaves nothing half-written"
     run_tiny(tmp_path, STUDY)
     assert contents(folder_of(tmp_path)) == undisturbed
+
+
+@pytest.mark.parametrize("engine", ["modules", "auto"])
+def test_on_another_engine_as_well(engine: str, tmp_path: Path) -> None:
+    whole = contents(run_tiny(tmp_path / "whole", STUDY, engine=engine).path)
+    for after in (5, 8, 9):
+        with pytest.raises(KeyboardInterrupt):
+            run_tiny(tmp_path / "stopped", STUDY, progress=Stopper(after), engine=engine)
+    assert contents(run_tiny(tmp_path / "stopped", STUDY, engine=engine).path) == whole
 
 
 def test_it_goes_on_from_the_checkpoint_and_not_from_the_start(

@@ -109,7 +109,7 @@ def test_an_arm_that_draws_new_weights_needs_something_to_draw_from() -> None:
     make_plan(tiny(replicates=1, arms=[{"name": "random-mask"}]), net)
 
 
-@pytest.mark.parametrize("engine", ["mlp", "modules"])
+@pytest.mark.parametrize("engine", ["sparse", "mlp", "modules"])
 def test_the_estimate_is_a_positive_time(engine: str) -> None:
     short = plan_of(tiny())
     seconds = estimate_seconds(short, toy_data(), torch.device("cpu"), engine)
@@ -124,7 +124,7 @@ def test_the_estimate_works_wherever_the_study_does() -> None:
 
 def test_the_estimate_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     # A clock that counts optimizer steps as seconds: the estimate is then exact arithmetic.
-    from tombola.study import plan as module
+    from tombola.study import estimate as module
 
     clock = [0.0]
     real: Callable[..., Any] = module.train_stack

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,16 @@ def test_progress_adds_up(tmp_path: Path) -> None:
     assert (again.total, again.done, again.advanced) == (220, 220, 0)
     run_tiny(tmp_path, tiny(pruning={"rewind": 5}, levels=3), progress=more)
     assert (more.total, more.done, more.advanced) == (310, 220, 90)
+
+
+def test_a_cell_that_was_moved_away_comes_back_with_the_same_bits(tmp_path: Path) -> None:
+    run = run_tiny(tmp_path)
+    bits = contents(run.path)
+    shutil.rmtree(run.folder(Cell(0, 2, "reinit", 0)))
+    run_tiny(tmp_path, progress=(notes := Notes()))
+    assert contents(run.path) == bits
+    # Its whole stack is trained again, since alone it would round otherwise; what counts is the one cell.
+    assert (notes.total - notes.done, notes.advanced) == (20, 20)
 
 
 # --- extension ----------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def test_the_forward_pass_sees_the_value_of_a_dead_weight() -> None:
     mask = sparse(arch, 1)
     big = {name: torch.full(arch.shapes[name], 3.0) for name in mask}
     zero, frozen = train_stack(
-        arch, [start(arch, 0, mask), start(arch, 0, mask, dead=big)], data, recipe(), 5
+        arch, [start(arch, 0, mask), start(arch, 0, mask, dead=big)], data, recipe(), 5, engine="mlp"
     )
     assert zero.history["loss"][0] != frozen.history["loss"][0]
 

@@ -29,10 +29,10 @@ def linear(name: str, *weights: Tensor, groups: list[int] | None = None) -> Engi
     )
 
 
-both_engines = pytest.mark.parametrize("name", ["mlp", "modules"])
+every_engine = pytest.mark.parametrize("name", ["mlp", "modules", "sparse"])
 
 
-@both_engines
+@every_engine
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_a_perfect_classifier_scores_exactly_one(
     name: str, chunk: int, monkeypatch: pytest.MonkeyPatch
@@ -47,7 +47,7 @@ def test_a_perfect_classifier_scores_exactly_one(
     assert score.loss.dtype == score.accuracy.dtype == torch.float64
 
 
-@both_engines
+@every_engine
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_scores_by_hand_with_groups(name: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three networks in two groups with examples and labels of their own."""

@@ -18,7 +18,7 @@ MEMORYLESS = {
     ),
     "cosine": recipe(optimizer="sgd", lr=0.1, iterations=15, schedule="cosine"),
 }
-every_kind = pytest.mark.parametrize("what", ["mlp", "mlp by module", "odd"])
+every_kind = pytest.mark.parametrize("what", ["mlp", "mlp sparse", "mlp by module", "odd"])
 
 
 def run(what: str, chosen: Recipe, **options: int) -> list[Trained]:

@@ -73,6 +73,7 @@ def resident(dataset: Dataset | None = None) -> Resident:
 IMAGES = (2, 6, 6)
 KINDS: Mapping[str, tuple[Any, tuple[int, ...], str]] = {
     "mlp": ("lenet-7-5", (6,), "mlp"),
+    "mlp sparse": ("lenet-7-5", (6,), "sparse"),
     "mlp by module": ("lenet-7-5", (6,), "modules"),
     "odd": (Odd, IMAGES, "modules"),
     "calm": (calm, IMAGES, "modules"),

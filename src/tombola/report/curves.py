@@ -7,7 +7,7 @@ import math
 import altair as alt
 import polars as pl
 
-from tombola.report.figures import Picture, figure, listed, replicates_of, rows_of, tooltip
+from tombola.report.figures import Picture, figure, has_intervals, listed, replicates_of, rows_of, tooltip
 from tombola.report.style import DENSE, arm_channels, arm_pick, arm_styles, faded, round_steps
 from tombola.report.tables import NothingToDrawError, Tables, percent
 from tombola.study.results import half_width
@@ -50,7 +50,11 @@ def curves(tables: Tables, value: str, label: str, scale: float, digits: int) ->
     pick = arm_pick()
     y = value_axis(frame, value, label)
     base = alt.Chart().encode(
-        x=alt.X("iteration:Q", title="iteration", axis=alt.Axis(tickCount=4, grid=False, labelFlush=True)),
+        x=alt.X(
+            "iteration:Q",
+            title="iteration",
+            axis=alt.Axis(tickCount=4, grid=False, labelFlush=True, labelOverlap=True, labelSeparation=8),
+        ),
         color=channels["color"],
     )
     band = base.mark_area(clip=True).encode(
@@ -62,7 +66,8 @@ def curves(tables: Tables, value: str, label: str, scale: float, digits: int) ->
         opacity=faded(pick, 1),
         tooltip=tooltip(label, iteration="iteration"),
     )
-    layers = alt.layer(band, lines.add_params(pick), width=230, height=150)
+    intervals = [band] if has_intervals(frame) else []
+    layers = alt.layer(*intervals, lines.add_params(pick), width=230, height=150)
     return layers.facet(
         facet=alt.Facet("panel:N", title=None, sort=list(panels.values())),
         columns=2,

@@ -114,18 +114,20 @@ def against_density(tables: Tables, value: str, label: str, scale: float = 1, di
     name = dense.mark_text(
         text=DENSE, color=GREY, align="right", baseline="bottom", dy=-2, fontSize=10
     ).encode(x=alt.value("width"), y="mean:Q")
+    # One replicate has no interval, and Vega complains about an extent of nothing.
+    intervals = [band, bars] if has_intervals(frame) else []
     return alt.layer(
-        rule,
-        name,
-        band,
-        bars,
-        lines,
-        points.add_params(pick),
+        *[rule, name, *intervals, lines, points.add_params(pick)],
         data=alt.InlineData(values=rows),
         width=WIDTH,
         height=HEIGHT,
         description=describe(frame, label, digits),
     )
+
+
+def has_intervals(frame: pl.DataFrame) -> bool:
+    """Whether any mean of a summary has an interval to draw."""
+    return frame["low"].is_not_null().any()
 
 
 def density_axis(lowest: float) -> alt.X:

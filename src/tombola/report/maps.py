@@ -33,21 +33,20 @@ def input_map(tables: Tables) -> Picture:
     height, width = maps[next(iter(panels))].shape
     # A few strong pixels would leave the rest pale: the scale ends at the 99th percentile and is clamped there.
     top = max(1.5, float(np.quantile([row["relative"] for row in rows], 0.99)))
-    scale = alt.Scale(scheme="viridis", domain=[0, top], clamp=True)
     colour = alt.Color(
         "relative:Q",
         title="weights per pixel (average = 1)",
-        scale=scale,
+        scale=alt.Scale(scheme="viridis", domain=[0, top], clamp=True),
         legend=alt.Legend(type="gradient", gradientLength=200, gradientThickness=10, tickCount=4),
     )
     tiles = (
         alt.Chart()
-        .mark_rect(strokeWidth=0.4, aria=False)  # no spoken label for each pixel
+        # A hair wider than their steps, so that no light shows between the tiles; no spoken label for each pixel.
+        .mark_rect(width=alt.RelativeBandSize(1.15), height=alt.RelativeBandSize(1.15), aria=False)
         .encode(
             x=alt.X("column:O", axis=None, scale=alt.Scale(padding=0)),
             y=alt.Y("row:O", axis=None, scale=alt.Scale(padding=0)),
             color=colour,
-            stroke=alt.Stroke("relative:Q", scale=scale, legend=None),  # closes the hairlines between tiles
             tooltip=[
                 alt.Tooltip("row:O"),
                 alt.Tooltip("column:O"),

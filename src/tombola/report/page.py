@@ -82,11 +82,10 @@ def _show(name: str, tables: Tables, folder: Path) -> Shown:
         chart = figure(tables)
     except NothingToDrawError as nothing:
         return Shown(name, figure.title, figure.section, figure.reading, missing=str(nothing))
-    for suffix in BESIDE:
-        save(chart, folder / f"{name}{suffix}")
+    save(chart, *(folder / f"{name}{suffix}" for suffix in BESIDE))
     save_rows(chart, folder / f"{name}.csv")
-    # "</" would end the script that the chart stands in.
-    spec = compact(chart).replace("</", "<\\/")
+    # A "<" of the data must not end the script that the chart stands in; it can only be inside a string.
+    spec = compact(chart).replace("<", "\\u003c")
     return Shown(name, figure.title, figure.section, figure.reading, chart.to_dict()["description"], spec)
 
 

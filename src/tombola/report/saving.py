@@ -21,28 +21,36 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
 PNG_SCALE = 3
 """Pixels a point: sharp on a slide, and 216 dots an inch in print."""
 
-FORMATS: dict[str, Callable[[str], bytes]] = {
-    ".svg": lambda spec: vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE).encode(),
-    ".pdf": lambda spec: bytes(vl_convert.vegalite_to_pdf(spec, vl_version=VEGA_LITE)),
-    ".png": lambda spec: bytes(vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=PNG_SCALE)),
-    ".html": lambda spec: vl_convert.vegalite_to_html(
-        spec, vl_version=VEGA_LITE, bundle=True, renderer="svg"
-    ).encode(),
+STILL: dict[str, Callable[[str], bytes]] = {
+    ".svg": lambda svg: svg.encode(),
+    ".pdf": lambda svg: bytes(vl_convert.svg_to_pdf(svg)),
+    ".png": lambda svg: bytes(vl_convert.svg_to_png(svg, scale=PNG_SCALE)),
 }
+"""Formats that are made from the drawing, which is laid out once however many of them are asked for."""
+
+FORMATS = (*STILL, ".html")
 
 
-def save(chart: Picture, path: Path) -> None:
-    """Write a chart as SVG, PDF, PNG or one-file HTML, as the suffix of `path` says; text stays text.
+def save(chart: Picture, *paths: Path) -> None:
+    """Write a chart as SVG, PDF, PNG or one-file HTML, as the suffix of each path says; text stays text.
 
-    Raises UserError for any other suffix.
+    Raises UserError for any other suffix, before anything is written.
     """
-    try:
-        render = FORMATS[path.suffix.lower()]
-    except KeyError:
-        raise UserError(
-            f"{path}: cannot write a figure as '{path.suffix}'{nearest(path.suffix, FORMATS)}"
-        ) from None
-    write_bytes(path, render(chart.to_json(indent=None)))
+    for path in paths:
+        if path.suffix.lower() not in FORMATS:
+            raise UserError(
+                f"{path}: cannot write a figure as '{path.suffix}'{nearest(path.suffix, FORMATS)}"
+            )
+    spec = compact(chart)
+    svg = ""
+    for path in paths:
+        kind = path.suffix.lower()
+        if kind == ".html":
+            page = vl_convert.vegalite_to_html(spec, vl_version=VEGA_LITE, bundle=True, renderer="svg")
+            write_bytes(path, page.encode())
+        else:
+            svg = svg or vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+            write_bytes(path, STILL[kind](svg))
 
 
 def rows(chart: Picture) -> pl.DataFrame:

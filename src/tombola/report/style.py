@@ -71,29 +71,27 @@ class ArmChannels(TypedDict):
 def arm_channels(arms: Iterable[str], markers: bool = True) -> ArmChannels:
     """Colour, shape and dash encodings of the field `arm`, their domain being `arms` in style order.
 
-    The legend shows the markers of lines that have them, else pieces of the dashed lines themselves: a dashed
-    outline would eat into a marker.
+    The legend shows the markers of lines that have them, else pieces of the dashed lines themselves.
     """
     styles = arm_styles(arms)
     names = list(styles)
     columns = 3 if len(names) <= 3 else 2
     # symbolOpacity: else the legend takes the opacity of the pale band
     legend = (
-        alt.Legend(title=None, columns=columns, symbolOpacity=1, symbolStrokeWidth=0)
+        alt.Legend(title=None, columns=columns, symbolOpacity=1)
         if markers
         else alt.Legend(title=None, columns=columns, symbolOpacity=1, symbolType="stroke", symbolSize=500)
     )
-
-    def scale(values: list[Any]) -> alt.Scale:
-        return alt.Scale(domain=names, range=values)
-
+    # Vega-Lite makes one legend of all scales with the same domain, and the dash would then outline the markers and
+    # eat into them. A nameless last entry keeps the dashes of marked lines out of it.
+    dashed = names if not markers else [*names, ""]
+    dashes = [list(style.dash) for style in styles.values()] + [list(SOLID)] * markers
+    colours, shapes = [s.colour for s in styles.values()], [s.shape for s in styles.values()]
     return ArmChannels(
-        color=alt.Color("arm:N", legend=legend, scale=scale([s.colour for s in styles.values()])),
-        shape=alt.Shape(
-            "arm:N", legend=legend if markers else None, scale=scale([s.shape for s in styles.values()])
-        ),
+        color=alt.Color("arm:N", legend=legend, scale=alt.Scale(domain=names, range=colours)),
+        shape=alt.Shape("arm:N", legend=legend, scale=alt.Scale(domain=names, range=shapes)),
         strokeDash=alt.StrokeDash(
-            "arm:N", legend=None if markers else legend, scale=scale([list(s.dash) for s in styles.values()])
+            "arm:N", legend=None if markers else legend, scale=alt.Scale(domain=dashed, range=dashes)
         ),
     )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tombola.study.bind import bind
 from tombola.study.diff import diff_results, diff_specs
+from tombola.study.estimate import estimate_seconds
 from tombola.study.finding import all_runs, find_run, open_ticket
 from tombola.study.load import load_study, parse_study, presets
 from tombola.study.machine import pick_device, prepare
-from tombola.study.plan import Plan, estimate_seconds, make_plan, planned_cells
+from tombola.study.plan import Plan, make_plan, planned_cells
 from tombola.study.results import Claim, claims, histories, results, summary
 from tombola.study.runner import Progress, missing, run
 from tombola.study.spec import ArmSpec, Pruning, StoreSpec, Study

@@ -108,7 +108,8 @@ class EngineRecord:
         if device != "auto":
             asked["device"] = pick_device(device).type
         if engine != "auto":
-            asked["engine"] = choose(engine, architecture, torch.device("cpu")).name
+            where = pick_device(record["device"] if device == "auto" else device)
+            asked["engine"] = choose(engine, architecture, where).name
         if threads is not None:
             asked["threads"] = threads
         for key, value in asked.items():

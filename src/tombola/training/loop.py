@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tombola.data import Resident, split
 from tombola.files import canonical, digest_of
 from tombola.models import Architecture
 from tombola.training.batches import Batches, Group
-from tombola.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
+from tombola.training.checkpoint import Checkpoint
 from tombola.training.engines import choose
 from tombola.training.recipe import Recipe
 from tombola.training.record import Record, Trained
-from tombola.training.stack import Stack, Start, make_optimizer, require_same_shapes
+from tombola.training.stack import Stack, Start, require_same_shapes
+from tombola.training.trainer import Trainer
 
 
 def train_stack(
@@ -41,30 +42,24 @@ def train_stack(
     groups, index = _groups(starts, data.n_train, validation)
     keys = [start.seeds.key("dropout", start.level) for start in starts]
     net = choose(engine, architecture, data.device)(architecture, stack, index, keys)
-    optimizer = make_optimizer(stack, recipe)
-    batches = Batches(groups, recipe.batch, data.device)
+    trainer = net.trainer(recipe, Batches(groups, recipe.batch, data.device), data)
     record = Record(net, stack, data, groups, recipe)
     first = stack.iteration
     key = _key(architecture, starts, data, recipe, validation, net.name, snapshot_at) if checkpoint else ""
     if checkpoint and (kept := checkpoint.read(key)):
-        first = _resume(kept, stack, optimizer, record)
+        first = _resume(kept, stack, trainer, record)
 
-    for iteration in range(first, recipe.iterations):
+    stops = {*record.points} if snapshot_at is None else {*record.points, snapshot_at}
+    for iteration, stop in pairwise(sorted(t for t in stops if t >= first)):
         if record.evaluates(iteration):
             if checkpoint and checkpoint.due():
-                checkpoint.write(iteration, _tensors(stack, optimizer, record), key)
+                checkpoint.write(iteration, _tensors(stack, trainer, record), key)
             record.evaluate(iteration)
             if progress:
                 progress(iteration)
         if iteration == snapshot_at:
             record.take_snapshot()
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr_at(iteration)
-        rows = batches.at(iteration)
-        net.backward(data.train(rows), data.train_y[rows], iteration)
-        stack.silence()
-        optimizer.step()
-        stack.settle(optimizer)
+        trainer.advance(iteration, stop)
     record.evaluate(recipe.iterations)
     if progress:
         progress(recipe.iterations)
@@ -106,21 +101,19 @@ def _key(
     return canonical([architecture.name, networks, examples, asked])
 
 
-def _tensors(stack: Stack, optimizer: torch.optim.Optimizer, record: Record) -> dict[str, Tensor]:
+def _tensors(stack: Stack, trainer: Trainer, record: Record) -> dict[str, Tensor]:
     named = {f"stack/{n}": t for n, t in stack.tensors().items()}
-    named |= {f"optimizer/{n}": t for n, t in optimizer_tensors(optimizer).items()}
+    named |= {f"optimizer/{n}": t for n, t in trainer.tensors().items()}
     return named | {f"record/{n}": t for n, t in record.tensors.items()}
 
 
-def _resume(
-    kept: tuple[int, dict[str, Tensor]], stack: Stack, optimizer: torch.optim.Optimizer, record: Record
-) -> int:
+def _resume(kept: tuple[int, dict[str, Tensor]], stack: Stack, trainer: Trainer, record: Record) -> int:
     iteration, tensors = kept
     parts: dict[str, dict[str, Tensor]] = {"stack": {}, "optimizer": {}, "record": {}}
     for name, tensor in tensors.items():
         place, _, rest = name.partition("/")
         parts[place][rest] = tensor
     stack.load(parts["stack"])
-    restore_optimizer(optimizer, parts["optimizer"])
+    trainer.restore(parts["optimizer"])
     record.tensors = {name: tensor.to(stack.device) for name, tensor in parts["record"].items()}
     return iteration

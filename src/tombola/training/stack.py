@@ -61,7 +61,7 @@ class Stack:
             if any(s.mask.count(name) < s.mask.size(name) for s in starts)
         }
         pinned = {name for s in starts for name in s.dead if name in self.masks}
-        self._pins = {name: tensors[name] * (1 - self.masks[name]) for name in sorted(pinned)}
+        self.pins = {name: tensors[name] * (1 - self.masks[name]) for name in sorted(pinned)}
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the stack, parameters first."""
@@ -92,7 +92,7 @@ class Stack:
 
     def settle(self, optimizer: torch.optim.Optimizer) -> None:
         """Put pinned dead weights (frozen at a nonzero value) back after a step that decayed them."""
-        for name, pin in self._pins.items():
+        for name, pin in self.pins.items():
             param, mask = self.params[name], self.masks[name]
             param.detach().mul_(mask).add_(pin)
             for state in optimizer.state[param].values():

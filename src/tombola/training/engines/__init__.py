@@ -5,5 +5,6 @@ from __future__ import annotations
 from tombola.training.engines.base import ENGINES, Engine, choose
 from tombola.training.engines.mlp import MlpEngine
 from tombola.training.engines.modules import ModulesEngine
+from tombola.training.engines.sparse import SparseEngine
 
-__all__ = ["ENGINES", "Engine", "MlpEngine", "ModulesEngine", "choose"]
+__all__ = ["ENGINES", "Engine", "MlpEngine", "ModulesEngine", "SparseEngine", "choose"]

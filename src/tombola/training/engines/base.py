@@ -9,10 +9,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tombola.data import Resident
 from tombola.errors import UserError
 from tombola.models import Architecture
 from tombola.registry import Registry
+from tombola.training.batches import Batches
+from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
+from tombola.training.trainer import Steps, Trainer
 
 
 class Engine(ABC):
@@ -27,6 +31,7 @@ class Engine(ABC):
     """Examples per forward pass in evaluation."""
     stack_size: ClassVar[int]
     """Networks worth training together on a CPU."""
+    stack: Stack
     groups: Sequence[int] | Tensor
 
     @abstractmethod
@@ -36,9 +41,13 @@ class Engine(ABC):
 
     @staticmethod
     @abstractmethod
-    def holds(architecture: Architecture) -> bool:
-        """Whether this engine can train the architecture."""
+    def holds(architecture: Architecture, device: torch.device) -> bool:
+        """Whether this engine can train the architecture on the device."""
         ...
+
+    def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
+        """What advances this engine's stack; by default one step after the other through `backward`."""
+        return Steps(self, recipe, batches, data)
 
     @abstractmethod
     def backward(self, x: Tensor, y: Tensor, iteration: int) -> None:
@@ -53,15 +62,21 @@ class Engine(ABC):
 
 ENGINES: Registry[type[Engine]] = Registry("engine")
 
+PREFERENCE = ("sparse", "mlp", "modules")
+"""Which engine "auto" takes: the first that holds the network. The order is fixed, not timed afresh for every run,
+so that equal runs have equal bits; `tombola bench` times it."""
+
 
 def choose(name: str, architecture: Architecture, device: torch.device) -> type[Engine]:
-    """The engine called `name`, or for "auto" the first that holds the architecture.
+    """The engine called `name`, or for "auto" the first of PREFERENCE that holds the architecture.
 
     Raises UserError when the named engine cannot hold it.
     """
     if name == "auto":
-        return ENGINES["mlp"] if ENGINES["mlp"].holds(architecture) else ENGINES["modules"]
+        return next(ENGINES[n] for n in PREFERENCE if ENGINES[n].holds(architecture, device))
     engine = ENGINES[name]
-    if not engine.holds(architecture):
-        raise UserError(f"engine '{name}' cannot hold {architecture.name}: {ENGINES.describe(name)}")
+    if not engine.holds(architecture, device):
+        raise UserError(
+            f"engine '{name}' cannot hold {architecture.name} on {device.type}: {ENGINES.describe(name)}"
+        )
     return engine

@@ -78,7 +78,7 @@ class MlpEngine(Engine):
         self._count = count if even else stack.size
 
     @staticmethod
-    def holds(architecture: Architecture) -> bool:
+    def holds(architecture: Architecture, device: torch.device) -> bool:
         return chain(architecture.build()) is not None
 
     def _spread(self, x: Tensor) -> Tensor:

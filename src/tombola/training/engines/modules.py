@@ -47,7 +47,7 @@ class ModulesEngine(Engine):
         self._bind()
 
     @staticmethod
-    def holds(architecture: Architecture) -> bool:
+    def holds(architecture: Architecture, device: torch.device) -> bool:
         return True
 
     def _bind(self) -> None:

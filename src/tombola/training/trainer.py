@@ -1,0 +1,58 @@
+"""Taking a stack from one iteration to another: what happens between two evaluations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from tombola.data import Resident
+from tombola.training.batches import Batches
+from tombola.training.checkpoint import optimizer_tensors, restore_optimizer
+from tombola.training.recipe import Recipe
+from tombola.training.stack import make_optimizer
+
+if TYPE_CHECKING:
+    from tombola.training.engines.base import Engine
+
+
+class Trainer(ABC):
+    """Advances the networks of a stack and keeps their optimizer's state."""
+
+    @abstractmethod
+    def advance(self, start: int, stop: int) -> None:
+        """Take the steps start, start + 1, ..., stop - 1; afterwards the stack's tensors hold the weights."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """The optimizer's state, for a checkpoint."""
+
+    @abstractmethod
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` returned; the stack's own tensors are already back."""
+
+
+class Steps(Trainer):
+    """One step after the other through torch: gather, gradients, mask, fused optimizer."""
+
+    def __init__(self, engine: Engine, recipe: Recipe, batches: Batches, data: Resident) -> None:
+        self.engine, self.recipe, self.batches, self.data = engine, recipe, batches, data
+        self.optimizer = make_optimizer(engine.stack, recipe)
+
+    def advance(self, start: int, stop: int) -> None:
+        engine, stack, optimizer = self.engine, self.engine.stack, self.optimizer
+        for iteration in range(start, stop):
+            for group in optimizer.param_groups:
+                group["lr"] = self.recipe.lr_at(iteration)
+            rows = self.batches.at(iteration)
+            engine.backward(self.data.train(rows), self.data.train_y[rows], iteration)
+            stack.silence()
+            optimizer.step()
+            stack.settle(optimizer)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return optimizer_tensors(self.optimizer)
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        restore_optimizer(self.optimizer, tensors)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from report_frames import T1, history_frame, results_frame, tables
+
+from tombola.report import FIGURES, NothingToDrawError
+from tombola.report.curves import POINTS, chosen_levels, evaluations, mean_curves
+from tombola.report.saving import rows
+
+LADDER = [0.8**level for level in range(16)]  # 3: 51.2%, 7: 21.0%, 12: 6.9%, 15: 3.5%
+
+
+def ladder(controls: tuple[int, ...], levels: range = range(16)) -> pl.DataFrame:
+    cells = [("ticket", level) for level in levels] + [("reinit", level) for level in controls]
+    return pl.DataFrame([{"level": level, "arm": arm, "density": LADDER[level]} for arm, level in cells])
+
+
+@pytest.mark.parametrize(
+    ("history", "levels"),
+    [
+        (ladder(tuple(range(1, 16))), [0, 3, 7, 15]),
+        (ladder(()), [0, 3, 7, 15]),
+        (
+            ladder((4, 12)),
+            [0, 4, 12],
+        ),  # only where there is something to compare with; 21% lies nearer to 41%
+        (ladder((), range(1)), [0]),
+        (ladder((), range(2)), [0, 1]),
+        (ladder((), range(1, 16)), [3, 7, 15]),
+    ],
+)
+def test_levels_are_dense_half_a_fifth_and_sparsest(history: pl.DataFrame, levels: list[int]) -> None:
+    assert chosen_levels(history) == levels
+
+
+def test_draws_are_averaged_before_replicates() -> None:
+    # Replicate 0 has draws 1 and 3 (mean 2), replicate 1 has one draw, 4: mean 3, not 8/3. Deviation sqrt(2), and
+    # half an interval t * sqrt(2) / sqrt(2) = t.
+    cells = [(0, 0, 1.0), (0, 1, 3.0), (1, 0, 4.0)]
+    history = pl.DataFrame(
+        [
+            {"replicate": r, "draw": d, "arm": "a", "level": 1, "iteration": 100, "loss": loss}
+            for r, d, loss in cells
+        ]
+    )
+    found = mean_curves(history, "loss", 1.0).row(0, named=True)
+    assert (found["n"], found["mean"]) == (2, 3.0)
+    assert found["low"] == pytest.approx(3 - T1, rel=1e-5)
+    assert found["high"] == pytest.approx(3 + T1, rel=1e-5)
+
+
+def test_a_curve_keeps_its_first_point_and_few_others() -> None:
+    history = pl.DataFrame({"iteration": range(0, 100_100, 100), "loss": 1.0}).with_columns(
+        replicate=0, draw=0, arm=pl.lit("a"), level=1
+    )
+    iterations = mean_curves(history, "loss", 1.0)["iteration"].sort()
+    assert iterations[0] == 0
+    assert POINTS / 2 < len(iterations) <= POINTS
+
+
+def test_the_test_split_is_not_drawn() -> None:
+    assert rows(FIGURES["learning-curves"](tables()))["mean"].max() == 2.0  # the test split's loss is 9
+
+
+def test_dense_is_in_every_panel_and_the_panels_are_named() -> None:
+    frame = rows(FIGURES["learning-curves"](tables()))
+    panels = ["dense (100%)", "50% remain (level 1)", "25% remain (level 2)"]
+    chart = FIGURES["learning-curves"](tables()).to_dict()
+    assert chart["facet"]["sort"] == panels
+    arms = {panel: set(frame.filter(pl.col("panel") == panel)["arm"]) for panel in panels}
+    assert arms == {
+        panels[0]: {"dense"},
+        panels[1]: {"dense", "ticket", "reinit"},
+        panels[2]: {"dense", "ticket", "reinit"},
+    }
+
+
+def test_values_of_the_curves() -> None:
+    frame = rows(FIGURES["learning-curves"](tables())).filter(pl.col("iteration") == 1000)
+    assert frame["mean"].to_list() == pytest.approx([0.55] * len(frame))
+    accuracy = rows(FIGURES["learning-curves-accuracy"](tables())).filter(
+        (pl.col("iteration") == 1000) & (pl.col("arm") == "ticket") & pl.col("panel").str.contains("level 1")
+    )
+    assert accuracy["mean"].to_list() == pytest.approx([88.0])  # 0.92 + 0.01 - 0.05
+
+
+def test_a_loss_that_is_not_finite_or_not_positive_is_left_out() -> None:
+    history = history_frame(results_frame())
+    at_end = pl.col("iteration") == 1000
+    for bad in (float("nan"), float("inf"), 0.0):
+        spoilt = history.with_columns(loss=pl.when(at_end).then(bad).otherwise("loss"))
+        assert set(evaluations(tables(history=spoilt), "loss")["iteration"]) == {0}
+        assert set(evaluations(tables(history=spoilt), "accuracy")["iteration"]) == {0, 1000}
+
+
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [
+        (None, "No history of the training was kept"),
+        (history_frame(results_frame()).filter(pl.col("split") == "test"), "no finite validation loss"),
+    ],
+)
+def test_without_curves_it_says_why(history: pl.DataFrame | None, reason: str) -> None:
+    with pytest.raises(NothingToDrawError, match=reason):
+        FIGURES["learning-curves"](tables(history=history))
+
+
+def test_the_alternative_text_gives_the_best_value_of_each_arm() -> None:
+    text = FIGURES["learning-curves"](tables()).to_dict()["description"]
+    assert "50% remain (level 1): dense 0.5500, ticket 0.5500, reinit 0.5500." in text

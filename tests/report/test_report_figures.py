@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import vl_convert
+from report_frames import T1, history_frame, odd_tables, results_frame, tables
+
+from tombola.report import FIGURES, NothingToDrawError, Tables
+from tombola.report.saving import VEGA_LITE, compact, rows
+
+AGAINST_DENSITY = ("accuracy-early-stop", "accuracy-final", "early-stop", "gap")
+ODD = odd_tables()
+
+
+def row(name: str, arm: str, level: int, of: Tables) -> dict[str, Any]:
+    [found] = [r for r in rows(FIGURES[name](of)).to_dicts() if r["arm"] == arm and r["level"] == level]
+    return found
+
+
+def marks(spec: dict[str, Any]) -> list[str]:
+    return [layer["mark"]["type"] for layer in spec.get("layer", spec.get("spec", {}).get("layer", []))]
+
+
+def domains(value: Any) -> list[list[str]]:
+    """The domain of every colour scale in a specification."""
+    if isinstance(value, list):
+        return [found for part in value for found in domains(part)]
+    if not isinstance(value, dict):
+        return []
+    here = [value["color"]["scale"]["domain"]] if "scale" in value.get("color", {}) else []
+    return here + [found for part in value.values() for found in domains(part)]
+
+
+def test_the_figures_that_the_page_promises_are_there() -> None:
+    assert set(FIGURES) >= {*AGAINST_DENSITY, "learning-curves", "learning-curves-accuracy", "input-map"}
+
+
+CURVES = ("learning-curves", "learning-curves-accuracy")
+MISSING = {  # what cannot be drawn of each of the odd tables; everything else must be
+    "no history": CURVES,
+    "empty history": CURVES,
+    "no image": ("input-map",),
+    "all diverged": AGAINST_DENSITY,
+    "nan curves": ("learning-curves",),
+    "nothing yet": (*AGAINST_DENSITY, *CURVES),
+}
+
+
+@pytest.mark.parametrize(("odd", "name"), [(odd, name) for odd in ODD for name in FIGURES])
+def test_a_figure_is_drawn_or_says_why_not(odd: str, name: str) -> None:
+    if name in MISSING.get(odd, ()):
+        with pytest.raises(NothingToDrawError, match=r"\.$"):
+            FIGURES[name](ODD[odd])
+        return
+    spec = json.loads(compact(FIGURES[name](ODD[odd])))  # checked by the grammar's schema, and NaN is refused
+    assert spec["description"]
+    assert spec["config"]["font"]
+    assert spec["datasets"][spec["data"]["name"]]
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_the_renderer_takes_every_figure(name: str) -> None:
+    assert vl_convert.vegalite_to_vega(compact(FIGURES[name](tables())), vl_version=VEGA_LITE)["marks"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arm", "level", "mean", "half"),
+    [
+        ("accuracy-early-stop", "ticket", 1, 93.0, T1 * 1.0),
+        ("accuracy-early-stop", "reinit", 2, 81.0, T1 * 1.0),
+        ("accuracy-final", "ticket", 0, 86.0, T1 * 1.0),
+        ("early-stop", "reinit", 1, 1300.0, T1 * 100),
+        ("gap", "ticket", 2, 8.0, 0.0),
+    ],
+)
+def test_numbers_are_means_and_intervals_over_replicates(
+    name: str, arm: str, level: int, mean: float, half: float
+) -> None:
+    found = row(name, arm, level, tables())
+    assert found["n"] == 2
+    assert found["mean"] == pytest.approx(mean, rel=1e-5)
+    assert found["high"] - found["mean"] == pytest.approx(half, rel=1e-4, abs=1e-4)
+    assert found["mean"] - found["low"] == pytest.approx(half, rel=1e-4, abs=1e-4)
+
+
+def test_the_pointer_reads_the_interval() -> None:
+    # 93 +- 12.7062
+    assert row("accuracy-early-stop", "ticket", 1, tables())["interval"] == "80.29 to 105.71"
+    assert (
+        row("accuracy-early-stop", "ticket", 1, tables(results_frame(1)))["interval"]
+        == "none (one replicate)"
+    )
+
+
+@pytest.mark.parametrize("name", AGAINST_DENSITY)
+def test_sparser_is_to_the_right_on_a_log_axis_in_percent(name: str) -> None:
+    chart = FIGURES[name](tables())
+    lines = next(layer for layer in chart.to_dict()["layer"] if layer["mark"]["type"] == "line")
+    scale = lines["encoding"]["x"]["scale"]
+    assert (scale["type"], scale["reverse"]) == ("log", True)
+    assert scale["domain"][0] < 25
+    assert scale["domain"][1] > 100
+    assert sorted(set(rows(chart)["density"])) == [25, 50, 100]
+    assert lines["encoding"]["x"]["axis"]["values"] == [50, 100]
+
+
+@pytest.mark.parametrize("name", [*AGAINST_DENSITY, "learning-curves", "learning-curves-accuracy"])
+def test_every_arm_of_the_data_is_in_the_legend(name: str) -> None:
+    chart = FIGURES[name](ODD["twelve arms"])
+    arms = set(rows(chart)["arm"])
+    assert arms >= {"ticket", "reinit", *(f"arm-{i}" for i in range(10))}
+    found = domains(chart.to_dict())
+    assert found
+    assert all(set(domain) == arms and len(domain) == len(arms) for domain in found)
+
+
+@pytest.mark.parametrize("name", [*AGAINST_DENSITY, "learning-curves"])
+def test_one_replicate_has_lines_but_no_band(name: str) -> None:
+    assert "area" in marks(FIGURES[name](tables()).to_dict())
+    alone = marks(FIGURES[name](tables(results_frame(1))).to_dict())
+    assert "line" in alone
+    assert "area" not in alone
+
+
+def test_dense_is_marked_by_a_rule_and_its_name() -> None:
+    layers = FIGURES["accuracy-final"](tables()).to_dict()["layer"]
+    dense = [layer for layer in layers if layer.get("transform") == [{"filter": "datum.level === 0"}]]
+    assert [layer["mark"]["type"] for layer in dense] == ["rule", "text"]
+    assert dense[1]["mark"]["text"] == "dense"
+
+
+def test_the_alternative_text_says_the_numbers() -> None:
+    text = FIGURES["accuracy-early-stop"](tables()).to_dict()["description"]
+    assert "for ticket and reinit" in text
+    assert "means over 2 replicates with 95% intervals" in text
+    assert "ticket: 91.00 at 100%, 93.00 at 50%, 89.00 at 25%." in text
+    assert (
+        "one replicate, so without intervals"
+        in FIGURES["gap"](tables(results_frame(1))).to_dict()["description"]
+    )
+
+
+def test_drawing_leaves_the_tables_alone() -> None:
+    given = tables()
+    for name in FIGURES:
+        FIGURES[name](given)
+    assert given.results.drop("gap").equals(results_frame())
+    assert given.history is not None
+    assert given.history.equals(history_frame(results_frame()))
