@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tombola.data import Dataset, from_arrays
+from tombola.lottery import Cell, Drawn
 from tombola.study import Run, Study, run
 
 # What DESIGN (Store) allows to differ between equal runs; the lock is no content.
@@ -71,3 +73,28 @@ def cells_of(found: dict[str, Any]) -> dict[str, Any]:
 def no_leftovers(folder: Path) -> bool:
     """Whether no temporary file or folder and no checkpoint is left."""
     return not [p for p in folder.rglob("*") if p.name.endswith(".tmp") or "checkpoint" in p.name]
+
+
+class Notes:
+    """Somebody who writes down what is reported, and may stop the run."""
+
+    def __init__(self, stop_after: int = 1_000_000) -> None:
+        self.total = self.done = self.advanced = 0
+        self.landed_cells: list[Cell] = []
+        self.stop_after = stop_after
+
+    def begin(self, total: int, done: int) -> None:
+        self.total, self.done = total, done
+
+    def advance(self, steps: int, cells: Sequence[Cell]) -> None:
+        self.advanced += steps
+        if self.advanced > self.stop_after:
+            raise KeyboardInterrupt
+
+    def landed(self, drawn: Sequence[Drawn]) -> None:
+        self.landed_cells += [d.cell for d in drawn]
+
+
+def bound(study: Study) -> Study:
+    """The study with the digest of the toy data in it."""
+    return study.model_copy(update={"data": study.data.model_copy(update={"digest": toy_data().digest})})

@@ -1,9 +1,8 @@
-"""Run folders: what is in them, accessors that agree with each other, and broken files that are named."""
+"""Run folders: what is in them, and accessors that agree with each other."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,18 @@ import polars as pl
 import pytest
 import torch
 from safetensors import safe_open
-from study_kit import cells_of, run_tiny, times, tiny, toy_data
+from study_kit import run_tiny, times, tiny, toy_data
 
+from tombola.data import Resident
 from tombola.errors import UserError
 from tombola.lottery import Cell
 from tombola.models import architecture
 from tombola.seeds import Seeds
-from tombola.study import Run, all_runs, find_run, histories, open_ticket, planned_cells, results
-
-TICKETS = [Cell(r, level, "ticket", 0) for r in (0, 1) for level in (0, 1, 2)]
+from tombola.study import histories, open_ticket, planned_cells, results
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-# --- what is stored -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("keep", ["all", "living"])
@@ -70,6 +65,28 @@ def test_rewound_tickets_start_from_one_state_of_iteration_k(tmp_path: Path) -> 
         end = shorter.weights(Cell(r, 0, "ticket", 0), "end")
         assert same(rewound, run.mask(Cell(r, 1, "ticket", 0)).apply(end))
         assert not torch.equal(rewound["fc1.bias"], run.start(Cell(r, 0, "ticket", 0))["fc1.bias"])
+
+
+@pytest.mark.parametrize("keep", ["all", "living"])
+def test_stored_weights_are_those_that_were_measured(keep: str, tmp_path: Path) -> None:
+    # A rate so high that the validation loss rises again: the early stop is not the end.
+    run = run_tiny(tmp_path, tiny(store={"keep": keep}, recipe={"lr": 0.3}))
+    data = Resident(toy_data(), "standard", torch.device("cpu"))
+    module = architecture("lenet-8-6", (6,), 3).build().eval()
+
+    def test_accuracy(cell: Cell, which: str) -> float:
+        module.load_state_dict(run.weights(cell, which))
+        with torch.no_grad():
+            right = module(data.test(0, 45)).argmax(1) == data.test_y
+        return int(right.sum()) / 45
+
+    records = {cell: run.record(cell) for cell in run.cells()}
+    assert any(0 < record["early_stop_iteration"] < 20 for record in records.values())
+    for cell, record in records.items():
+        assert test_accuracy(cell, "end") == pytest.approx(record["final_test_accuracy"], abs=1e-12)
+        assert test_accuracy(cell, "best") == pytest.approx(record["early_stop_test_accuracy"], abs=1e-12)
+        stopped_early = record["early_stop_iteration"] < 20
+        assert same(run.weights(cell, "best"), run.weights(cell, "end")) != stopped_early
 
 
 @pytest.mark.parametrize("keep", ["all", "living"])
@@ -181,120 +198,21 @@ def test_nothing_personal_is_written_down(tmp_path: Path) -> None:
     assert environment["record"]["threads"] == 1
 
 
-# --- broken files -------------------------------------------------------------------------------------------
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-RERUN: Callable[[Run], Any] = lambda run: run_tiny(run.path.parent, tiny(levels=3))  # noqa: E731
-FIRST = Cell(0, 0, "ticket", 0)
-BREAKS: dict[str, tuple[str, Callable[[Run], Any]]] = {
-    "cell.json, results": ("cells/r0/L00/ticket/0/cell.json", results),
-    "cell.json, rerun": ("cells/r0/L00/ticket/0/cell.json", RERUN),
-    "timing.json": ("cells/r0/L00/ticket/0/timing.json", results),
-    "mask, access": ("cells/r0/L00/ticket/0/mask.safetensors", lambda run: run.mask(FIRST)),
-    "mask, rerun": ("cells/r0/L02/ticket/0/mask.safetensors", RERUN),
-    "end, access": ("cells/r0/L00/ticket/0/end.safetensors", lambda run: run.weights(FIRST, "end")),
-    "end, rerun": ("cells/r0/L02/ticket/0/end.safetensors", RERUN),
-    "history": ("cells/r0/L00/ticket/0/history.parquet", histories),
-    "study.toml, access": ("study.toml", lambda run: run.study),
-    "study.toml, rerun": ("study.toml", RERUN),
-    "environment.json": ("environment.json", RERUN),
-}
-
-
-@pytest.mark.parametrize("what", sorted(BREAKS))
-def test_a_truncated_file_is_named_and_no_cell_is_changed(what: str, tmp_path: Path) -> None:
-    name, touch = BREAKS[what]
-    run = run_tiny(tmp_path)
-    truncate(run.path / name)
-    if name == "study.toml":  # half of it may be a whole, other study
-        (run.path / name).write_text('name = "tin')
-    before = cells_of(times(run.path))
-    with pytest.raises(UserError) as caught:
-        touch(run)
-    assert str(run.path / name) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert cells_of(times(run.path)) == before
-
-
-def test_a_missing_start_is_named(tmp_path: Path) -> None:
-    run = run_tiny(tmp_path)
-    path = run.start_file(run.record(FIRST)["start"]["digest"])
-    path.unlink()
-    with pytest.raises(UserError) as caught:
-        run.start(FIRST)
-    assert str(path) in str(caught.value)
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", '{"status": "ok"}', "null"])
-def test_a_record_that_is_none_is_named(content: str, tmp_path: Path) -> None:
-    run = run_tiny(tmp_path)
-    path = run.folder(FIRST) / "cell.json"
-    path.write_text(content)
-    with pytest.raises(UserError) as caught:
-        results(run)
-    assert str(path) in str(caught.value)
-
-
-def test_a_cell_without_its_record_is_neither_overwritten_nor_taken(tmp_path: Path) -> None:
-    run = run_tiny(tmp_path)
-    (run.folder(FIRST) / "cell.json").unlink()
-    before = times(run.path)
-    with pytest.raises(UserError, match=r"L00/ticket/0: holds no cell\.json"):
-        run_tiny(tmp_path)
-    assert times(run.path) == before
-
-
-def test_a_lost_engine_record_is_not_made_up(tmp_path: Path) -> None:
-    run = run_tiny(tmp_path)
-    (run.path / "environment.json").unlink()
-    with pytest.raises(UserError, match=r"environment\.json: is missing"):
-        run_tiny(tmp_path, tiny(levels=3))
-    (run.path / "environment.json").write_text("{}\n")
-    with pytest.raises(UserError, match=r"environment\.json: "):
-        run_tiny(tmp_path, tiny(levels=3))
-
-
-def test_results_parquet_is_rebuilt_from_the_cells(tmp_path: Path) -> None:
-    run = run_tiny(tmp_path)
-    bits = (run.path / "results.parquet").read_bytes()
-    truncate(run.path / "results.parquet")
-    run_tiny(tmp_path)
-    assert (run.path / "results.parquet").read_bytes() == bits
-
-
-def test_no_run_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a run folder"):
-        Run.open(tmp_path)
-
-
-# --- finding ------------------------------------------------------------------------------------------------
-
-
-def test_runs_are_found_by_folder_name_and_unique_beginning(tmp_path: Path) -> None:
-    one = run_tiny(tmp_path, tiny(name="alpha", levels=0))
-    two = run_tiny(tmp_path, tiny(name="alpine", levels=0))
-    (tmp_path / "notes").mkdir()
-    assert [run.path for run in all_runs(tmp_path)] == [one.path, two.path]
-    assert all_runs(tmp_path / "nowhere") == []
-    for name in ("alpha", one.path.name, str(one.path)):
-        assert find_run(name, tmp_path).path == one.path
-    with pytest.raises(UserError, match=f"beginning of several runs: {one.path.name}, {two.path.name}"):
-        find_run("alp", tmp_path)
-    with pytest.raises(UserError, match="did you mean 'alpine-"):
-        find_run(f"alpina-{two.study.identity()}", tmp_path)
-    with pytest.raises(UserError, match="there are none under"):
-        find_run("alpha", tmp_path / "nowhere")
-
-
-def test_only_a_cell_folder_is_a_ticket(tmp_path: Path) -> None:
-    run = run_tiny(tmp_path, tiny(levels=0))
-    for path in (run.path, run.path / "cells", run.folder(FIRST).parent, tmp_path):
-        with pytest.raises(UserError, match="not a cell folder"):
-            open_ticket(path)
-    with pytest.raises(UserError, match="no such file"):
-        open_ticket(tmp_path / "nothing.safetensors")
-    assert toy_data().classes == 3
+def test_what_masks_keeps(tmp_path: Path) -> None:
+    study = tiny(store={"keep": "masks"})
+    run = run_tiny(tmp_path, study)
+    names = {path.name for path in run.path.rglob("*") if path.is_file()}
+    assert names == {
+        ".lock",
+        "study.toml",
+        "environment.json",
+        "results.parquet",
+        "mask.safetensors",
+        "history.parquet",
+        "cell.json",
+        "timing.json",
+    }
+    other = run_tiny(tmp_path, tiny())
+    assert other.path != run.path
+    assert all(run.mask(cell) == other.mask(cell) for cell in other.cells())
+    assert toy_data().digest == run.study.data.digest

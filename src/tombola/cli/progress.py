@@ -84,8 +84,10 @@ class Watcher:
     def _share(self) -> str:
         spent = time.monotonic() - self._begun
         fresh = self._done - self._before
-        left = spent / fresh * (self._total - self._done) if fresh else 0.0
-        return f"{100 * self._done / max(self._total, 1):.0f}%, about {duration(left)} left"
+        share = f"{100 * self._done / max(self._total, 1):.0f}%"
+        if not fresh:
+            return share
+        return f"{share}, about {duration(spent / fresh * (self._total - self._done))} left"
 
     def _note(self, sentence: str) -> None:
         if self._bar:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from tombola.data import Dataset
 from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.lottery import Cell
@@ -21,7 +22,8 @@ class EngineRecord:
     """The engine record of a run folder.
 
     Decided once, written to environment.json before the first cell, and kept on resume and extension. It also
-    holds the digest of replicate 0's initial weights, so that a network that has changed is not mixed in.
+    holds digests of the data and of replicate 0's initial weights, so that others under the same name are not
+    mixed in.
     """
 
     def __init__(self, folder: Run, environment: dict[str, Any]) -> None:
@@ -32,6 +34,7 @@ class EngineRecord:
         cls,
         folder: Run,
         architecture: Architecture,
+        dataset: Dataset,
         seed: int,
         *,
         device: str = "auto",
@@ -46,7 +49,7 @@ class EngineRecord:
         environment = folder.environment
         if environment:
             found = cls(folder, environment)
-            found._agree(device, engine, threads, architecture, initial)
+            found._agree(device, engine, threads, architecture, {"data": dataset.digest, "initial": initial})
             return found
         if folder.cells():
             raise UserError(
@@ -58,6 +61,7 @@ class EngineRecord:
             "device": where.type,
             "engine": choose(engine, architecture, where).name,
             "threads": torch.get_num_threads() if threads is None else threads,
+            "data": dataset.digest,
             "initial": initial,
             "stacks": [],
         }
@@ -92,17 +96,17 @@ class EngineRecord:
         return [stack for stack in known + fresh if not all(done(cell) for cell in stack)]
 
     def _agree(
-        self, device: str, engine: str, threads: int | None, architecture: Architecture, initial: str
+        self,
+        device: str,
+        engine: str,
+        threads: int | None,
+        architecture: Architecture,
+        digests: dict[str, str],
     ) -> None:
         """Raise UserError unless the record holds all that is needed, and nothing else than what is asked for."""
         record = self.environment.get("record")
-        if not isinstance(record, dict) or not record.keys() >= {
-            "device",
-            "engine",
-            "threads",
-            "initial",
-            "stacks",
-        }:
+        needed = {"device", "engine", "threads", "stacks", *digests}
+        if not isinstance(record, dict) or not record.keys() >= needed:
             raise UserError(f"{self.folder.path / 'environment.json'}: holds no whole engine record")
         asked: dict[str, Any] = {}
         if device != "auto":
@@ -118,11 +122,13 @@ class EngineRecord:
                     f"{self.folder.path}: was begun with {key} {record[key]}, found {value}; mixing them would "
                     f"change the bits, so go on with {record[key]} or start a run of another name"
                 )
-        if record["initial"] != initial:
-            raise UserError(
-                f"{self.folder.path}: was begun with other initial weights of {architecture.name} (digest "
-                f"{record['initial']}, found {initial}), so the network is not the same; start a run of another name"
-            )
+        what = {"data": "data", "initial": f"initial weights of {architecture.name}"}
+        for key, digest in digests.items():
+            if record[key] != digest:
+                raise UserError(
+                    f"{self.folder.path}: was begun with other {what[key]} (digest {record[key]}, found {digest}); "
+                    "put them back, or start a run of another name"
+                )
 
 
 def packed(cells: Sequence[Cell], size: int) -> list[list[Cell]]:

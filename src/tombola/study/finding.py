@@ -8,15 +8,21 @@ from tombola.errors import UserError, nearest
 from tombola.lottery import Cell, Ticket
 from tombola.study.store import CELL, Run
 
+ID_LENGTH = len("-01234567")
+
 
 def find_run(name: str, out: Path) -> Run:
-    """The run that `name` means: a folder, or a unique prefix of a folder's name under `out`."""
+    """The run that `name` means: a folder, a study's name, or the beginning of a folder's name under `out`.
+
+    A whole name goes before a mere beginning. Raises UserError for no run, or several.
+    """
     if (Path(name) / "study.toml").is_file():
         return Run(Path(name))
     known = [run.path.name for run in all_runs(out)]
     matches = [folder for folder in known if folder.startswith(name)]
-    if name in matches or len(matches) == 1:
-        return Run(out / (name if name in matches else matches[0]))
+    whole = [folder for folder in matches if folder == name or folder[:-ID_LENGTH] == name]
+    if len(whole or matches) == 1:
+        return Run(out / (whole or matches)[0])
     if matches:
         raise UserError(f"'{name}' is the beginning of several runs: {', '.join(matches)}")
     hint = nearest(name, known) if known else f"; there are none under {out}"

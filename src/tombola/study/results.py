@@ -64,8 +64,9 @@ def histories(run: Run) -> pl.DataFrame:
 
 
 def by_replicate(frame: pl.DataFrame, value: str) -> pl.DataFrame:
-    """`value` averaged over draws: one row per (arm, level, replicate) that has a number."""
-    kept = frame.filter(pl.col(value).is_not_null())
+    """`value` averaged over draws: one row per (arm, level, replicate). Cells that collapsed or diverged stay out,
+    also where they have a number."""
+    kept = frame.filter(pl.col(value).is_not_null() & (pl.col("status") == "ok"))
     grouped = kept.group_by("arm", "level", "replicate").agg(pl.col("density").mean(), pl.col(value).mean())
     return grouped.sort("arm", "level", "replicate")
 

@@ -75,7 +75,9 @@ def run(
     with _locked(folder):
         spec = _settled(folder, study)
         plan = make_plan(spec.model_copy(update={"levels": study.levels}), net)
-        record = EngineRecord.of(folder, net, study.seed, device=device, engine=engine, threads=threads)
+        record = EngineRecord.of(
+            folder, net, dataset, study.seed, device=device, engine=engine, threads=threads
+        )
         _require_weights(folder, plan.study)
         # Nothing is written before everything is checked: a refusal leaves the folder as it was.
         folder.sweep()
