@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check lint clean
+.PHONY: run test check bench lint clean
 
 run: .venv/installed  ## install, then draw the tickets of the quick study
 	$(BIN)/tombola run quick
@@ -12,9 +12,12 @@ test: .venv/installed lint  ## linters, types, layers, tests: under five minutes
 check: test  ## the slow tests as well: under an hour
 	$(BIN)/pytest -m slow
 
+bench: .venv/installed  ## engines beside baselines, a few minutes; leave the machine alone meanwhile
+	$(BIN)/python benchmarks/run.py
+
 lint: .venv/installed
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from tombola import bench as timing
 from tombola import study
 from tombola.cli.options import DataDir, Json
 from tombola.cli.show import print_json, print_table, size
@@ -44,6 +45,7 @@ def add_to(app: typer.Typer) -> None:
     data.command("fetch")(data_fetch)
     app.add_typer(data)
     app.command()(doctor)
+    app.command()(bench)
 
 
 def catalog(
@@ -120,3 +122,42 @@ def _microseconds(engine: str) -> float:
     plan = study.make_plan(spec, net)
     seconds = study.estimate_seconds(plan, dataset, torch.device("cpu"), engine)
     return 1e6 * seconds / sum(plan.network_iterations(cell) for cell in plan.cells())
+
+
+def bench(as_json: Json = False) -> None:
+    """Time every engine on this machine against its floors (a minute; leave the machine alone meanwhile)."""
+    study.prepare()
+    floors = timing.measure_floors()
+    net, data, recipe = timing.lenet()
+    found: list[dict[str, Any]] = []
+    for density in timing.DENSITIES:
+        floor = floors.microseconds(timing.sizes_of(net), net.prunable[0], density, recipe.batch)
+        for engine in ENGINES:
+            stack = timing.Timed(engine, net, data, density, recipe)
+            this = 1e6 * min(stack.seconds(20) for _ in range(5))
+            row = {
+                "network": net.name,
+                "density": density,
+                "engine": engine,
+                "device": "cpu",
+                "this_us": this,
+            }
+            found.append({**row, "floor_us": floor, "floor_fraction": floor / this})
+    if as_json:
+        print_json({"flops": floors.flops, "bandwidth": floors.bandwidth, "rows": found})
+        return
+    print(f"matrix products {floors.flops / 1e9:.0f} GFLOP/s, memory {floors.bandwidth / 1e9:.1f} GB/s")
+    print(
+        f"one step of one {net.name}, batch {recipe.batch}, in stacks of {timing.NETWORKS}; best of 5 x 20 steps\n"
+    )
+    rows = [
+        [
+            r["engine"],
+            f"{100 * r['density']:.1f}%",
+            f"{r['this_us']:.0f}",
+            f"{r['floor_us']:.0f}",
+            f"{100 * r['floor_fraction']:.0f}%",
+        ]
+        for r in found
+    ]
+    print_table(["engine", "density", "us a step", "floor, us", "of the floor"], rows)

@@ -8,6 +8,7 @@ from tombola.training.loop import train_stack
 from tombola.training.recipe import SCHEDULES, Recipe
 from tombola.training.record import Trained
 from tombola.training.stack import Stack, Start
+from tombola.training.trainer import Trainer
 
 __all__ = [
     "ENGINES",
@@ -18,6 +19,7 @@ __all__ = [
     "Stack",
     "Start",
     "Trained",
+    "Trainer",
     "choose",
     "train_stack",
 ]
