@@ -23,6 +23,8 @@ LANES = 64
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Sources = NDArray[np.int32]
+"""Numbers of units: half the size of an index, since reading them is half of the memory traffic."""
 
 U = np.uint64
 ROW = np.uint64(LANES)
@@ -57,7 +59,7 @@ def gather(raw: NDArray[Any], rows: Ints, active: Ints, shift: Floats, scale: Fl
 
 @compiled
 def forward(
-    ptr: Ints, source: Ints, w: Floats, bias: Floats, relu: NDArray[np.bool_], inputs: int, h: Floats
+    ptr: Ints, source: Sources, w: Floats, bias: Floats, relu: NDArray[np.bool_], inputs: int, h: Floats
 ) -> None:
     """Rows of all units after the inputs, in order. Eight weights a pass, so that a sum is loaded and stored once
     for eight products."""
@@ -113,7 +115,7 @@ def softmax_gradient(h: Floats, d: Floats, labels: Ints, first: int, classes: in
 
 @compiled
 def backward(
-    ptr: Ints, source: Ints, w: Floats, relu: NDArray[np.bool_], inputs: int, outputs: int,
+    ptr: Ints, source: Sources, w: Floats, relu: NDArray[np.bool_], inputs: int, outputs: int,
     h: Floats, d: Floats, g: Floats, gb: Floats,
 ) -> None:  # fmt: skip
     """Add the gradients of weights and biases to g and gb, from the last unit down to the first.
@@ -122,7 +124,7 @@ def backward(
     complete when it is reached, since everything they feed lies above them.
     """
     units = len(ptr) - 1
-    d[: U(inputs + units - outputs) * ROW] = ZERO
+    d[U(inputs) * ROW : U(inputs + units - outputs) * ROW] = ZERO  # rows of the inputs have no use for one
     for back in range(units):
         u = units - 1 - back
         out = U(u + inputs) * ROW
@@ -210,7 +212,7 @@ def sgd(w: Floats, g: Floats, m: Floats, lr: float, momentum: float, nesterov: b
 @compiled
 def advance(
     raw: NDArray[Any], labels: Ints, rows: Ints, shift: Floats, scale: Floats, active: Ints, shape: Ints,
-    ptr: Ints, source: Ints, relu: NDArray[np.bool_], biased: NDArray[np.bool_],
+    ptr: Ints, source: Sources, relu: NDArray[np.bool_], biased: NDArray[np.bool_],
     w: Floats, bias: Floats, moments: Floats, bias_moments: Floats, rates: NDArray[np.float64],
     settings: NDArray[np.float64], taken: int,
 ) -> None:  # fmt: skip
@@ -246,7 +248,7 @@ def advance(
 
 @compiled
 def logits(
-    x: Floats, active: Ints, inputs: int, ptr: Ints, source: Ints, relu: NDArray[np.bool_], w: Floats, bias: Floats,
+    x: Floats, active: Ints, inputs: int, ptr: Ints, source: Sources, relu: NDArray[np.bool_], w: Floats, bias: Floats,
     out: Floats,
 ) -> None:  # fmt: skip
     """Logits of normalised examples x [n, features] into out [n, classes]."""

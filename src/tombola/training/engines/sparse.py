@@ -105,9 +105,9 @@ class Net:
             biased += [layer.bias is not None] * units
             place, below = place + len(at), below + features
         self.inputs, self.classes = stack.params[layers[0].weight].shape[2], units
-        self.ptr, self.source = np.array(ptr, np.int64), np.concatenate(source).astype(np.int64)
+        self.ptr, self.source = np.array(ptr, np.int64), np.concatenate(source).astype(np.int32)
         self.relu, self.biased = np.array(relu), np.array(biased)
-        used = np.unique(self.source)
+        used = np.unique(self.source).astype(np.int64)
         self.active = used[used < self.inputs]
         self.w, self.bias = np.empty(place, np.float32), np.zeros(len(relu), np.float32)
         self.read()
