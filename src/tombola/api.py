@@ -20,7 +20,7 @@ from tombola.masks import Mask, PruneRule, rates_for
 from tombola.models import Architecture, ModelSpec, architecture, roles_of, state_of
 from tombola.seeds import Seeds, stream
 from tombola.study import Progress, Pruning, Run, Study, load_study, pick_device, prepare
-from tombola.training import Recipe, Start, Trained, choose, train_stack
+from tombola.training import NUMBERS, Recipe, Start, Trained, choose, train_stack
 from tombola.training.evaluate import evaluate as score_stack
 from tombola.training.stack import Stack
 
@@ -228,12 +228,4 @@ def _dense(net: Architecture) -> Mask:
 
 
 def _scores(trained: Trained) -> dict[str, Any]:
-    names = (
-        "early_stop_iteration",
-        "early_stop_val_loss",
-        "early_stop_test_accuracy",
-        "final_test_accuracy",
-        "final_train_accuracy",
-        "iterations",
-    )
-    return {name: getattr(trained, name) for name in names}
+    return {name: getattr(trained, name) for name in NUMBERS}

@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from program import Tombola
 
 # DESIGN section 4: other tools rely on these.
@@ -106,3 +107,17 @@ def test_report_of_an_unfinished_run(tombola: Tombola, done: Path) -> None:
     assert said.code == 0
     assert Path(said.out.strip()).is_file()
     assert tombola("status", "tiny").out.count("unfinished") == 1
+
+
+def test_stopped_by_hand_says_that_the_same_command_goes_on(
+    tombola: Tombola, study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tombola.cli.progress.Watcher.landed", stop)
+    said = tombola("run", study_file)
+    assert said.code == 130
+    assert "stopped; the same command goes on from here" in said.err
+    assert "Traceback" not in said.err
+    monkeypatch.undo()

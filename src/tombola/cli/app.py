@@ -32,8 +32,6 @@ def main() -> None:
         app()
     except UserError as mistake:
         _fail(str(mistake), 2)
-    except KeyboardInterrupt:
-        _fail("stopped; the same command goes on from here", 130)
     except BrokenPipeError:
         # Whoever read our output has seen enough (`tombola results RUN | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

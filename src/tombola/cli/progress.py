@@ -55,6 +55,8 @@ class Watcher:
     ) -> None:
         if self._bar:
             self._bar.stop()
+        if kind is KeyboardInterrupt:
+            self._say("stopped; the same command goes on from here")
 
     def begin(self, total: int, done: int) -> None:
         self._total, self._done, self._before = total, done, done

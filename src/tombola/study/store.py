@@ -27,20 +27,11 @@ from tombola.masks import Mask, restore
 from tombola.models import State
 from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
-from tombola.training import Trained
+from tombola.training import NUMBERS, Trained
 
 LOCK = ".lock"
 WEIGHT_FILES = ("end.safetensors", "best.safetensors")
 CELL = re.compile(r"r(\d+)/L(\d+)/([^/]+)/(\d+)")
-
-NUMBERS = (
-    "early_stop_iteration",
-    "early_stop_val_loss",
-    "early_stop_test_accuracy",
-    "final_test_accuracy",
-    "final_train_accuracy",
-    "iterations",
-)
 
 
 class Run:

@@ -14,8 +14,8 @@ import polars as pl
 from tombola.files import digest_of, write_bytes, write_json, write_tensors
 from tombola.lottery import TICKET, Drawn
 from tombola.models import State
-from tombola.study.store import NUMBERS, Run
-from tombola.training import Start
+from tombola.study.store import Run
+from tombola.training import NUMBERS, Start
 
 HISTORY = {"iteration": pl.Int64, "split": pl.String, "loss": pl.Float64, "accuracy": pl.Float64}
 

@@ -6,12 +6,13 @@ from tombola.training.checkpoint import Checkpoint
 from tombola.training.engines import ENGINES, Engine, choose
 from tombola.training.loop import train_stack
 from tombola.training.recipe import SCHEDULES, Recipe
-from tombola.training.record import Trained
+from tombola.training.record import NUMBERS, Trained
 from tombola.training.stack import Stack, Start
 from tombola.training.trainer import Trainer
 
 __all__ = [
     "ENGINES",
+    "NUMBERS",
     "SCHEDULES",
     "Checkpoint",
     "Engine",

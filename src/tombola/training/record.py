@@ -17,6 +17,16 @@ from tombola.training.evaluate import Fetch, Score, evaluate
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 
+NUMBERS = (
+    "early_stop_iteration",
+    "early_stop_val_loss",
+    "early_stop_test_accuracy",
+    "final_test_accuracy",
+    "final_train_accuracy",
+    "iterations",
+)
+"""The numbers of a trained network, as its cell and its ticket keep them."""
+
 SPLITS = ("train", "validation", "test")
 
 
