@@ -28,7 +28,7 @@ def write_idx(
     paths = []
     for name, array in zip(IDX_NAMES, arrays, strict=True):
         path = folder / f"{name}{separator}idx{array.ndim}-ubyte{'.gz' if zipped else ''}"
-        path.write_bytes(gzip.compress(idx_bytes(array)) if zipped else idx_bytes(array))
+        path.write_bytes(gzip.compress(idx_bytes(array), mtime=0) if zipped else idx_bytes(array))
         paths.append(path)
     return paths
 
