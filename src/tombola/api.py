@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from tombola import masks, study
 from tombola.data import Dataset, DataSpec, Resident, load
 from tombola.errors import UserError
-from tombola.lottery import ARMS, TICKET, Lottery, Ticket, check_rewind, train_cells
+from tombola.lottery import TICKET, Ticket, check_rewind, train_cells
 from tombola.lottery import draw as draw_levels
 from tombola.masks import Mask, PruneRule, rates_for
 from tombola.models import Architecture, ModelSpec, architecture, roles_of, state_of
@@ -118,21 +117,13 @@ def draw(
     the level, the density and its scores. Raises UserError for a user's mistake.
     """
     prepare()
-    net, resident, _ = _bind(model, data, normalisation, validation, data_dir, device)
+    net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device)
     recipe, pruning = recipe or Recipe(), pruning or Pruning()
     check_rewind(pruning.rewind, recipe.iterations)
-    rates = rates_for(pruning.rule, net.roles)
-    sizes = {name: int(np.prod(net.shapes[name])) for name in net.prunable}
-    lottery = Lottery(
-        architecture=net,
-        rule=pruning.rule,
-        rates=rates,
-        alive=masks.ladder(sizes, rates, pruning.allocation, levels),
-        rewind=pruning.rewind,
-        one_shot=pruning.mode == "one-shot",
-        arms=lambda level: [],
-        treatments=ARMS,
+    whole = Study(
+        model=ModelSpec(name=net.name), data=spec, recipe=recipe, pruning=pruning, levels=levels, replicates=1
     )
+    lottery = study.make_plan(whole, net).lottery
 
     def train_all(starts: Sequence[Start]) -> list[Trained]:
         snapshot = pruning.rewind if pruning.rewind and starts[0].level == 0 else None

@@ -140,12 +140,7 @@ def _progress_of(found: Run) -> dict[str, Any]:
     spec, done = found.study, set(found.cells())
     planned = set(studies.planned_cells(spec))
     failed = {cell for cell in done if found.record(cell)["status"] != "ok"}
-    ended = {
-        cell
-        for cell in planned - done
-        if any(f.arm == "ticket" and f.replicate == cell.replicate for f in failed)
-    }
-    state = "running" if found.is_locked() else "finished" if planned - ended <= done else "unfinished"
+    state = "running" if found.is_locked() else "unfinished" if studies.missing(found, spec) else "finished"
     arms = {
         arm: {
             "planned": sum(cell.arm == arm for cell in planned),
