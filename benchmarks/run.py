@@ -1,4 +1,4 @@
-"""`make bench`: every engine beside the baselines, side by side in one run; writes JSON and a picture.
+"""`make bench`: every engine beside the baselines, side by side in one run; writes JSON and pictures.
 
     python benchmarks/run.py [OUT]
 
@@ -15,45 +15,36 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
-from baselines import Plain, Tuned
+from baselines import BASELINES, PlainPerCore
 
-from tombola.bench import DENSITIES, NETWORKS, Timed, images, lenet, measure_floors, sizes_of
+from tombola.bench import DENSITIES, Case, Floors, Timed, conv2, lenet, measure_floors
 from tombola.report import save
 from tombola.study import prepare
-from tombola.training import ENGINES
 
-ROUNDS, STEPS = 7, 40
+ROUNDS = 7
 
 
-def rows(engine: str, density: float, floor_us: float) -> list[dict[str, Any]]:
-    """One row a baseline for an engine at a density."""
-    net, data, recipe = lenet()
-    ours = Timed(engine, net, data, density, recipe)
-    found = []
-    for name, kind in (("plain", Plain), ("tuned", Tuned)):
-        theirs = kind(net, images(), density, recipe.batch, recipe.lr)
-        pairs = [(ours.seconds(STEPS), theirs.seconds(STEPS)) for _ in range(ROUNDS)]
+def rows(
+    what: str, engine: str, case: Case, density: float, floors: Floors, steps: int
+) -> list[dict[str, Any]]:
+    """One row a baseline for an engine at a density; prints each."""
+    ours, floor_us, found = Timed(engine, case, density), floors.microseconds(case, density), []
+    for name, kind in BASELINES.items():
+        theirs = kind(case, density)
+        pairs = [(ours.seconds(4 * steps), theirs.seconds(steps)) for _ in range(ROUNDS)]
+        if isinstance(theirs, PlainPerCore):
+            theirs.close()
         ratios = sorted(b / a for a, b in pairs)
         this_us, baseline_us = (1e6 * statistics.median(side) for side in zip(*pairs, strict=True))
-        found.append(
-            {
-                "what": "training step",
-                "network": net.name,
-                "density": density,
-                "engine": engine,
-                "device": "cpu",
-                "this_us": this_us,
-                "baseline": name,
-                "baseline_us": baseline_us,
-                "ratio": {
-                    "median": statistics.median(ratios),
-                    "low": ratios[0],
-                    "high": ratios[-1],
-                    "n": ROUNDS,
-                },
-                "floor_us": floor_us,
-                "floor_fraction": floor_us / this_us,
-            }
+        spread = {"median": statistics.median(ratios), "low": ratios[0], "high": ratios[-1], "n": ROUNDS}
+        row = {"what": what, "network": case.net.name, "density": density, "engine": engine, "device": "cpu"}
+        row |= {"this_us": this_us, "baseline": name, "baseline_us": baseline_us, "ratio": spread}
+        found.append(row | {"floor_us": floor_us, "floor_fraction": floor_us / this_us})
+        print(
+            f"{case.net.name} {100 * density:5.1f}%  {engine:8} {this_us:8.0f} us  {name:14} {baseline_us:8.0f} us  "
+            f"{spread['median']:6.1f}x [{spread['low']:.1f}, {spread['high']:.1f}]  "
+            f"{100 * floor_us / this_us:.0f}% of the floor",
+            flush=True,
         )
     return found
 
@@ -82,27 +73,26 @@ def picture(found: list[dict[str, Any]]) -> alt.Chart:
 def main() -> None:
     """Measure, print, write."""
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "benchmarks/results")
+    out.mkdir(parents=True, exist_ok=True)
     prepare()
     floors = measure_floors()
-    print(f"matrix rate {floors.flops / 1e9:.0f} GFLOP/s, memory {floors.bandwidth / 1e9:.1f} GB/s")
-    net, _, recipe = lenet()
-    found = []
-    for density in DENSITIES:
-        floor_us = floors.microseconds(sizes_of(net), net.prunable[0], density, recipe.batch)
-        for engine in ENGINES:
-            for row in rows(engine, density, floor_us):
-                found.append(row)
-                ratio = row["ratio"]
-                print(
-                    f"{100 * density:5.1f}%  {engine:8} {row['this_us']:7.0f} us  {row['baseline']:6} "
-                    f"{row['baseline_us']:7.0f} us  {ratio['median']:5.1f}x [{ratio['low']:.1f}, {ratio['high']:.1f}]"
-                    f"  {100 * row['floor_fraction']:.0f}% of the floor",
-                    flush=True,
-                )
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "lenet-cpu.json").write_text(json.dumps(found, indent=1) + "\n")
+    rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {precision}" for precision, rate in floors.flops.items())
+    print(f"matrix products {rates}; memory {floors.bandwidth / 1e9:.0f} GB/s")
+    found = [
+        row
+        for density in DENSITIES
+        for engine in ("sparse", "mlp")
+        for row in rows("training step", engine, lenet(), density, floors, 40)
+    ]
     save(picture(found), out / "lenet-cpu.png")
-    print(f"{NETWORKS} networks a stack, {ROUNDS} rounds of {STEPS} steps; wrote {out}")
+    (out / "lenet-cpu.json").write_text(json.dumps(found, indent=1) + "\n")
+    convolutions = [
+        row
+        for precision in ("float32", "bfloat16")
+        for row in rows(f"training step, {precision}", "modules", conv2(precision), 1.0, floors, 4)
+    ]
+    (out / "conv2-cpu.json").write_text(json.dumps(convolutions, indent=1) + "\n")
+    print(f"{ROUNDS} rounds each; wrote {out}")
 
 
 if __name__ == "__main__":

@@ -195,7 +195,10 @@ def evaluate(
                 f"network: {name} would be {tuple(shape)}, the file has {tuple(state[name].shape)}"
             )
     stack = Stack(net, [start], resident.device)
-    computing = choose(engine, net, resident.device)(net, stack, [0], [0])
+    # Measured in the arithmetic that it was trained in.
+    recipe = Recipe(precision=known.get("recipe", {}).get("precision", "float32"))
+    kind = choose(engine, net, resident.device, recipe)
+    computing = kind(net, stack, [0], [0], recipe)
     score = score_stack(
         computing, lambda a, b: (resident.test(a, b)[None], resident.test_y[None, a:b]), resident.n_test
     )

@@ -1,8 +1,8 @@
 """How fast this machine trains tickets: its two floors, and each engine's time for one step of one network.
 
-The floors are what no program can beat: the arithmetic on living weights at this machine's measured matrix rate,
-and the weights and moments through memory at its measured bandwidth. All times are wall time of the whole machine
-per network-iteration: a stack of R networks that takes k steps in t seconds has t / (R k).
+The floors are what no program can beat: the arithmetic on living weights at the best rate of matrix products that
+was measured on this machine, and the weights and moments through memory at its measured bandwidth. All times are wall
+time of the whole machine per network-iteration: a stack of R networks that takes k steps in t seconds has t / (R k).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from math import prod
 
 import numpy as np
 import torch
+from torch import nn
 
 from tombola.data import Dataset, Resident, split
 from tombola.masks import Mask
@@ -22,39 +23,95 @@ from tombola.seeds import Seeds, stream
 from tombola.training import ENGINES, Recipe, Stack, Start
 from tombola.training.batches import Batches, Group
 
-DENSITIES = (1.0, 0.5, 0.2107, 0.1083, 0.0557, 0.0231)
-"""Dense, half, and levels 7, 10, 13 and 17 of the paper's LeNet ladder."""
+DENSITIES = (1.0, 0.5, 0.2107, 0.1, 0.05, 0.02)
+"""Dense, half, level 7 of the paper's LeNet ladder, and on down."""
 
-NETWORKS = 6
-"""Networks in the stacks that are timed: an even share for two, three or six cores."""
+
+@dataclass(frozen=True)
+class Case:
+    """What is timed: a network, its recipe, random data of its shape, and how many networks are trained side by side.
+
+    Arms share the batches of their replicate, as in a study.
+    """
+
+    net: Architecture
+    dataset: Dataset
+    recipe: Recipe
+    replicates: int = 2
+    arms: int = 5
+
+    @property
+    def networks(self) -> int:
+        """Networks of the stack."""
+        return self.replicates * self.arms
+
+    def multiplications(self, density: float) -> float:
+        """Products of one step at a density, for the whole batch: three a weight, use and example (output, gradient of
+        weight and of input), but two in the first layer."""
+        uses, sizes = uses_of(self.net), sizes_of(self.net)
+        forward = {name: density * sizes[name] * uses[name] for name in sizes}
+        return self.recipe.batch * (3 * sum(forward.values()) - forward[self.net.prunable[0]])
+
+
+def lenet() -> Case:
+    """The paper's LeNet and recipe on MNIST-shaped data."""
+    return Case(architecture("lenet-300-100", (1, 28, 28), 10), images((1, 28, 28)), Recipe())
+
+
+def conv2(precision: str = "float32") -> Case:
+    """The paper's Conv-2 and recipe on CIFAR-shaped data, one network at a time."""
+    recipe = Recipe.model_validate({"lr": 2e-4, "precision": precision})
+    return Case(architecture("conv-2", (3, 32, 32), 10), images((3, 32, 32), 3_000), recipe, 1, 1)
 
 
 @dataclass(frozen=True)
 class Floors:
-    """What this machine can do: single-precision matrix products (flop/s) and copying (bytes/s)."""
+    """What this machine can do: matrix products by precision (flop/s), and copying what fits a cache (bytes/s)."""
 
-    flops: float
+    flops: Mapping[str, float]
     bandwidth: float
 
-    def microseconds(self, sizes: Mapping[str, int], first: str, density: float, batch: int) -> float:
+    def microseconds(self, case: Case, density: float) -> float:
         """The least time of one step of one network: the larger of its arithmetic and its memory traffic.
 
-        Three products a weight and example (output, gradient of weight and of input), two in the first layer;
-        weight, gradient and two moments of Adam are read once, and all but the gradient written once.
+        Weight, gradient and two moments of Adam are read once, and all but the gradient written once.
         """
-        alive = density * sum(sizes.values())
-        products = 3 * alive - density * sizes[first]
-        return 1e6 * max(2 * batch * products / self.flops, 4 * 7 * alive / self.bandwidth)
+        alive = density * sum(sizes_of(case.net).values())
+        arithmetic = 2 * case.multiplications(density) / self.flops[case.recipe.precision]
+        return 1e6 * max(arithmetic, 4 * 7 * alive / self.bandwidth)
 
 
 def measure_floors(seconds: float = 1.0) -> Floors:
-    """Time large matrix products and large copies for about `seconds` each, and take the best."""
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    out = torch.empty(1024, 1024)
-    source, target = torch.randn(1 << 25), torch.empty(1 << 25)
-    product = _best(lambda: torch.mm(a, b, out=out), seconds)
+    """Time matrix products and copies for about `seconds` each, and take the best of all ways that are at hand."""
+    a, b, out = torch.randn(1024, 1024), torch.randn(1024, 1024), torch.empty(1024, 1024)
+    low, high = a.bfloat16(), b.bfloat16()
+    rates = [2 * 1024**3 / _best(lambda: torch.mm(a, b, out=out), seconds)]
+    if torch.backends.mkldnn.is_available():
+        linear = torch.ops.mkldnn._linear_pointwise
+        rates.append(2 * 1024**3 / _best(lambda: linear(a, b, None, "none", [], ""), seconds))
+    if "sparse" in ENGINES:
+        rates.append(_tiles(seconds))
+    halves = 2 * 1024**3 / _best(lambda: torch.mm(low, high), seconds)
+    source, target = torch.randn(1 << 20), torch.empty(1 << 20)
     copy = _best(lambda: target.copy_(source), seconds)
-    return Floors(2 * 1024**3 / product, 2 * source.numel() * 4 / copy)
+    flops = {"float32": max(rates), "bfloat16": max(*rates, halves)}
+    return Floors(flops, 2 * source.numel() * 4 / copy)
+
+
+def _tiles(seconds: float) -> float:
+    """The rate of the sparse engine's own matrix products, on every core at once."""
+    from tombola.training.engines.living import aligned, kernels
+    from tombola.training.engines.sparse import in_parallel
+
+    units, inputs, lanes, cores = 300, 784, kernels.LANES, torch.get_num_threads()
+    room = [[aligned(n) for n in (units * inputs, inputs * lanes, units * lanes)] for _ in range(cores)]
+
+    def one(core: int) -> None:
+        w, x, out = room[core]
+        for _ in range(10):
+            kernels.multiply(w, 0, inputs, 1, x, 0, lanes, inputs, out, 0, lanes, units, lanes)
+
+    return 2 * 10 * cores * units * inputs * lanes / _best(lambda: in_parallel(one, cores), seconds)
 
 
 def _best(work: Callable[[], object], seconds: float) -> float:
@@ -67,12 +124,13 @@ def _best(work: Callable[[], object], seconds: float) -> float:
     return best
 
 
-def images(classes: int = 10, n: int = 12_000) -> Dataset:
-    """MNIST-shaped random images: timing does not depend on what they show."""
+def images(shape: tuple[int, ...], n: int = 12_000, classes: int = 10) -> Dataset:
+    """Random images: timing does not depend on what they show."""
     rng = stream("bench", "images")
-    x = torch.from_numpy(rng.integers(0, 256, (n, 1, 28, 28), dtype=np.uint8))
+    x = torch.from_numpy(rng.integers(0, 256, (n, *shape), dtype=np.uint8))
     y = torch.from_numpy(rng.integers(0, classes, n))
-    return Dataset("random images", x[2000:], y[2000:], x[:2000], y[:2000], classes)
+    held = n // 6
+    return Dataset("random images", x[held:], y[held:], x[:held], y[:held], classes)
 
 
 def random_mask(net: Architecture, density: float, seed: int) -> Mask:
@@ -84,18 +142,20 @@ def random_mask(net: Architecture, density: float, seed: int) -> Mask:
 class Timed:
     """A stack of one engine in mid-training, whose next steps can be timed."""
 
-    def __init__(
-        self, engine: str, net: Architecture, data: Resident, density: float, recipe: Recipe
-    ) -> None:
-        seeds = [Seeds.replicate(0, r) for r in range(NETWORKS)]
+    def __init__(self, engine: str, case: Case, density: float) -> None:
+        self.case = case
+        net, data = case.net, Resident(case.dataset, "standard", torch.device("cpu"))
+        seeds = [Seeds.replicate(0, r) for r in range(case.replicates)]
+        index = [r for r in range(case.replicates) for _ in range(case.arms)]
         starts = [
-            Start(net.initial(s.stream("init")), random_mask(net, density, r), s) for r, s in enumerate(seeds)
+            Start(net.initial(seeds[r].stream("init")), random_mask(net, density, i), seeds[r])
+            for i, r in enumerate(index)
         ]
         groups = [Group(s, 0, split(data.n_train, 1000, s.stream("split"))) for s in seeds]
         stack = Stack(net, starts, data.device)
-        computing = ENGINES[engine](net, stack, range(NETWORKS), [0] * NETWORKS)
-        self._trainer = computing.trainer(recipe, Batches(groups, recipe.batch, data.device), data)
-        self._at = 0
+        computing = ENGINES[engine](net, stack, index, [0] * case.networks, case.recipe)
+        batches = Batches(groups, case.recipe.batch, data.device)
+        self._trainer, self._at = computing.trainer(case.recipe, batches, data), 0
         self.seconds(3)  # compile, allocate, start threads
 
     def seconds(self, steps: int) -> float:
@@ -103,15 +163,25 @@ class Timed:
         begin = time.perf_counter()
         self._trainer.advance(self._at, self._at + steps)
         self._at += steps
-        return (time.perf_counter() - begin) / steps / NETWORKS
-
-
-def lenet() -> tuple[Architecture, Resident, Recipe]:
-    """The paper's LeNet and recipe on MNIST-shaped data."""
-    data = Resident(images(), "standard", torch.device("cpu"))
-    return architecture("lenet-300-100", (1, 28, 28), 10), data, Recipe()
+        return (time.perf_counter() - begin) / steps / self.case.networks
 
 
 def sizes_of(net: Architecture) -> dict[str, int]:
     """Prunable name -> number of weights."""
     return {name: prod(net.shapes[name]) for name in net.prunable}
+
+
+def uses_of(net: Architecture) -> dict[str, int]:
+    """Prunable name -> how many times an example passes through each weight: the positions of a convolution."""
+    module, uses = net.build().eval(), dict[str, int]()
+    for name, part in module.named_modules():
+        if f"{name}.weight" in net.prunable:
+
+            def count(part: nn.Module, x: object, out: torch.Tensor, name: str = name) -> None:
+                width = out.shape[-1] if isinstance(part, nn.Linear) else out.shape[1]
+                uses[f"{name}.weight"] = out[0].numel() // width
+
+            part.register_forward_hook(count)
+    with torch.no_grad():
+        module(torch.zeros(1, *net.input_shape))
+    return uses

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
+from model_parts import SMALL, by_role, parameters, sizes
 from torch import nn
 
 from tombola.errors import UserError
 from tombola.models import MODELS, ModelSpec, architecture
-from tombola.models.architecture import Architecture
-from tombola.models.named import glorot
+from tombola.models.named import FAMILIES
 from tombola.seeds import stream
 
 IMAGE = (3, 32, 32)
-
-
-def sizes(arch: Architecture) -> dict[str, int]:
-    return {name: math.prod(arch.shapes[name]) for name in arch.prunable}
-
-
-def of_role(arch: Architecture, role: str) -> int:
-    return sum(size for name, size in sizes(arch).items() if arch.roles[name] == role)
 
 
 def test_lenet_300_100_has_the_published_size() -> None:
     arch = architecture("lenet-300-100", (1, 28, 28), 10)
     assert sizes(arch) == {"fc1.weight": 784 * 300, "fc2.weight": 300 * 100, "out.weight": 100 * 10}
     assert sum(sizes(arch).values()) == 266_200
-    assert sum(map(math.prod, arch.shapes.values())) == 266_610
+    assert parameters(arch) == 266_610
     assert list(arch.roles.values()) == ["linear", "linear", "output"]
 
 
 @pytest.mark.parametrize(
-    ("name", "weights", "convolutions", "parameters"),
+    ("name", "weights", "convolutions", "total"),
     [
         ("conv-2", 4_300_992, 38_592, 4_301_642),
         # Biases by hand: 64+64+128+128 + 256+256+10 = 906, and 512 more in Conv-6.
@@ -43,18 +33,37 @@ def test_lenet_300_100_has_the_published_size() -> None:
         ("conv-6", 2_261_184, 1_144_512, 2_261_184 + 906 + 512),
     ],
 )
-def test_conv_nets_have_the_published_sizes(name, weights, convolutions, parameters) -> None:
+def test_conv_nets_have_the_published_sizes(name, weights, convolutions, total) -> None:
     arch = architecture(name, IMAGE, 10)
     assert sum(sizes(arch).values()) == weights
-    assert of_role(arch, "conv") == convolutions
-    assert of_role(arch, "output") == 256 * 10
-    assert sum(map(math.prod, arch.shapes.values())) == parameters
+    assert by_role(arch)["conv"] == convolutions
+    assert by_role(arch)["output"] == 256 * 10
+    assert parameters(arch) == total
 
 
 def test_conv_names_and_order() -> None:
     arch = architecture("conv-4", IMAGE, 10)
     layers = ("conv1", "conv2", "conv3", "conv4", "fc1", "fc2", "out")
     assert arch.prunable == tuple(f"{layer}.weight" for layer in layers)
+
+
+@pytest.mark.parametrize(
+    ("shape", "first", "padding"), [((1, 28, 28), 150, 2), (IMAGE, 450, 0), ((1, 32, 32), 150, 0)]
+)
+def test_lenet_5_has_the_published_size(shape, first, padding) -> None:
+    arch = architecture("lenet-5", shape, 10)
+    # 61,706 parameters for one channel; 5x5 places of 16 channels reach fc1 from 28 as from 32 pixels.
+    inner = {"conv2": 16 * 6 * 25, "fc1": 400 * 120, "fc2": 120 * 84, "out": 840}
+    assert sizes(arch) == {"conv1.weight": first} | {f"{name}.weight": size for name, size in inner.items()}
+    assert parameters(arch) == first + 61_320 + 6 + 16 + 120 + 84 + 10
+    assert first != 150 or parameters(arch) == 61_706
+    assert arch.build().conv1.padding == (padding, padding)
+    assert list(arch.roles.values()) == ["conv", "conv", "linear", "linear", "output"]
+
+
+def test_lenet_5_takes_images_that_are_not_square() -> None:
+    # 12 + 4 - 4 = 12, pooled 6, 2, pooled 1; and 40 + 4 - 4 = 40, 20, 16, 8.
+    assert architecture("lenet-5", (1, 12, 40), 10).shapes["fc1.weight"] == (120, 16 * 1 * 8)
 
 
 def test_lenet_widths_come_from_the_name_and_sizes_from_the_data() -> None:
@@ -84,55 +93,48 @@ def test_dropout_sits_behind_each_hidden_linear_layer_and_adds_no_parameter() ->
     ]
 
 
-def test_initial_state_is_gaussian_glorot_with_zero_biases() -> None:
-    arch = architecture("conv-2", IMAGE, 10)
-    state = arch.initial(stream(0, "init"))
-    fans = {"conv1": (3 * 9, 64 * 9), "conv2": (64 * 9, 64 * 9), "fc1": (16_384, 256), "out": (256, 10)}
-    for layer, (fan_in, fan_out) in fans.items():
-        weight = state[f"{layer}.weight"].double()
-        deviation = math.sqrt(2 / (fan_in + fan_out))
-        # Five standard errors of a mean and of a deviation of n Gaussian draws.
-        n = weight.numel()
-        assert abs(weight.mean()) < 5 * deviation / math.sqrt(n)
-        assert abs(weight.std() / deviation - 1) < 5 / math.sqrt(2 * n)
-        assert weight.dtype == torch.float64
-        assert state[f"{layer}.weight"].dtype == torch.float32
-        assert not state[f"{layer}.bias"].any()
-    # Gaussian, not uniform: 4.55% lie beyond two deviations, of a uniform of this deviation none do.
-    beyond = (state["fc1.weight"].abs() > 2 * math.sqrt(2 / (16_384 + 256))).double().mean()
-    assert abs(beyond - 0.0455) < 0.001
+@pytest.mark.parametrize("name", SMALL)
+def test_logits_are_finite_at_init_and_training_differs_by_batch_norm_alone(name: str) -> None:
+    arch = architecture(name, (3, 32, 32), 3)
+    module = arch.build()
+    module.load_state_dict(arch.initial(stream(0, "init")))
+    x = torch.from_numpy(stream("x").standard_normal((4, 3, 32, 32)).astype(np.float32))
+    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    with torch.no_grad():
+        evaluated = module.eval()(x)
+        module.train()
+        for part in norms:
+            part.eval()
+        frozen = module(x)
+        trained = module.train()(x)
+    assert evaluated.isfinite().all()
+    assert evaluated.std() > 1e-3
+    assert torch.equal(frozen, evaluated)
+    assert torch.equal(trained, evaluated) == (not norms)
 
 
-def test_initial_draws_parameter_after_parameter_in_double_precision() -> None:
-    state = architecture("lenet-2", (3,), 2).initial(stream("x"))
-    rng = stream("x")
-    first = (rng.standard_normal((2, 3)) * math.sqrt(2 / 5)).astype(np.float32)
-    second = (rng.standard_normal((2, 2)) * math.sqrt(2 / 4)).astype(np.float32)
-    assert np.array_equal(state["fc1.weight"].numpy(), first)
-    assert np.array_equal(state["out.weight"].numpy(), second)
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [28, 32, 64])
+def test_networks_take_images_of_the_usual_sizes(name: str, channels: int, side: int) -> None:
+    arch = architecture(name, (channels, side, side), 7)
+    assert arch.build()(torch.zeros(3, channels, side, side)).shape == (3, 7)
 
 
-def test_glorot_leaves_norm_weights_and_buffers_alone() -> None:
-    module = nn.Sequential(nn.Conv2d(1, 4, 3, groups=1), nn.BatchNorm2d(4))
-    state = glorot(module, stream(0))
-    assert torch.equal(state["1.weight"], torch.ones(4))
-    assert torch.equal(state["1.running_var"], torch.ones(4))
-    assert not state["1.bias"].any()
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_registered_model_has_a_line_and_builds(name: str) -> None:
+    assert MODELS.describe(name)
+    arch = architecture(FAMILIES.get(name, name), (1, 16, 16), 4)
+    assert arch.can_reinit
+    assert arch.build()(torch.zeros(3, 1, 16, 16)).shape == (3, 4)
 
 
-def test_the_same_stream_gives_the_same_bits_and_another_does_not() -> None:
-    arch = architecture("lenet-5", (4,), 3)
-    first, same, other = (arch.initial(stream(seed, "init")) for seed in (0, 0, 1))
-    assert all(torch.equal(first[name], same[name]) for name in first)
-    assert not any(torch.equal(first[name], other[name]) for name in arch.prunable)
-
-
-def test_every_registered_model_has_a_line_and_builds() -> None:
-    for name in MODELS:
-        assert MODELS.describe(name)
-        arch = architecture(name.replace("A-B-...", "6-5"), (1, 8, 8), 4)
-        assert arch.can_reinit
-        assert arch.build()(torch.zeros(3, 1, 8, 8)).shape == (3, 4)
+def test_families_are_those_registered_and_their_examples_are_of_them() -> None:
+    assert set(FAMILIES) == {name for name in MODELS if name != name.lower()}
+    for family, example in FAMILIES.items():
+        assert example not in MODELS
+        with pytest.raises(UserError):  # the pattern itself is no name
+            architecture(family, IMAGE, 10)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +144,14 @@ def test_every_registered_model_has_a_line_and_builds() -> None:
         ("LeNet-5-4", "did you mean 'lenet-5-4'"),
         ("conv2", "did you mean 'conv-2'"),
         ("conv-8", "did you mean 'conv-"),
-        ("lenet", "did you mean 'lenet-300-100'"),
+        ("lenet", "did you mean 'lenet-5'"),
+        ("lenet-300x100", "did you mean 'lenet-300-100'"),
+        ("conv-5", "did you mean 'conv-4'|did you mean 'conv-6'"),
         ("lenet-A-B-...", "did you mean 'lenet-"),
         ("", "unknown model ''.*expected one of: conv-2"),
         ("zzz", "package.module:factory.*expected one of: conv-2, conv-4"),
-        ("lenet-0-10", "'lenet-0-10': its widths must be positive"),
-        ("lenet-010", "widths must be positive, without leading zeros"),
+        ("lenet-0-10", "'lenet-0-10': its numbers must be positive"),
+        ("lenet-010", "numbers must be positive, without leading zeros"),
     ],
 )
 def test_a_wrong_name_is_told_with_the_nearest(name, sentence) -> None:
@@ -164,8 +168,13 @@ def test_a_wrong_name_is_told_with_the_nearest(name, sentence) -> None:
         ("conv-2", {"dropout": "half"}, IMAGE, "'dropout' is 'half'"),
         ("conv-2", {"dropout": True}, IMAGE, "'dropout' is True"),
         ("conv-2", {"droput": 0.5}, IMAGE, "no option 'droput'; did you mean 'dropout'"),
-        ("lenet-5", {"dropout": 0.5}, IMAGE, "model 'lenet-5' has no option 'dropout'"),
-        ("lenet-5", {"classes": 5}, IMAGE, "'classes' comes from the data"),
+        ("lenet-6", {"dropout": 0.5}, IMAGE, "model 'lenet-6' has no option 'dropout'"),
+        ("lenet-6", {"classes": 5}, IMAGE, "'classes' comes from the data"),
+        ("lenet-6", {"inti": "glorot-normal"}, IMAGE, "no option 'inti'; did you mean 'init'"),
+        ("resnet-20", {"init": "kaiming"}, IMAGE, "'init' is 'kaiming'; did you mean 'kaiming-normal'"),
+        ("resnet-20", {"init": 3}, IMAGE, "'init' is '3'; expected one of: glorot-normal, kaiming-normal"),
+        ("lenet-5", {}, (1, 11, 28), "too small, expected a height and width of at least 12"),
+        ("lenet-5", {}, (64,), r"'lenet-5': input of shape \(64,\), expected \(channels, height, width\)"),
     ],
 )
 def test_a_wrong_option_or_input_is_told(name, options, shape, sentence) -> None:

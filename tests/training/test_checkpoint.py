@@ -24,6 +24,7 @@ TRAININGS: dict[str, tuple[str, Recipe, int]] = {
         recipe(optimizer="sgd", lr=0.1, momentum=0.9, nesterov=True, schedule="cosine", curve_every=4),
         0,
     ),
+    "odd-augmented": ("odd", recipe(precision="bfloat16", label_smoothing=0.1, flip=True, crop=1), 0),
 }
 SNAPSHOT = 6
 

@@ -9,7 +9,8 @@ from training_parts import (
     CPU,
 )
 
-from tombola.training.dropout import CounterDropout, Noise, hash64
+from tombola.training.dropout import CounterDropout, Noise
+from tombola.training.noise import hash64
 
 ONES = torch.ones(50, 200)
 

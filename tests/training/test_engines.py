@@ -163,7 +163,7 @@ def test_a_relu_that_stands_in_two_places_counts_in_both() -> None:
 
 
 def test_choosing_an_engine() -> None:
-    lenet, odd = architecture("lenet-5", (6,), CLASSES), architecture(Odd, IMAGES, CLASSES)
+    lenet, odd = architecture("lenet-4", (6,), CLASSES), architecture(Odd, IMAGES, CLASSES)
     assert choose("auto", lenet, CPU) is ENGINES["sparse"]
     assert choose("mlp", lenet, CPU) is ENGINES["mlp"]
     assert choose("auto", odd, CPU) is ENGINES["modules"]

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from training_parts import CLASSES, arrays, kind, recipe, resident, sparse, start
 
+from tombola.masks import Mask
 from tombola.models import architecture
 from tombola.training import Checkpoint, Stack, Trained, train_stack
 from tombola.training.record import Record
@@ -120,6 +121,28 @@ def test_the_loop_and_its_evaluations_read_nothing(what: str, chosen, guarded: d
     pins = {name: torch.ones(arch.shapes[name])}
     starts = [start(arch), start(arch, 0, sparse(arch)), start(arch, 1, sparse(arch, 1), dead=pins)]
     train_stack(arch, starts, data, chosen, 5, engine=engine, snapshot_at=6, progress=lambda t: None)
+    assert guarded == {"evaluations": 4, "finished": 1}
+
+
+def chain(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, classes),
+    )
+
+
+def test_augmentation_bfloat16_and_networks_cut_small_read_nothing(guarded: dict[str, int]) -> None:
+    _, data, engine = kind("odd")
+    arch = architecture(chain, data.shape, CLASSES)
+    bits = {name: torch.ones(arch.shapes[name], dtype=torch.bool) for name in arch.prunable}
+    bits["6.weight"][:, 1:] = False  # three channels of four lead nowhere
+    chosen = recipe(flip=True, crop=2, label_smoothing=0.1, precision="bfloat16")
+    train_stack(arch, [start(arch), start(arch, 1, Mask(bits))], data, chosen, 5, engine=engine)
     assert guarded == {"evaluations": 4, "finished": 1}
 
 

@@ -133,13 +133,40 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"curve_every": -100}, "curve_every"),
     ({"precision": "float16"}, "precision"),
     ({"learning_rate": 0.1}, "learning_rate"),
+    ({"label_smoothing": 1.0}, "label_smoothing"),
+    ({"label_smoothing": -0.1}, "label_smoothing"),
+    ({"crop": -1}, "crop"),
+    ({"crop": 1.5}, "crop"),
 ]
+
+NUMBERS = ("lr", "eps", "momentum", "weight_decay", "gamma", "label_smoothing")
+COUNTS = ("iterations", "batch", "warmup", "evaluate_every", "curve_every", "crop")
+REFUSED += [({name: value}, name) for name in (*NUMBERS, *COUNTS) for value in (True, "0", "0.1", None)]
+REFUSED += [({name: value}, name) for name in ("flip", "nesterov") for value in (1, "true", "yes", None)]
+REFUSED += [({"betas": (True, 0.9)}, "betas"), ({"milestones": (True,)}, "milestones")]
 
 
 @pytest.mark.parametrize(("options", "sentence"), REFUSED, ids=str)
 def test_what_is_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=sentence):
         Recipe(**options)
+
+
+def test_whole_numbers_do_for_any_number() -> None:
+    recipe = Recipe(lr=1, weight_decay=0, gamma=1, label_smoothing=0, betas=(0, 0), optimizer="adam")
+    assert (recipe.lr, recipe.weight_decay, recipe.gamma) == (1.0, 0.0, 1.0)
+
+
+def test_options_that_came_later_do_nothing_by_default_and_leave_no_trace() -> None:
+    later = {"label_smoothing": 0.0, "flip": False, "crop": 0, "precision": "float32"}
+    assert Recipe(**later) == Recipe()
+    assert Recipe(**later).model_dump(mode="json", exclude_defaults=True) == {}
+    assert not Recipe().augments
+
+
+@pytest.mark.parametrize("options", [{"flip": True}, {"crop": 1}, {"flip": True, "crop": 4}], ids=str)
+def test_recipes_that_augment(options: dict[str, Any]) -> None:
+    assert Recipe(**options).augments
 
 
 def test_a_recipe_does_not_change() -> None:

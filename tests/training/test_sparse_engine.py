@@ -25,8 +25,8 @@ from training_parts import (
 from tombola.data import Resident, from_arrays
 from tombola.errors import UserError
 from tombola.masks import Mask
-from tombola.models import architecture
-from tombola.training import Checkpoint, Recipe, Start, Trained, train_stack
+from tombola.models import Architecture, architecture
+from tombola.training import Checkpoint, Recipe, Stack, Start, Trained, train_stack
 from tombola.training.engines import ENGINES, kernels
 
 OPTIMIZERS = {
@@ -39,14 +39,28 @@ OPTIMIZERS = {
 }
 
 
-def starts(density: float = 0.4, count: int = 3) -> list[Start]:
-    arch, _, _ = kind("mlp")
+FEATURES = 83
+"""Inputs of the wide network: its first two layers are large enough to be stored whole, and no multiple of a tile."""
+
+
+def wide() -> Architecture:
+    return architecture("lenet-70-9", (FEATURES,), CLASSES)
+
+
+def starts(density: float = 0.4, count: int = 3, arch: Architecture | None = None) -> list[Start]:
+    arch = arch or kind("mlp")[0]
     return [start(arch, r // 2, sparse(arch, r, density)) for r in range(count)]
 
 
-def trained(engine: str, begun: list[Start], rule: Recipe, data: Resident | None = None) -> list[Trained]:
-    arch, plain, _ = kind("mlp")
-    return train_stack(arch, begun, data or plain, rule, 0.1, engine=engine)
+def trained(
+    engine: str,
+    begun: list[Start],
+    rule: Recipe,
+    data: Resident | None = None,
+    arch: Architecture | None = None,
+) -> list[Trained]:
+    small, plain, _ = kind("mlp")
+    return train_stack(arch or small, begun, data or plain, rule, 0.1, engine=engine)
 
 
 @pytest.mark.parametrize("options", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
@@ -73,6 +87,78 @@ def test_any_batch(batch: int) -> None:
         trained("sparse", starts(), rule, data), trained("mlp", starts(), rule, data), strict=True
     ):
         assert_close(ours.end, theirs.end, rtol=1e-3, atol=1e-5)
+
+
+KINDS = {0.1: kernels.SPARSE, 0.6: kernels.MASKED, 1.0: kernels.DENSE}
+
+
+@pytest.mark.parametrize("batch", [8, 130])
+@pytest.mark.parametrize("below", KINDS)
+@pytest.mark.parametrize("above", KINDS)
+def test_layers_stored_in_any_way_on_top_of_each_other(below: float, above: float, batch: int) -> None:
+    """Each way of storing a layer has loops of its own for all three products; the next layer may be of another."""
+    arch = wide()
+    data = resident(arrays((FEATURES,), n=200))
+    rule = recipe(batch=batch, iterations=20, evaluate_every=10, lr=0.003, weight_decay=0.01)
+    masks = [sparse(arch, seed, 0.5) for seed in range(2)]
+    for seed, density in ((0, below), (1, above)):
+        masks[seed] = sparse(arch, seed, density)
+    mask = Mask({name: masks[0 if name == "fc1.weight" else 1][name] for name in arch.prunable})
+    begun = [start(arch, 0, mask), start(arch, 1)]
+    stack = Stack(arch, begun, CPU)
+    stored = ENGINES["sparse"](arch, stack, [0, 1], [0, 0]).nets[0].arrays.layers[:, kernels.KIND]  # type: ignore[attr-defined]
+    assert stored.tolist() == [KINDS[below], KINDS[above], kernels.SPARSE], "what is tested is what was meant"
+    ours, theirs = (trained(engine, begun, rule, data, arch) for engine in ("sparse", "mlp"))
+    for a, b in zip(ours, theirs, strict=True):
+        assert_close(a.end, b.end, rtol=1e-3, atol=2e-5)
+        assert a.history["loss"] == pytest.approx(b.history["loss"], rel=1e-3)
+
+
+def test_label_smoothing() -> None:
+    rule = recipe(label_smoothing=0.2, iterations=30)
+    plain = trained("sparse", starts(), recipe(iterations=30))
+    ours, theirs = (trained(engine, starts(), rule) for engine in ("sparse", "mlp"))
+    for a, b, other in zip(ours, theirs, plain, strict=True):
+        assert_close(a.end, b.end, rtol=2e-3, atol=2e-5)
+        assert not same(a.end, other.end)
+
+
+def test_units_that_feed_nothing_are_decayed_all_the_same() -> None:
+    arch, _, _ = kind("mlp")
+    bits = {name: torch.ones(arch.shapes[name], dtype=torch.bool) for name in arch.prunable}
+    bits["fc2.weight"][:, 3] = False  # unit 3 of the first layer leads nowhere
+    bits["out.weight"][:, 1] = False  # nor does unit 1 of the second,
+    bits["fc2.weight"][:, 4] = False  # and unit 4 of the first feeds that one alone
+    bits["fc2.weight"][1, 4] = True
+    begun = [start(arch, 0, Mask(bits))]
+    rule = recipe(optimizer="sgd", lr=0.05, momentum=0.9, weight_decay=0.1)
+    ours, theirs = (trained(engine, begun, rule)[0] for engine in ("sparse", "mlp"))
+    assert_close(ours.end, theirs.end, rtol=1e-3, atol=1e-6)
+    before = begun[0].state["fc1.weight"]
+    shrunk = ours.end["fc1.weight"][[3, 4]] / before[[3, 4]]
+    torch.testing.assert_close(shrunk, shrunk[:1, :1].expand(2, 6))
+    assert 0 < shrunk[0, 0] < 1, "decayed, and by nothing else"
+
+
+def test_exponential() -> None:
+    x = np.concatenate([-np.logspace(-6, 1.94, 4000), [0.0, -87.3, -88.0, -1e4, -np.inf, np.nan]])
+    x = x.astype(np.float32)
+    found, expected = x.copy(), np.exp(x.astype(np.float64))
+    kernels.exponential(found)
+    large = expected > 2e-38
+    np.testing.assert_allclose(found[large], expected[large], rtol=2.4e-7)
+    assert (found[x < -87.4] == 0).all()
+    assert np.isnan(found[-1])
+
+
+@pytest.mark.parametrize("shape", [(64, 784), (64, 16), (64, 37), (64, 5), (20, 130), (3, 64)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_turn(shape: tuple[int, int], dtype: type) -> None:
+    x = np.arange(7 + shape[0] * shape[1]).astype(dtype)
+    out = np.zeros(3 + shape[0] * shape[1], dtype)
+    kernels.turn(x, 7, *shape, out, 3)
+    assert (out[3:].reshape(shape[::-1]) == x[7:].reshape(shape).T).all()
+    assert (out[:3] == 0).all()
 
 
 def test_uint8_images_and_dead_pixels() -> None:
@@ -164,23 +250,23 @@ def test_resumed_is_undisturbed(tmp_path: Path) -> None:
 
 
 def test_what_it_cannot_hold_is_refused() -> None:
-    lenet, odd = architecture("lenet-5", (6,), CLASSES), architecture(Odd, (2, 6, 6), CLASSES)
-    assert ENGINES["sparse"].holds(lenet, CPU)
-    assert not ENGINES["sparse"].holds(odd, CPU)
-    assert not ENGINES["sparse"].holds(lenet, torch.device("cuda"))
-    mask = sparse(lenet)
-    frozen = start(lenet, 0, mask, dead={"fc1.weight": torch.ones(5, 6)})
-    with pytest.raises(UserError, match="dead weights at zero only"):
+    lenet, odd = architecture("lenet-7-5", (6,), CLASSES), architecture(Odd, (2, 6, 6), CLASSES)
+    holds = ENGINES["sparse"].holds
+    assert holds(lenet, CPU, recipe(), False)
+    assert not holds(odd, CPU, recipe(), False)
+    assert not holds(lenet, torch.device("cuda"), recipe(), False)
+    assert not holds(lenet, CPU, recipe(precision="bfloat16"), False)
+    frozen = start(lenet, 0, sparse(lenet), dead={"fc1.weight": torch.ones(7, 6)})
+    with pytest.raises(UserError, match="frozen at values other than zero"):
         train_stack(lenet, [frozen], resident(), recipe(), 0.1, engine="sparse")
 
 
 def test_adam_by_hand() -> None:
     """Two steps on one weight: m = .1, v = .001, both corrected to 1, so the first step is lr."""
-    w, g = np.array([1.0], np.float32), np.array([1.0], np.float32)
-    m, v = np.zeros(1, np.float32), np.zeros(1, np.float32)
-    kernels.adam(w, g, m, v, 0.5, 0.9, 0.999, 0.0, 0.0, 1)
-    assert (w[0], g[0]) == (pytest.approx(0.5), 0.0)
-    g[0] = -1.0
-    kernels.adam(w, g, m, v, 0.5, 0.9, 0.999, 0.0, 0.0, 2)
+    w, m, v = np.array([7.0, 1.0], np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32)
+    rule = kernels.Rule(True, 0.9, 0.999, 0.0, 0.0, False, 0.0, 0.0)
+    kernels.adam(w, np.array([1.0], np.float32), m, v, 1, 1, 0.5, rule, 1)
+    assert w.tolist() == [7.0, pytest.approx(0.5)]
+    kernels.adam(w, np.array([-1.0], np.float32), m, v, 1, 1, 0.5, rule, 2)
     # m = .09 - .1 = -.01, corrected by 1 - .81; v = .000999 + .001, corrected by 1 - .998001.
-    assert w[0] == pytest.approx(0.5 + 0.5 * (0.01 / 0.19) / (0.001999 / 0.001999) ** 0.5, rel=1e-5)
+    assert w[1] == pytest.approx(0.5 + 0.5 * (0.01 / 0.19) / (0.001999 / 0.001999) ** 0.5, rel=1e-5)

@@ -131,5 +131,5 @@ def test_starts_that_do_not_fit_are_named() -> None:
     refused(
         r"no 'head\.wieght'; did you mean 'head\.weight'", good.state | {"head.wieght": torch.zeros(3, 4)}
     )
-    other = dense(architecture("lenet-5", (6,), CLASSES))
+    other = dense(architecture("lenet-4", (6,), CLASSES))
     refused(r"mask of .*: conv\.weight should be \(4, 2, 3, 3\), found nothing", good.state, other)

@@ -76,8 +76,9 @@ def train(
     if trained.diverged:
         print("the training diverged: weights or validation loss are not finite")
     print(f"test accuracy at the end         {100 * trained.final_test_accuracy:.2f}%")
-    print(f"test accuracy at the early stop  {100 * trained.early_stop_test_accuracy:.2f}%")
-    print(f"early stop at iteration          {trained.early_stop_iteration} of {trained.iterations}")
+    if trained.early_stop_test_accuracy is not None:
+        print(f"test accuracy at the early stop  {100 * trained.early_stop_test_accuracy:.2f}%")
+        print(f"early stop at iteration          {trained.early_stop_iteration} of {trained.iterations}")
     print(f"saved {out}")
 
 

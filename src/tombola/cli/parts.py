@@ -127,16 +127,15 @@ def _microseconds(engine: str) -> float:
 def bench(as_json: Json = False) -> None:
     """Time every engine on this machine against its floors (a minute; leave the machine alone meanwhile)."""
     study.prepare()
-    floors = timing.measure_floors()
-    net, data, recipe = timing.lenet()
+    floors, case = timing.measure_floors(), timing.lenet()
     found: list[dict[str, Any]] = []
     for density in timing.DENSITIES:
-        floor = floors.microseconds(timing.sizes_of(net), net.prunable[0], density, recipe.batch)
+        floor = floors.microseconds(case, density)
         for engine in ENGINES:
-            stack = timing.Timed(engine, net, data, density, recipe)
+            stack = timing.Timed(engine, case, density)
             this = 1e6 * min(stack.seconds(20) for _ in range(5))
             row = {
-                "network": net.name,
+                "network": case.net.name,
                 "density": density,
                 "engine": engine,
                 "device": "cpu",
@@ -146,9 +145,11 @@ def bench(as_json: Json = False) -> None:
     if as_json:
         print_json({"flops": floors.flops, "bandwidth": floors.bandwidth, "rows": found})
         return
-    print(f"matrix products {floors.flops / 1e9:.0f} GFLOP/s, memory {floors.bandwidth / 1e9:.1f} GB/s")
+    rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {precision}" for precision, rate in floors.flops.items())
+    print(f"matrix products {rates}; memory {floors.bandwidth / 1e9:.0f} GB/s")
     print(
-        f"one step of one {net.name}, batch {recipe.batch}, in stacks of {timing.NETWORKS}; best of 5 x 20 steps\n"
+        f"one step of one {case.net.name}, batch {case.recipe.batch}, "
+        f"in stacks of {case.networks}; best of 5 x 20 steps\n"
     )
     rows = [
         [

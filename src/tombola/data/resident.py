@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -46,13 +46,15 @@ class Resident:
         """Test examples start..stop-1 as normalised float32 [stop - start, *shape]."""
         return self._normalised(self._test_x[start:stop])
 
-    def raw(self) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
-        """The training examples as they are, [n, features] on the CPU, with a shift and a factor for each feature:
-        normalised = (raw - shift) * factor, to rounding what `train` gives."""
+    def raw(
+        self, part: Literal["train", "test"]
+    ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
+        """The examples of a part as they are, [n, features] on the CPU, with a shift and a factor for each feature:
+        normalised = (raw - shift) * factor, to rounding what `train` and `test` give."""
         shift = self._shift.expand(self.shape).reshape(-1)
         factor = (1 / self._scale).expand(self.shape).reshape(-1)
-        flat = self._train_x.flatten(1).cpu()
-        return flat.numpy(), shift.cpu().numpy(), factor.cpu().numpy()
+        examples = self._train_x if part == "train" else self._test_x
+        return examples.flatten(1).cpu().numpy(), shift.cpu().numpy(), factor.cpu().numpy()
 
     def _normalised(self, raw: Tensor) -> Tensor:
         # sub() copies, so that the raw values of float data are never written to

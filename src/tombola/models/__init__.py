@@ -1,17 +1,22 @@
 """Networks: named ones, factories from anywhere, and the state of a module."""
 
+from tombola.models import resnet, vgg, vit, wrn  # noqa: F401  (they register their networks)
 from tombola.models.architecture import Architecture, ModelSpec, architecture
 from tombola.models.named import MODELS
 from tombola.models.state import State, load_state, prunable, roles_of, state_of
+from tombola.models.units import UnitGroup, permute, unit_axes
 
 __all__ = [
     "MODELS",
     "Architecture",
     "ModelSpec",
     "State",
+    "UnitGroup",
     "architecture",
     "load_state",
+    "permute",
     "prunable",
     "roles_of",
     "state_of",
+    "unit_axes",
 ]

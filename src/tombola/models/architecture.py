@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from tombola.errors import UserError
+from tombola.errors import UserError, nearest
 from tombola.models.factory import Option, draws_afresh, load, maker, probe, protected
-from tombola.models.named import MODELS, find, glorot
+from tombola.models.named import MODELS, find, glorot, kaiming
 from tombola.models.state import State, load_state, prunable, roles_of, state_of
 
 __all__ = [
@@ -29,7 +29,10 @@ __all__ = [
 
 
 class ModelSpec(BaseModel):
-    """The [model] table: a name (`lenet-300-100`, `conv-2`, `package.module:factory`) and its options."""
+    """The [model] table: a name (`lenet-300-100`, `conv-2`, `package.module:factory`) and its options.
+
+    Every network of ours has the option `init`: "glorot-normal" (the default) or "kaiming-normal".
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +54,7 @@ class Architecture:
     prunable: tuple[str, ...]
     """Names of the Linear and Conv weights, in module order."""
     roles: Mapping[str, str]
-    """Prunable name -> "conv", "linear" or "output"."""
+    """Prunable name -> "conv", "shortcut", "linear" or "output"."""
     shapes: Mapping[str, tuple[int, ...]]
     """Shapes of all parameters."""
     input_shape: tuple[int, ...]
@@ -87,10 +90,19 @@ def architecture(
     spec = model if isinstance(model, ModelSpec) else ModelSpec(name=model)
     if ":" in spec.name:
         return _of_factory(spec.name, load(spec.name), spec.options, shape, classes)
-    make = maker(spec.name, find(spec.name), shape, classes, spec.options)
+    return _of_name(spec, shape, classes)
+
+
+def _of_name(spec: ModelSpec, shape: tuple[int, ...], classes: int) -> Architecture:
+    initialisers = {"glorot-normal": glorot, "kaiming-normal": kaiming}
+    init = str(spec.options.get("init", "glorot-normal"))
+    if init not in initialisers:
+        raise UserError(f"model '{spec.name}': option 'init' is '{init}'{nearest(init, initialisers)}")
+    options = {key: value for key, value in spec.options.items() if key != "init"}
+    make = maker(spec.name, find(spec.name), shape, classes, options, also=("init",))
 
     def draw(rng: np.random.Generator) -> State:
-        return glorot(make(), rng)
+        return initialisers[init](make(), rng)
 
     return _described(spec.name, make, draw, True, shape, classes)
 

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -82,32 +82,38 @@ def maker(
     shape: tuple[int, ...],
     classes: int,
     options: Mapping[str, Option],
+    also: Collection[str] = (),
 ) -> Make:
     """A function that calls the factory with what it accepts of `shape` and `classes`, and with the options.
 
+    `also` are options that are read elsewhere: no keywords of the factory, but fit to be suggested.
     Raises UserError at once for options the factory does not take or parameters nobody gives it, and at
     each call when the factory fails or returns something else than a module.
     """
-    given = _keywords(name, factory, {"shape": shape, "classes": classes}, options)
+    given = _keywords(name, factory, {"shape": shape, "classes": classes}, options, also)
 
     def make() -> nn.Module:
         try:
             module = factory(**given)
+            if isinstance(module, nn.Module):
+                return module.cpu()
         except UserError:
             raise
         except Exception as problem:
             raise UserError(f"model '{name}': its factory failed ({_brief(problem)})") from problem
-        if not isinstance(module, nn.Module):
-            raise UserError(
-                f"model '{name}': its factory returned type {type(module).__name__}, expected an nn.Module"
-            )
-        return module.cpu()
+        raise UserError(
+            f"model '{name}': its factory returned type {type(module).__name__}, expected an nn.Module"
+        )
 
     return make
 
 
 def _keywords(
-    name: str, factory: Callable[..., Any], known: Mapping[str, Any], options: Mapping[str, Option]
+    name: str,
+    factory: Callable[..., Any],
+    known: Mapping[str, Any],
+    options: Mapping[str, Option],
+    also: Collection[str],
 ) -> dict[str, Any]:
     try:
         parameters = inspect.signature(factory).parameters.values()
@@ -120,7 +126,8 @@ def _keywords(
         if option in given:
             raise UserError(f"model '{name}': option '{option}' comes from the data and cannot be set")
         if option not in by_name and not takes_any:
-            raise UserError(f"model '{name}' has no option '{option}'{nearest(option, by_name - set(known))}")
+            valid = by_name.difference(known).union(also)
+            raise UserError(f"model '{name}' has no option '{option}'{nearest(option, valid)}")
     given |= options
     for p in parameters:
         required = p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
@@ -135,8 +142,14 @@ def probe(name: str, module: nn.Module, shape: tuple[int, ...], classes: int) ->
     """Show the module two zero inputs in eval mode; anything but logits [2, classes] is a UserError."""
     if any(is_lazy(tensor) for tensor in [*module.parameters(), *module.buffers()]):
         raise UserError(f"model '{name}': it has lazy layers, expected layers of fixed sizes")
-    if not prunable(module):
+    weights = prunable(module)
+    if not weights:
         raise UserError(f"model '{name}': it has no Linear or Conv weights, so there is nothing to prune")
+    for key, parameter in module.named_parameters():
+        # Whole numbers elsewhere are indices and the like, and stay as they are.
+        if parameter.is_complex() or (key in weights and not parameter.is_floating_point()):
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise UserError(f"model '{name}': parameter '{key}' is of type {kind}, expected real numbers")
     try:
         with protected(), torch.no_grad():
             logits = module.eval()(torch.zeros(2, *shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -10,12 +11,19 @@ from torch.nn.modules.conv import _ConvNd
 
 from tombola.errors import UserError, nearest
 
+SHORTCUTS = frozenset({"shortcut", "downsample"})
+"""What the module that holds the projection of a residual shortcut is called, here and in torchvision."""
+
 State = dict[str, Tensor]
 """Every parameter (shared ones once) and every buffer of a module, by name: detached copies on the CPU."""
 
 
 def prunable(module: nn.Module) -> tuple[str, ...]:
     """Names of the Linear and Conv weights, by type and in module order; a shared weight is named once.
+
+    Grouped, depthwise, dilated and transposed convolutions count, and a weight that a Linear layer shares
+    with an embedding. All else stays dense: biases, norms, embeddings, recurrent cells, parameters a module
+    holds itself (the input projections of nn.MultiheadAttention are such).
 
     Raises UserError where a layer computes its weight from other parameters (weight norm, torch's own
     pruning): a mask on such a weight would not hold.
@@ -24,13 +32,24 @@ def prunable(module: nn.Module) -> tuple[str, ...]:
 
 
 def roles_of(module: nn.Module) -> dict[str, str]:
-    """Prunable name -> "conv", "linear" or "output" (the last prunable weight, where it is a Linear one)."""
-    layers = _layers(module)
-    roles = {name: "conv" if isinstance(layer, _ConvNd) else "linear" for name, layer in layers.items()}
+    """Prunable name -> its role: what pruning rates can name it by.
+
+    "output" is the last prunable weight, where it is a Linear one; the other Linear weights are "linear".
+    A 1x1 convolution inside of a module called `shortcut` or `downsample` is a "shortcut", the others "conv".
+    A rate for "conv" holds for shortcuts as well, unless they have one of their own.
+    """
+    roles = {name: _role(name, layer) for name, layer in _layers(module).items()}
     last = next(reversed(roles), None)
     if last is not None and roles[last] == "linear":
         roles[last] = "output"
     return roles
+
+
+def _role(name: str, layer: nn.Module) -> str:
+    if not isinstance(layer, _ConvNd):
+        return "linear"
+    pointwise = math.prod(layer.kernel_size) == 1
+    return "shortcut" if pointwise and SHORTCUTS.intersection(name.split(".")) else "conv"
 
 
 def state_of(module: nn.Module) -> State:

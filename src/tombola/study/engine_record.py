@@ -15,7 +15,7 @@ from tombola.models import Architecture
 from tombola.seeds import Seeds
 from tombola.study.machine import describe_machine, pick_device
 from tombola.study.store import Run
-from tombola.training import choose
+from tombola.training import ENGINES, Recipe, choose
 
 
 class EngineRecord:
@@ -36,20 +36,26 @@ class EngineRecord:
         architecture: Architecture,
         dataset: Dataset,
         seed: int,
+        recipe: Recipe,
+        pinned: bool,
         *,
         device: str = "auto",
         engine: str = "auto",
         threads: int | None = None,
     ) -> EngineRecord:
-        """The folder's record, or a new one, not written yet; "auto" takes what is recorded.
+        """The folder's record, or a new one, not written yet; "auto" takes what is recorded. `pinned`: some arm of
+        the study freezes dead weights.
 
-        Raises UserError when asked for something else than recorded, and when cells are there without a record.
+        Raises UserError when asked for something else than recorded, when the engine cannot do what the study asks,
+        and when cells are there without a record.
         """
         initial = digest_of(architecture.initial(Seeds.replicate(seed, 0).stream("init")))
         environment = folder.environment
         if environment:
             found = cls(folder, environment)
             found._agree(device, engine, threads, architecture, {"data": dataset.digest, "initial": initial})
+            # Arms that were added may ask for more than those that the engine was chosen for.
+            choose(found.record["engine"], architecture, pick_device(found.record["device"]), recipe, pinned)
             return found
         if folder.cells():
             raise UserError(
@@ -59,7 +65,7 @@ class EngineRecord:
         where = pick_device(device)
         record = {
             "device": where.type,
-            "engine": choose(engine, architecture, where).name,
+            "engine": choose(engine, architecture, where, recipe, pinned).name,
             "threads": torch.get_num_threads() if threads is None else threads,
             "data": dataset.digest,
             "initial": initial,
@@ -112,8 +118,7 @@ class EngineRecord:
         if device != "auto":
             asked["device"] = pick_device(device).type
         if engine != "auto":
-            where = pick_device(record["device"] if device == "auto" else device)
-            asked["engine"] = choose(engine, architecture, where).name
+            asked["engine"] = ENGINES[engine].name
         if threads is not None:
             asked["threads"] = threads
         for key, value in asked.items():

@@ -23,8 +23,9 @@ def estimate_seconds(plan: Plan, dataset: Dataset, device: torch.device, engine:
     """
     study, architecture = plan.study, plan.architecture
     per_level = len(plan.lottery.cells(0, min(1, study.levels))) * study.replicates
-    size = min(per_level, choose(engine, architecture, device).stack_size)
-    step, example = _probe(plan, dataset, device, engine, size)
+    chosen = choose(engine, architecture, device, study.recipe, plan.pinned)
+    size = min(per_level, chosen.stack_size)
+    step, example = _probe(plan, dataset, device, chosen.name, size)
     held_out = validation_count(len(dataset.train_y), study.data.validation)
     n_test = len(dataset.test_y)
     everything = len(dataset.train_y) - held_out + n_test

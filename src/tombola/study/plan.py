@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import prod
 
 from tombola.errors import UserError
-from tombola.lottery import ARMS, Cell, Lottery, level_cells
+from tombola.lottery import ARMS, TICKET, Arm, Cell, Lottery, level_cells
 from tombola.masks import ladder, rates_for
-from tombola.models import Architecture
-from tombola.study.spec import Study
+from tombola.models import Architecture, unit_axes
+from tombola.study.spec import ArmSpec, Study
 
 CURVE_ROW, SMALL_FILES = 14, 4_000
 """Bytes of one row of a history, packed, and of a cell's records and headers: measured, and about right."""
@@ -29,6 +29,11 @@ class Plan:
         size = sum(prod(self.architecture.shapes[name]) for name in self.architecture.prunable)
         return [sum(counts.values()) / size for counts in self.lottery.alive]
 
+    @property
+    def pinned(self) -> bool:
+        """Whether some arm freezes dead weights, at values that may not be zero."""
+        return any(arm.pins for arm in self.lottery.treatments.values())
+
     def cells(self) -> list[Cell]:
         """Every cell of the study, in the order of training."""
         return planned_cells(self.study)
@@ -47,9 +52,10 @@ class Plan:
         total = study.replicates * params * 4 * ((keep != "masks") + rewound)
         for cell in self.cells():
             living = params - prunable + prunable * self.densities[cell.level]
-            # The end, the best, and a start of its own where the weights are drawn anew.
-            ends = 2 * (params if keep == "all" else living)
-            own = living if ARMS[cell.arm].weights == "reinit" else 0
+            # The end, the best, and a start of its own where the weights are not the ticket's.
+            arm = self.lottery.treatments[cell.arm]
+            ends = 2 * (params if keep == "all" or arm.pins else living)
+            own = 0 if arm.rewinds else params if arm.pins else living
             start = study.pruning.rewind if cell.level else 0
             rows = len(study.recipe.evaluations(start)) + 2 * len(study.recipe.curve_points(start))
             weights = 0 if keep == "masks" else 4 * (ends + own)
@@ -66,14 +72,14 @@ def planned_cells(study: Study) -> list[Cell]:
 def make_plan(study: Study, architecture: Architecture) -> Plan:
     """Bind a study to an architecture.
 
-    Raises UserError when a rate names nothing, a ladder would empty a layer, or an arm needs weights that
-    cannot be drawn again.
+    Raises UserError when a rate names nothing, a ladder would empty a layer, or an arm needs what is not there.
     """
     rule = study.pruning.rule
     rates = rates_for(rule, architecture.roles)
     sizes = {name: prod(architecture.shapes[name]) for name in architecture.prunable}
     alive = ladder(sizes, rates, rule.allocation, study.levels)
-    _require_initialiser(study, architecture)
+    for arm in study.arms:
+        _require_what_it_needs(arm, study.replicates, architecture)
     lottery = Lottery(
         architecture=architecture,
         rule=rule,
@@ -82,16 +88,34 @@ def make_plan(study: Study, architecture: Architecture) -> Plan:
         rewind=study.pruning.rewind,
         one_shot=study.pruning.mode == "one-shot",
         arms=study.arms_at,
-        treatments=ARMS,
+        treatments=treatments(study),
     )
     return Plan(study, architecture, lottery)
 
 
-def _require_initialiser(study: Study, architecture: Architecture) -> None:
-    """Raise UserError for an arm that draws new weights where there is nothing to draw them from."""
-    for arm in study.arms:
-        if ARMS[arm.name].weights == "reinit" and not architecture.can_reinit:
-            raise UserError(
-                f"arm '{arm.name}' draws new weights, and {architecture.name} has no initialiser to draw them "
-                "from; hand in a factory that draws its weights, or leave the arm out"
-            )
+def treatments(study: Study) -> dict[str, Arm]:
+    """Name -> arm, of the ticket and the study's own."""
+    return {TICKET: ARMS[TICKET], **{each.name: each.arm for each in study.arms}}
+
+
+def _require_what_it_needs(entry: ArmSpec, replicates: int, architecture: Architecture) -> None:
+    """Raise UserError for an arm that draws new weights where there is nothing to draw them from, takes the mask
+    of a partner where some replicate has none, or reorders hidden units that cannot be told apart."""
+    traits = entry.arm.traits
+    if "initialiser" in traits and not architecture.can_reinit:
+        raise UserError(
+            f"arm '{entry.name}' draws new weights, and {architecture.name} has no initialiser to draw them "
+            "from; hand in a factory that draws its weights, or leave the arm out"
+        )
+    if "partner" in traits and replicates % 2:
+        raise UserError(
+            f"arm '{entry.name}' takes the mask of the partner replicate (0 and 1, 2 and 3, ...), so that "
+            f"replicates must be even, found {replicates}"
+        )
+    if "units" in traits:
+        try:
+            hidden = unit_axes(architecture)
+        except UserError as problem:
+            raise UserError(f"arm '{entry.name}' reorders hidden units: {problem}") from None
+        if not hidden:
+            raise UserError(f"arm '{entry.name}' reorders hidden units, and {architecture.name} has none")

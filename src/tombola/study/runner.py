@@ -24,7 +24,7 @@ from tombola.study.results import results
 from tombola.study.spec import Study
 from tombola.study.store import LOCK, Run
 from tombola.study.writing import write_cell, write_parquet
-from tombola.training import Checkpoint, choose, train_stack
+from tombola.training import ENGINES, Checkpoint, train_stack
 
 
 class Progress(Protocol):
@@ -76,7 +76,15 @@ def run(
         spec = _settled(folder, study)
         plan = make_plan(spec.model_copy(update={"levels": study.levels}), net)
         record = EngineRecord.of(
-            folder, net, dataset, study.seed, device=device, engine=engine, threads=threads
+            folder,
+            net,
+            dataset,
+            study.seed,
+            study.recipe,
+            plan.pinned,
+            device=device,
+            engine=engine,
+            threads=threads,
         )
         _require_weights(folder, plan.study)
         # Nothing is written before everything is checked: a refusal leaves the folder as it was.
@@ -166,7 +174,7 @@ class _Worker:
         self, folder: Run, plan: Plan, data: Resident, record: EngineRecord, progress: Progress
     ) -> None:
         self.folder, self.plan, self.data, self.record, self.progress = folder, plan, data, record, progress
-        self.engine = choose(record.record["engine"], plan.architecture, data.device)
+        self.engine = ENGINES[record.record["engine"]]
         self.checkpoint = Checkpoint(folder.path / ".checkpoint.safetensors")
 
     def work(self) -> None:

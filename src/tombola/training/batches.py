@@ -44,10 +44,16 @@ class Batches:
 
     def at(self, iteration: int) -> Tensor:
         """Indices of the batch that step `iteration` trains on, int64 [G, batch]."""
-        epoch, offset = divmod(iteration * self.batch, self.length)
-        head = self._epoch(epoch)[:, offset : offset + self.batch]
-        missing = self.batch - head.shape[1]
-        return torch.cat([head, self._epoch(epoch + 1)[:, :missing]], dim=1) if missing else head
+        return self.between(iteration, iteration + 1)[:, 0]
+
+    def between(self, start: int, stop: int) -> Tensor:
+        """Indices of the batches of steps start, ..., stop - 1, int64 [G, steps, batch]."""
+        first, last = start * self.batch, stop * self.batch
+        epochs = range(first // self.length, (last - 1) // self.length + 1)
+        orders = [self._epoch(epoch) for epoch in epochs]
+        walk = orders[0] if len(orders) == 1 else torch.cat(orders, dim=1)
+        skipped = epochs.start * self.length
+        return walk[:, first - skipped : last - skipped].unflatten(1, (stop - start, self.batch))
 
     def _epoch(self, epoch: int) -> Tensor:
         if epoch not in self._epochs:

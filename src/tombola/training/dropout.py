@@ -1,8 +1,7 @@
 """Dropout whose noise is a function of (network, layer, iteration, position) and of nothing else.
 
 torch's own dropout draws from one generator per device, so a network in a stack, alone, or on a GPU would
-see different noise. Here a counter is hashed (SplitMix64: Steele, Lea & Flood 2014), which every device
-does alike in 64-bit integers.
+see different noise. Here a counter is hashed (see noise.py).
 """
 
 from __future__ import annotations
@@ -12,19 +11,7 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
-# Constants of SplitMix64, as signed 64-bit integers (torch has no unsigned multiply).
-GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
-MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
-MIX_2 = 0x94D049BB133111EB - (1 << 64)
-UNIFORM_BITS = 24
-
-
-def hash64(counter: Tensor) -> Tensor:
-    """SplitMix64's finaliser on int64 tensors; sums and products wrap, shifts are made logical by masking."""
-    z = counter * GOLDEN
-    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * MIX_1
-    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * MIX_2
-    return z ^ ((z >> 31) & ((1 << 33) - 1))
+from tombola.training.noise import UNIFORM_BITS, hash64, uniform
 
 
 class Noise:
@@ -43,8 +30,8 @@ class Noise:
         self.iteration = torch.zeros((), dtype=torch.int64, device=device)
         self.calls = Counter()
 
-    def begin(self, iteration: int) -> None:
-        """The step that leads from `iteration` begins."""
+    def begin(self, iteration: int | Tensor) -> None:
+        """The step that leads from `iteration` begins; a tensor is an int64 scalar on the device."""
         self.iteration.fill_(iteration)
         self.calls.clear()
 
@@ -57,7 +44,12 @@ class Noise:
 
 class CounterDropout(nn.Module):
     """Stands in for nn.Dropout, Dropout1d, Dropout2d and Dropout3d: zeroes entries (or whole channels)
-    with probability p and scales the rest by 1/(1-p). Input [batch, ...], output the same shape."""
+    with probability p and scales the rest by 1/(1-p). Input [batch, ...], output the same shape.
+
+    Where units were cut out before it, `kept` says which of how many are left: they keep their own noise.
+    """
+
+    kept: tuple[Tensor, int] | None = None
 
     def __init__(self, p: float, by_channel: bool, layer: int, noise: Noise) -> None:
         super().__init__()
@@ -68,11 +60,19 @@ class CounterDropout(nn.Module):
             return x
         shape = x.shape[:2] if self.by_channel else x.shape
         stem = self.noise.stem(self.layer)
-        places = torch.arange(shape.numel(), device=x.device)
-        uniform = (hash64(stem + places) >> (64 - UNIFORM_BITS)) & ((1 << UNIFORM_BITS) - 1)
-        keep = (uniform >= round(self.p * (1 << UNIFORM_BITS))).view(shape)
+        drawn = uniform(hash64(stem + self._places(shape, x.device)))
+        keep = (drawn >= round(self.p * (1 << UNIFORM_BITS))).view(shape)
         keep = keep.view(*shape, *(1,) * (x.dim() - len(shape)))
         return x * keep / (1 - self.p) if self.p < 1 else x * 0
+
+    def _places(self, shape: torch.Size, device: torch.device) -> Tensor:
+        """The number of each entry in the input as it would be with every unit."""
+        if self.kept is None:
+            return torch.arange(shape.numel(), device=device)
+        units, size = self.kept
+        each = shape[1:].numel() // len(units)  # entries of a unit: pixels of a channel, also when flattened
+        example = (units.unsqueeze(1) * each + torch.arange(each, device=device)).view(-1)
+        return (torch.arange(shape[0], device=device).unsqueeze(1) * (size * each) + example).view(-1)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

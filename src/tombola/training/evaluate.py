@@ -4,15 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tombola.training.engines import Engine
+from tombola.data import Resident
+
+if TYPE_CHECKING:
+    from tombola.training.engines.base import Engine
 
 Fetch = Callable[[int, int], tuple[Tensor, Tensor]]
 """Examples start..stop: x [G, n, *shape] and y [G, n], where G is the number of groups, or 1 if shared."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What a stack is measured on: a part of a data set, or for each group the `rows` of it, int64 [G, n]."""
+
+    data: Resident
+    part: Literal["train", "test"]
+    rows: Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        """Examples that each network is measured on."""
+        if self.rows is not None:
+            return self.rows.shape[1]
+        return self.data.n_train if self.part == "train" else self.data.n_test
+
+    def fetch(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Normalised examples start..stop-1 of each group and their labels, see `Fetch`."""
+        data = self.data
+        if self.part == "test":
+            assert self.rows is None, "the test set is measured whole"
+            return data.test(start, stop)[None], data.test_y[None, start:stop]
+        rows = torch.arange(data.n_train, device=data.device)[None] if self.rows is None else self.rows
+        return data.train(rows[:, start:stop]), data.train_y[rows[:, start:stop]]
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,16 @@ def train_stack(
     """Train the networks of one stack from their starts to the recipe's last iteration.
 
     Selection (the early stop) sees the validation split alone. `progress` is called with the iteration at
-    every evaluation. Raises UserError when a start does not fit the architecture or the engine.
+    every evaluation. Raises UserError when a start does not fit the architecture, or the recipe or a start does not
+    fit the engine.
     """
     require_same_shapes(architecture, starts)
     stack = Stack(architecture, starts, data.device)
     groups, index = _groups(starts, data.n_train, validation)
     keys = [start.seeds.key("dropout", start.level) for start in starts]
-    net = choose(engine, architecture, data.device)(architecture, stack, index, keys)
+    pinned = any(start.pinned for start in starts)
+    kind = choose(engine, architecture, data.device, recipe, pinned)
+    net = kind(architecture, stack, index, keys, recipe)
     trainer = net.trainer(recipe, Batches(groups, recipe.batch, data.device), data)
     record = Record(net, stack, data, groups, recipe)
     first = stack.iteration

@@ -1,4 +1,4 @@
-"""A recipe says how a network is trained: optimizer, schedule, batch, iterations, evaluation grid, precision."""
+"""A recipe says how a network is trained: optimizer, schedule, batch, augmentation, evaluation grid, precision."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tombola.registry import Registry
 
+# Strict: `lr = true` and `lr = "0.1"` are mistakes, not numbers. A whole number does for a float.
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 Count = Annotated[int, Field(ge=0, strict=True)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, strict=True)]
+Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
 
 SCHEDULES: Registry[Callable[[Recipe, int], float]] = Registry("schedule")
 
@@ -22,6 +25,14 @@ class Recipe(BaseModel):
 
     The default is the LeNet recipe of Frankle & Carbin 2019 (Figure 2): Adam at 1.2e-3, batches of 60,
     validation every 100 iterations.
+
+    `label_smoothing` mixes the training targets with the uniform distribution in this share (Szegedy et al. 2016,
+    section 7); every loss that is reported stays plain cross-entropy. `flip` and `crop` (pixels of padding) change
+    training images at random, see augment.py; images that are evaluated are whole.
+
+    `precision = "bfloat16"` runs forward and backward passes under torch's autocast; weights, optimizer state, masks,
+    batch statistics and losses stay float32. Evaluation computes as training does, and its logits are cast to
+    float32, so that a network is selected by what it does in the arithmetic it was trained in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -29,19 +40,22 @@ class Recipe(BaseModel):
     iterations: PositiveInt = 50_000
     batch: PositiveInt = 60
     optimizer: Literal["adam", "sgd"] = "adam"
-    lr: Annotated[float, Field(gt=0)] = 1.2e-3
+    lr: Positive = 1.2e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    eps: Annotated[float, Field(gt=0)] = 1e-8
+    eps: Positive = 1e-8
     momentum: Fraction = 0.0
-    nesterov: bool = False
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    nesterov: Switch = False
+    weight_decay: Annotated[float, Field(ge=0, strict=True)] = 0.0
     schedule: str = "constant"
     milestones: tuple[PositiveInt, ...] = ()
-    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    gamma: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.1
     warmup: Count = 0
+    label_smoothing: Fraction = 0.0
+    flip: Switch = False
+    crop: Count = 0
     evaluate_every: PositiveInt = 100
     curve_every: Count = 0
-    precision: Literal["float32"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -61,6 +75,11 @@ class Recipe(BaseModel):
                 f"curve_every ({self.curve_every}) must be a multiple of evaluate_every ({self.evaluate_every})"
             )
         return self
+
+    @property
+    def augments(self) -> bool:
+        """Whether training images are changed at random."""
+        return self.flip or self.crop > 0
 
     def lr_at(self, iteration: int) -> float:
         """Learning rate of the step that leads from `iteration` to `iteration + 1`.

@@ -13,7 +13,7 @@ from tombola.data import Resident
 from tombola.models import State
 from tombola.training.batches import Group
 from tombola.training.engines import Engine
-from tombola.training.evaluate import Fetch, Score, evaluate
+from tombola.training.evaluate import Examples, Score
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 
@@ -36,7 +36,8 @@ class Trained:
 
     `end` and `best` are whole states (best: at the early stop). `history` has one list per column:
     iteration, split, loss, accuracy. `snapshot` is the state at the iteration that was asked for, if any.
-    A network with non-finite weights or validation loss at the end has `diverged`; it may have no early stop.
+    A network with non-finite weights or validation loss at the end has `diverged`; it may have no early stop, and
+    then the three numbers of the early stop are None, and `best` is its start.
     """
 
     end: State
@@ -45,7 +46,7 @@ class Trained:
     history: dict[str, list[Any]]
     early_stop_iteration: int | None
     early_stop_val_loss: float | None
-    early_stop_test_accuracy: float
+    early_stop_test_accuracy: float | None
     final_test_accuracy: float
     final_train_accuracy: float
     iterations: int
@@ -59,7 +60,7 @@ class Record:
     def __init__(
         self, net: Engine, stack: Stack, data: Resident, groups: Sequence[Group], recipe: Recipe
     ) -> None:
-        self.net, self.stack, self.recipe, self.data = net, stack, recipe, data
+        self.net, self.stack, self.recipe = net, stack, recipe
         self.points = recipe.evaluations(stack.iteration)
         self.curve = set(recipe.curve_points(stack.iteration))
         shape = (len(self.points), stack.size)
@@ -70,10 +71,10 @@ class Record:
         self.tensors["best.point"] = torch.full((stack.size,), -1, device=stack.device)
         self.tensors |= {f"best:{name}": tensor.clone() for name, tensor in stack.tensors().items()}
         self._place = {iteration: place for place, iteration in enumerate(self.points)}
-        self._rows = {
-            part: torch.from_numpy(np.stack([getattr(g.split, part) for g in groups])).to(stack.device)
-            for part in ("train", "validation")
-        }
+        self._examples = {"test": Examples(data, "test")}
+        for part in ("train", "validation"):
+            rows = torch.from_numpy(np.stack([getattr(g.split, part) for g in groups])).to(stack.device)
+            self._examples[part] = Examples(data, "train", rows)
 
     def evaluates(self, iteration: int) -> bool:
         """Whether the iteration is on the grid."""
@@ -89,9 +90,7 @@ class Record:
         better = score.loss < best  # strict: a tie keeps the earlier; NaN is never less
         torch.where(better, score.loss, best, out=best)
         self.tensors["best.point"].masked_fill_(better, place)
-        for name, tensor in self.stack.tensors().items():
-            kept = self.tensors[f"best:{name}"]
-            torch.where(better.view(-1, *(1,) * (tensor.dim() - 1)), tensor, kept, out=kept)
+        self.net.keep(better, {name: self.tensors[f"best:{name}"] for name in self.stack.tensors()})
         if iteration in self.curve:
             self._write("train", place, self._score("train"))
             self._write("test", place, self._score("test"))
@@ -124,7 +123,7 @@ class Record:
                     history=self._history(host, r),
                     early_stop_iteration=self.points[point] if point >= 0 else None,
                     early_stop_val_loss=host["best.loss"][r] if point >= 0 else None,
-                    early_stop_test_accuracy=early[r],
+                    early_stop_test_accuracy=early[r] if point >= 0 else None,
                     final_test_accuracy=host["test.accuracy"][last][r],
                     final_train_accuracy=host["train.accuracy"][last][r],
                     iterations=self.recipe.iterations - self.stack.iteration,
@@ -156,15 +155,7 @@ class Record:
         self.tensors[f"{part}.accuracy"][place] = score.accuracy
 
     def _score(self, part: str) -> Score:
-        fetch, count = self._fetch(part)
-        return evaluate(self.net, fetch, count)
-
-    def _fetch(self, part: str) -> tuple[Fetch, int]:
-        data = self.data
-        if part == "test":
-            return lambda a, b: (data.test(a, b)[None], data.test_y[None, a:b]), data.n_test
-        rows = self._rows[part]
-        return lambda a, b: (data.train(rows[:, a:b]), data.train_y[rows[:, a:b]]), rows.shape[1]
+        return self.net.score(self._examples[part])
 
 
 def _all_finite(state: State) -> bool:

@@ -31,6 +31,11 @@ class Start:
     iteration: int = 0
     dead: State = field(default_factory=dict)
 
+    @property
+    def pinned(self) -> bool:
+        """Whether a dead weight is frozen at another value than zero."""
+        return any(bool((value[~self.mask[name]] != 0).any()) for name, value in self.dead.items())
+
     def masked_state(self) -> State:
         """The state that training really begins from: dead weights at their dead value."""
         masked = self.mask.apply(self.state)
@@ -60,7 +65,7 @@ class Stack:
             for name in architecture.prunable
             if any(s.mask.count(name) < s.mask.size(name) for s in starts)
         }
-        pinned = {name for s in starts for name in s.dead if name in self.masks}
+        pinned = {name for s in starts if s.pinned for name in s.dead if name in self.masks}
         self.pins = {name: tensors[name] * (1 - self.masks[name]) for name in sorted(pinned)}
 
     def tensors(self) -> dict[str, Tensor]:

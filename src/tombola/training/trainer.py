@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from tombola.data import Resident
+from tombola.training.augment import Augment
 from tombola.training.batches import Batches
 from tombola.training.checkpoint import optimizer_tensors, restore_optimizer
 from tombola.training.recipe import Recipe
@@ -34,22 +35,29 @@ class Trainer(ABC):
 
 
 class Steps(Trainer):
-    """One step after the other through torch: gather, gradients, mask, fused optimizer."""
+    """One step after the other through torch: gather, augmentation, gradients, mask, fused optimizer."""
 
     def __init__(self, engine: Engine, recipe: Recipe, batches: Batches, data: Resident) -> None:
         self.engine, self.recipe, self.batches, self.data = engine, recipe, batches, data
         self.optimizer = make_optimizer(engine.stack, recipe)
+        self.augment = Augment(recipe, batches.groups, data.device) if recipe.augments else None
 
     def advance(self, start: int, stop: int) -> None:
-        engine, stack, optimizer = self.engine, self.engine.stack, self.optimizer
         for iteration in range(start, stop):
-            for group in optimizer.param_groups:
+            for group in self.optimizer.param_groups:
                 group["lr"] = self.recipe.lr_at(iteration)
-            rows = self.batches.at(iteration)
-            engine.backward(self.data.train(rows), self.data.train_y[rows], iteration)
-            stack.silence()
-            optimizer.step()
-            stack.settle(optimizer)
+            self.take(self.batches.at(iteration), iteration)
+
+    def take(self, rows: Tensor, iteration: int | Tensor) -> None:
+        """The step that leads from `iteration` (or an int64 scalar on the device) on a batch, int64 [G, batch]."""
+        x = self.data.train(rows)
+        if self.augment:
+            self.augment.begin(iteration)
+            x = self.augment(x)
+        self.engine.backward(x, self.data.train_y[rows], iteration)
+        self.engine.stack.silence()
+        self.optimizer.step()
+        self.engine.stack.settle(self.optimizer)
 
     def tensors(self) -> dict[str, Tensor]:
         return optimizer_tensors(self.optimizer)

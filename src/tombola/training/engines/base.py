@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
 import torch
@@ -13,14 +14,19 @@ from tombola.data import Resident
 from tombola.errors import UserError
 from tombola.models import Architecture
 from tombola.registry import Registry
+from tombola.training.augment import require_images
 from tombola.training.batches import Batches
+from tombola.training.evaluate import Examples, Score, evaluate
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 from tombola.training.trainer import Steps, Trainer
 
+PLAIN = Recipe()
+"""The recipe of who only measures: float32, nothing smoothed or augmented."""
+
 
 class Engine(ABC):
-    """Computes with a stack's tensors in place.
+    """Computes with a stack's tensors in place, in the precision and with the loss of a recipe.
 
     `groups[r]` is the batch that network r sees: x is [G, batch, *shape] and y is [G, batch]; when G is 1
     all networks see the one batch.
@@ -36,13 +42,19 @@ class Engine(ABC):
 
     @abstractmethod
     def __init__(
-        self, architecture: Architecture, stack: Stack, groups: Sequence[int], dropout_keys: Sequence[int]
+        self,
+        architecture: Architecture,
+        stack: Stack,
+        groups: Sequence[int],
+        dropout_keys: Sequence[int],
+        recipe: Recipe = PLAIN,
     ) -> None: ...
 
     @staticmethod
     @abstractmethod
-    def holds(architecture: Architecture, device: torch.device) -> bool:
-        """Whether this engine can train the architecture on the device."""
+    def holds(architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool) -> bool:
+        """Whether this engine can train the architecture by the recipe on the device; `pinned`: some network
+        of the stack freezes dead weights at values other than zero."""
         ...
 
     def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
@@ -50,33 +62,72 @@ class Engine(ABC):
         return Steps(self, recipe, batches, data)
 
     @abstractmethod
-    def backward(self, x: Tensor, y: Tensor, iteration: int) -> None:
-        """Leave the gradient of each network's mean cross-entropy in `.grad` of the stack's parameters."""
+    def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
+        """Leave the gradient of each network's mean cross-entropy (with the recipe's label smoothing) in `.grad`
+        of the stack's parameters. `iteration` may be an int64 scalar on the device, which nobody on the host reads."""
         ...
 
     @abstractmethod
     def logits(self, x: Tensor) -> Tensor:
-        """Logits in evaluation mode: [R, batch, classes]."""
+        """Logits in evaluation mode: [R, batch, classes], never in less than float32."""
         ...
+
+    def score(self, examples: Examples) -> Score:
+        """Loss and accuracy of every network; by default through `logits`, chunk by chunk."""
+        return evaluate(self, examples.fetch, examples.count)
+
+    def keep(self, better: Tensor, kept: Mapping[str, Tensor]) -> None:
+        """Copy the tensors of the networks that are `better`, bool [R], into `kept`; without a word to the host."""
+        for name, tensor in self.stack.tensors().items():
+            chosen = better.view(-1, *(1,) * (tensor.dim() - 1))
+            torch.where(chosen, tensor, kept[name], out=kept[name])
 
 
 ENGINES: Registry[type[Engine]] = Registry("engine")
 
 PREFERENCE = ("sparse", "mlp", "modules")
-"""Which engine "auto" takes: the first that holds the network. The order is fixed, not timed afresh for every run,
-so that equal runs have equal bits; `tombola bench` times it."""
+"""Which engine "auto" takes: the first that holds all that is asked. The order is fixed, not timed afresh for every
+run, so that equal runs have equal bits; `tombola bench` times it."""
 
 
-def choose(name: str, architecture: Architecture, device: torch.device) -> type[Engine]:
-    """The engine called `name`, or for "auto" the first of PREFERENCE that holds the architecture.
+def choose(
+    name: str, architecture: Architecture, device: torch.device, recipe: Recipe = PLAIN, pinned: bool = False
+) -> type[Engine]:
+    """The engine called `name`, or for "auto" the first of PREFERENCE that holds architecture, recipe and pins.
 
-    Raises UserError when the named engine cannot hold it.
+    Raises UserError when the named engine cannot hold them, saying what it lacks, and when the recipe augments
+    what are not images.
     """
+    require_images(recipe, architecture.input_shape)
     if name == "auto":
-        return next(ENGINES[n] for n in PREFERENCE if ENGINES[n].holds(architecture, device))
+        return next(ENGINES[n] for n in PREFERENCE if ENGINES[n].holds(architecture, device, recipe, pinned))
     engine = ENGINES[name]
-    if not engine.holds(architecture, device):
-        raise UserError(
-            f"engine '{name}' cannot hold {architecture.name} on {device.type}: {ENGINES.describe(name)}"
-        )
+    if not engine.holds(architecture, device, recipe, pinned):
+        what = _refused(engine, architecture, device, recipe)
+        raise UserError(f"engine '{name}' cannot {what}; it is for: {ENGINES.describe(name)}")
     return engine
+
+
+def _refused(engine: type[Engine], architecture: Architecture, device: torch.device, recipe: Recipe) -> str:
+    """What an engine cannot do, of all that was asked: found by asking for one thing at a time."""
+    if not engine.holds(architecture, device, PLAIN, False):
+        return f"hold {architecture.name} on {device.type}"
+    for option, value in recipe:
+        if not engine.holds(architecture, device, PLAIN.model_copy(update={option: value}), False):
+            return f"train {architecture.name} with recipe.{option} = {value}"
+    return "keep dead weights frozen at values other than zero"
+
+
+def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
+    """The arithmetic of a recipe, for the computing of one step or one evaluation.
+
+    Casts of weights are not kept from one operation to the next: a captured graph could not tell when they are stale.
+    """
+    if recipe.precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+
+def widened(logits: Tensor) -> Tensor:
+    """Logits in float32 at least: losses and their first gradient are never taken in bfloat16."""
+    return logits.float() if logits.dtype == torch.bfloat16 else logits

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tombola.models import Architecture
-from tombola.training.engines.base import ENGINES, Engine
+from tombola.training.engines.base import ENGINES, PLAIN, Engine, autocast, widened
+from tombola.training.recipe import Recipe
+from tombola.training.sequence import plain
 from tombola.training.stack import Stack
 
 
@@ -25,7 +27,7 @@ class Layer:
 
 def chain(module: nn.Module) -> list[Layer] | None:
     """The Linear layers of a Flatten-Linear-ReLU-... sequence, or None when the module is anything else."""
-    if not isinstance(module, nn.Sequential) or not _plain(module):
+    if not plain(module):
         return None
     layers: list[Layer] = []
     # Not named_children, which leaves out the second place of a ReLU that stands in two.
@@ -39,16 +41,6 @@ def chain(module: nn.Module) -> list[Layer] | None:
         else:
             return None
     return None if not layers or layers[-1].relu else layers
-
-
-def _plain(module: nn.Sequential) -> bool:
-    """Whether a sequence computes what its parts say: no forward of its own, no hooks, and every parameter
-    is trained and stands in one place."""
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
-    places = [id(param) for _, param in module.named_parameters(remove_duplicate=False)]
-    frozen = any(not param.requires_grad for param in module.parameters())
-    own = type(module).forward is not nn.Sequential.forward
-    return not (own or hooked or frozen or len(set(places)) < len(places))
 
 
 @ENGINES.register("mlp")
@@ -65,11 +57,16 @@ class MlpEngine(Engine):
     stack_size: ClassVar[int] = 32
 
     def __init__(
-        self, architecture: Architecture, stack: Stack, groups: Sequence[int], dropout_keys: Sequence[int]
+        self,
+        architecture: Architecture,
+        stack: Stack,
+        groups: Sequence[int],
+        dropout_keys: Sequence[int],
+        recipe: Recipe = PLAIN,
     ) -> None:
         layers = chain(architecture.build())
         assert layers is not None, "holds() was asked first"
-        self.stack, self.layers = stack, layers
+        self.stack, self.layers, self.recipe = stack, layers, recipe
         self.groups = torch.tensor(list(groups), device=stack.device)
         count = max(groups) + 1
         # Arms of a replicate stand side by side, so equal groups are a reshape of the stack's axis.
@@ -78,7 +75,7 @@ class MlpEngine(Engine):
         self._count = count if even else stack.size
 
     @staticmethod
-    def holds(architecture: Architecture, device: torch.device) -> bool:
+    def holds(architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool) -> bool:
         return chain(architecture.build()) is not None
 
     def _spread(self, x: Tensor) -> Tensor:
@@ -115,26 +112,39 @@ class MlpEngine(Engine):
         return torch.bmm(wide.reshape(groups, -1, batch), x).view(size, units, -1)
 
     @torch.no_grad()
-    def backward(self, x: Tensor, y: Tensor, iteration: int) -> None:
-        inputs = self._forward(self._spread(x))
-        targets = y.expand(self.stack.size, -1) if y.shape[0] == 1 else y[self.groups]
-        # d(mean cross-entropy)/d(logits) = (softmax - one-hot) / batch
-        delta = torch.softmax(inputs.pop(), dim=-1)
-        one = delta.new_full((1, 1, 1), -1.0).expand(*targets.shape, 1)
-        delta.scatter_add_(2, targets.unsqueeze(2), one).div_(targets.shape[1])
-        for index in range(len(self.layers) - 1, -1, -1):
-            layer, below = self.layers[index], inputs[index]
-            weight = self.stack.params[layer.weight]
-            if layer.bias:
-                self.stack.params[layer.bias].grad = delta.sum(1)
-            if index == 0:
-                weight.grad = self._first_gradient(delta, below)
-            else:
-                weight.grad = torch.bmm(delta.mT, below)
-                delta = torch.bmm(delta, weight)
-                if self.layers[index - 1].relu:
-                    delta.mul_(below > 0)
+    def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
+        with autocast(self.recipe, self.stack.device):
+            inputs = self._forward(self._spread(x))
+            targets = y.expand(self.stack.size, -1) if y.shape[0] == 1 else y[self.groups]
+            delta = self._error(widened(inputs.pop()), targets)
+            for index in range(len(self.layers) - 1, -1, -1):
+                delta = self._layer_back(index, inputs, delta)
+
+    def _error(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """d(mean cross-entropy)/d(logits) = (softmax - target) / batch; logits [R, batch, classes]. The target is
+        one-hot, mixed with the uniform distribution in the share of the recipe's label smoothing."""
+        smoothing = self.recipe.label_smoothing
+        delta = torch.softmax(logits, dim=-1)
+        hot = delta.new_full((1, 1, 1), smoothing - 1.0).expand(*targets.shape, 1)
+        delta.scatter_add_(2, targets.unsqueeze(2), hot)
+        if smoothing:
+            delta.sub_(smoothing / delta.shape[-1])
+        return delta.div_(targets.shape[1])
+
+    def _layer_back(self, index: int, inputs: list[Tensor], delta: Tensor) -> Tensor:
+        """Leave the gradients of a layer, in its weights' own precision; returns the error of the layer below."""
+        layer, below = self.layers[index], inputs[index]
+        weight = self.stack.params[layer.weight]
+        if layer.bias:
+            self.stack.params[layer.bias].grad = delta.sum(1, dtype=weight.dtype)
+        if index == 0:
+            weight.grad = self._first_gradient(delta, below).to(weight.dtype)
+            return delta
+        weight.grad = torch.bmm(delta.mT, below).to(weight.dtype)
+        delta = torch.bmm(delta, weight)
+        return delta.mul_(below > 0) if self.layers[index - 1].relu else delta
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
-        return self._forward(self._spread(x))[-1]
+        with autocast(self.recipe, self.stack.device):
+            return widened(self._forward(self._spread(x))[-1])

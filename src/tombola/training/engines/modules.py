@@ -12,76 +12,114 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tombola.models import Architecture
+from tombola.training.compact import Link, compact, links
 from tombola.training.dropout import Noise, draws_from_torch, swap_dropout
-from tombola.training.engines.base import ENGINES, Engine
+from tombola.training.engines.base import ENGINES, PLAIN, Engine, autocast, widened
+from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
+
+
+class Member:
+    """One network of a stack as a module of its own. Its tensors are views of slice r of the stack's; those that were
+    cut have memory of their own and are copied to and fro."""
+
+    def __init__(self, module: nn.Module, stack: Stack, r: int, chain: Sequence[Link] | None) -> None:
+        self.module = module
+        self._bind(stack, r)
+        living = {link.weight: _living(stack, r, link.weight) for link in chain or () if link.weight}
+        self.places = compact(module, chain, living) if chain else {}
+        own, whole = dict(module.named_parameters()), {n: t[r] for n, t in stack.tensors().items()}
+        small = {**own, **dict(module.named_buffers())}
+        self._copies = [(small[name].detach(), whole[name], place) for name, place in self.places.items()]
+        self._buffers = {name: whole[name] for name in stack.buffers}
+        # A frozen parameter has no gradient.
+        slots = {name: param.grad[r] for name, param in stack.params.items() if param.grad is not None}
+        self.trained = [own[name] for name in slots]
+        self._slots = [(slot, self.places.get(name, ...)) for name, slot in slots.items()]
+
+    def _bind(self, stack: Stack, r: int) -> None:
+        """Make every parameter and buffer a view."""
+        for name, parameter in self.module.named_parameters():
+            parameter.data = stack.params[name][r]
+        # Shared buffers have one name in a state and several places in the module.
+        owners: dict[int, list[str]] = {}
+        for name, buffer in self.module.named_buffers(remove_duplicate=False):
+            owners.setdefault(id(buffer), []).append(name)
+        for same in owners.values():
+            for name in same:
+                owner, _, leaf = name.rpartition(".")
+                self.module.get_submodule(owner)._buffers[leaf] = stack.buffers[same[0]][r]
+
+    @torch.no_grad()
+    def read(self) -> None:
+        """Take what was cut from the stack, as it is now."""
+        for small, whole, place in self._copies:
+            small.copy_(whole[place])
+
+    def write_gradients(self, found: Sequence[Tensor | None]) -> None:
+        """Put the gradients of `trained` into the stack; a layer that was never used has none. What was cut out
+        stays at the zero that it began with."""
+        for (slot, place), gradient in zip(self._slots, found, strict=True):
+            slot[place] = 0 if gradient is None else gradient
+
+    @torch.no_grad()
+    def write_buffers(self, keep: bool) -> None:
+        """Put into the stack the buffers that were cut, and bind anew those that the module assigned instead of
+        updating them in place; `keep` their values."""
+        for name, whole in self._buffers.items():
+            owner, _, leaf = name.rpartition(".")
+            parent = self.module.get_submodule(owner)
+            found = parent._buffers[leaf]
+            if found is None or found.data_ptr() == whole.data_ptr():
+                continue
+            if keep:
+                whole[self.places.get(name, ...)] = found
+            if name not in self.places:
+                parent._buffers[leaf] = whole
 
 
 @ENGINES.register("modules")
 class ModulesEngine(Engine):
-    """Any nn.Module, network by network through autograd; what convolutions on a CPU do best with."""
+    """Any nn.Module, network by network through autograd; what convolutions on a CPU do best with.
+
+    Units of plain chains that lead nowhere are left out of the computing (see compact.py), by the masks that the
+    stack has when the engine is made.
+    """
 
     name: ClassVar[str] = "modules"
     chunk: ClassVar[int] = 120
     stack_size: ClassVar[int] = 1
 
     def __init__(
-        self, architecture: Architecture, stack: Stack, groups: Sequence[int], dropout_keys: Sequence[int]
+        self,
+        architecture: Architecture,
+        stack: Stack,
+        groups: Sequence[int],
+        dropout_keys: Sequence[int],
+        recipe: Recipe = PLAIN,
     ) -> None:
-        self.stack, self.groups = stack, list(groups)
+        self.stack, self.groups, self.recipe = stack, list(groups), recipe
         self.keys = list(dropout_keys)
         self.noises = [Noise(key, stack.device) for key in dropout_keys]
         template = architecture.build()
+        trial = swap_dropout(copy.deepcopy(template), Noise(0, torch.device("cpu")))
         # torch's own noise has no counter; such networks get torch's generator seeded afresh each step.
         # Found out on the CPU, where there is one generator to watch.
-        self._seeded = draws_from_torch(
-            swap_dropout(copy.deepcopy(template), Noise(0, torch.device("cpu"))),
-            torch.zeros(2, *architecture.input_shape),
-        )
+        self._seeded = draws_from_torch(trial, torch.zeros(2, *architecture.input_shape))
+        chain = links(trial, architecture.input_shape)
         template.to(stack.device)
-        self.modules = [swap_dropout(copy.deepcopy(template), noise) for noise in self.noises]
         # A frozen parameter has no gradient, and the optimizer passes it by.
         for name, param in template.named_parameters():
             if param.requires_grad:
                 stack.params[name].grad = torch.zeros_like(stack.params[name])
-        self._bind()
+        self.members = [
+            Member(swap_dropout(copy.deepcopy(template), noise), stack, r, chain)
+            for r, noise in enumerate(self.noises)
+        ]
 
     @staticmethod
-    def holds(architecture: Architecture, device: torch.device) -> bool:
+    def holds(architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool) -> bool:
         return True
-
-    def _bind(self) -> None:
-        """Make every parameter, gradient and buffer of module r a view of slice r of the stack."""
-        self._grads: list[list[tuple[nn.Parameter, Tensor]]] = []
-        for r, module in enumerate(self.modules):
-            own = dict(module.named_parameters())
-            pairs = []
-            for name, param in self.stack.params.items():
-                own[name].data = param[r]
-                if param.grad is not None:
-                    pairs.append((own[name], param.grad[r]))
-            self._grads.append(pairs)
-            # Shared buffers have one name in a state and several places in the module.
-            places: dict[int, list[str]] = {}
-            for name, buffer in module.named_buffers(remove_duplicate=False):
-                places.setdefault(id(buffer), []).append(name)
-            for same in places.values():
-                for name in same:
-                    owner, _, leaf = name.rpartition(".")
-                    module.get_submodule(owner)._buffers[leaf] = self.stack.buffers[same[0]][r]
-
-    @torch.no_grad()
-    def _gather_buffers(self, keep: bool) -> None:
-        """Rebind buffers that a module assigned anew instead of updating in place; `keep` their values."""
-        for r, module in enumerate(self.modules):
-            for name, stacked in self.stack.buffers.items():
-                owner, _, leaf = name.rpartition(".")
-                parent, view = module.get_submodule(owner), stacked[r]
-                found = parent._buffers[leaf]
-                if found is not None and found.data_ptr() != view.data_ptr():
-                    if keep:
-                        view.copy_(found)
-                    parent._buffers[leaf] = view
 
     def _own_generator(self) -> AbstractContextManager[None]:
         """A place where torch's generators may be seeded; outside of it they are as before."""
@@ -90,34 +128,49 @@ class ModulesEngine(Engine):
         device = self.stack.device
         return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
-    def backward(self, x: Tensor, y: Tensor, iteration: int) -> None:
+    def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
+        smoothing = self.recipe.label_smoothing
         with self._own_generator():
-            for module, key, noise, group, pairs in zip(
-                self.modules, self.keys, self.noises, self.groups, self._grads, strict=True
+            for member, key, noise, group in zip(
+                self.members, self.keys, self.noises, self.groups, strict=True
             ):
                 noise.begin(iteration)
                 if self._seeded:
-                    torch.manual_seed(key ^ iteration)
-                module.train()
-                params = [param for param, _ in pairs]
-                loss = F.cross_entropy(module(_laid_out(x[group])), y[group])
-                found = torch.autograd.grad(loss, params, allow_unused=True)
-                for (_, slot), gradient in zip(pairs, found, strict=True):
-                    slot.zero_() if gradient is None else slot.copy_(gradient)
-        self._gather_buffers(keep=True)
+                    torch.manual_seed(key ^ int(iteration))
+                member.read()
+                member.module.train()
+                with autocast(self.recipe, self.stack.device):
+                    logits = member.module(_laid_out(x[group]))
+                loss = F.cross_entropy(widened(logits), y[group], label_smoothing=smoothing)
+                found = torch.autograd.grad(loss, member.trained, allow_unused=True)
+                member.write_gradients(found)
+                member.write_buffers(keep=True)
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         shared = x.shape[0] == 1
         outputs = []
         with self._own_generator():
-            for module, key, group in zip(self.modules, self.keys, self.groups, strict=True):
+            for member, key, group in zip(self.members, self.keys, self.groups, strict=True):
                 if self._seeded:  # some draw in evaluation, too
                     torch.manual_seed(key)
-                module.eval()
-                outputs.append(module(_laid_out(x[0 if shared else group])))
-        self._gather_buffers(keep=False)  # being measured changes nothing
+                member.read()
+                member.module.eval()
+                with autocast(self.recipe, self.stack.device):
+                    outputs.append(widened(member.module(_laid_out(x[0 if shared else group]))))
+                member.write_buffers(keep=False)  # being measured changes nothing
         return torch.stack(outputs)
+
+
+def _living(stack: Stack, r: int, name: str) -> Tensor:
+    """Which entries of a weight of network r carry a signal: those that live, and dead ones frozen at another value
+    than zero."""
+    living = torch.ones_like(stack.params[name][r], dtype=torch.bool)
+    if name in stack.masks:
+        living = stack.masks[name][r].bool()
+    if name in stack.pins:
+        living = living | (stack.pins[name][r] != 0)
+    return living
 
 
 def _laid_out(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, ClassVar
@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tombola.data import Resident
-from tombola.errors import UserError
 from tombola.models import Architecture
 from tombola.training.batches import Batches
-from tombola.training.engines.base import ENGINES, Engine
-from tombola.training.engines.mlp import Layer, chain
+from tombola.training.engines.base import ENGINES, PLAIN, Engine
+from tombola.training.engines.mlp import chain
+from tombola.training.evaluate import Examples, Score
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 from tombola.training.trainer import Trainer
 
 try:
     from tombola.training.engines import kernels
+    from tombola.training.engines.living import Living, aligned
 except ImportError:  # pragma: no cover - numba has wheels for Linux and macOS only
     kernels = None  # type: ignore[assignment]
 
@@ -41,18 +42,28 @@ class SparseEngine(Engine):
     stack_size: ClassVar[int] = 32
 
     def __init__(
-        self, architecture: Architecture, stack: Stack, groups: Sequence[int], dropout_keys: Sequence[int]
+        self,
+        architecture: Architecture,
+        stack: Stack,
+        groups: Sequence[int],
+        dropout_keys: Sequence[int],
+        recipe: Recipe = PLAIN,
     ) -> None:
         layers = chain(architecture.build())
         assert layers is not None, "holds() was asked first"
-        if stack.pins:
-            raise UserError("engine 'sparse' holds dead weights at zero only; use --engine mlp for this arm")
         self.stack, self.groups = stack, list(groups)
-        self.nets = [Net(stack, layers, r) for r in range(stack.size)]
+        self.nets = [Living(stack, layers, r) for r in range(stack.size)]
+        self._kept: dict[Examples, NDArray[Any]] = {}
 
     @staticmethod
-    def holds(architecture: Architecture, device: torch.device) -> bool:
-        if kernels is None or device.type != "cpu":
+    def holds(architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool) -> bool:
+        if (
+            kernels is None
+            or device.type != "cpu"
+            or pinned
+            or recipe.precision != "float32"
+            or recipe.augments
+        ):
             return False
         module = architecture.build()
         return chain(module) is not None and all(p.dtype == torch.float32 for p in module.parameters())
@@ -71,108 +82,112 @@ class SparseEngine(Engine):
             net = self.nets[r]
             net.read()
             rows = flat[0 if len(flat) == 1 else self.groups[r]]
-            kernels.logits(
-                rows, net.active, net.inputs, net.ptr, net.source, net.relu, net.w, net.bias, out[r]
-            )
+            kernels.logits(net.arrays, rows, net.rows(kernels.LANES), out[r])
 
         in_parallel(one, self.stack.size)
         return torch.from_numpy(out)
 
+    def score(self, examples: Examples) -> Score:
+        raw, shift, scale = examples.data.raw(examples.part)
+        y = (examples.data.train_y if examples.part == "train" else examples.data.test_y).numpy()
+        rows = np.arange(examples.count)[None] if examples.rows is None else examples.rows.numpy()
+        piece = max(1, EVALUATION_ROOM // (raw.shape[1] * raw.itemsize * kernels.LANES)) * kernels.LANES
+        loss, hits = np.zeros(self.stack.size), np.zeros(self.stack.size, np.int64)
+        for net in self.nets:
+            net.read()
+        for first in range(0, examples.count, piece):
+            part = rows[:, first : first + piece]
+            blocks = self._blocks(examples, raw, part)
 
-class Net:
-    """One network of a stack as flat arrays of living weights (see kernels.py for the layout)."""
+            def one(r: int, part: NDArray[np.int64] = part, blocks: NDArray[Any] = blocks) -> None:
+                net, g = self.nets[r], self.groups[r] if len(part) > 1 else 0
+                room = net.rows(kernels.LANES)
+                found = kernels.score(net.arrays, blocks[g], y[part[g]], shift, scale, room)
+                loss[r] += found[0]
+                hits[r] += found[1]
 
-    def __init__(self, stack: Stack, layers: Sequence[Layer], r: int) -> None:
-        self._views: list[tuple[NDArray[np.float32], NDArray[np.int64], slice]] = []
-        self._biases: list[tuple[NDArray[np.float32], slice]] = []
-        ptr, relu, biased = [0], list[bool](), list[bool]()
-        source: list[NDArray[np.int64]] = []
-        below, place = 0, 0  # the number of the first unit that a layer reads, and of its weights so far
-        for layer in layers:
-            weight = stack.params[layer.weight][r].numpy()
-            units, features = weight.shape
-            mask = stack.masks.get(layer.weight)
-            alive = np.ones(weight.shape, bool) if mask is None else mask[r].numpy().astype(bool)
-            at, reads = np.flatnonzero(alive), np.nonzero(alive)[1]
-            self._views.append((weight.reshape(-1), at, slice(place, place + len(at))))
-            ptr += (place + np.cumsum(alive.sum(1))).tolist()
-            source.append(below + reads)
-            if layer.bias:
-                self._biases.append(
-                    (stack.params[layer.bias][r].numpy(), slice(len(relu), len(relu) + units))
-                )
-            relu += [layer.relu] * units
-            biased += [layer.bias is not None] * units
-            place, below = place + len(at), below + features
-        self.inputs, self.classes = stack.params[layers[0].weight].shape[2], units
-        self.ptr, self.source = np.array(ptr, np.int64), np.concatenate(source).astype(np.int32)
-        self.relu, self.biased = np.array(relu), np.array(biased)
-        used = np.unique(self.source).astype(np.int64)
-        self.active = used[used < self.inputs]
-        self.w, self.bias = np.empty(place, np.float32), np.zeros(len(relu), np.float32)
-        self.read()
+            in_parallel(one, self.stack.size)
+        return Score(torch.from_numpy(loss / examples.count), torch.from_numpy(hits / examples.count))
 
-    def read(self) -> None:
-        """Take the weights from the stack."""
-        for weight, at, part in self._views:
-            self.w[part] = weight[at]
-        for bias, part in self._biases:
-            self.bias[part] = bias
+    def keep(self, better: Tensor, kept: Mapping[str, Tensor]) -> None:
+        # Few networks are better than ever at any one time, and here the host is the device.
+        for r in np.flatnonzero(better.numpy()):
+            for name, tensor in self.stack.tensors().items():
+                kept[name][r].copy_(tensor[r])
 
-    def write(self) -> None:
-        """Put the weights into the stack; dead ones there stay what they are."""
-        for weight, at, part in self._views:
-            weight[at] = self.w[part]
-        for bias, part in self._biases:
-            bias[:] = self.bias[part]
+    def _blocks(self, examples: Examples, raw: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Examples laid out for the kernels, [G, blocks, features, lanes]; those that are small enough are kept, as
+        the validation set is measured again and again."""
+        if examples in self._kept:
+            return self._kept[examples]
+        count = rows.shape[1]
+        whole = count // kernels.LANES
+        shape = (len(rows), -(-count // kernels.LANES), raw.shape[1], kernels.LANES)
+        blocks = np.zeros(shape, raw.dtype)
+
+        def lay(g: int) -> None:
+            head, tail = np.split(rows[g], [whole * kernels.LANES])
+            kernels.lay_out(raw, head.reshape(whole, kernels.LANES), blocks[g, :whole])
+            if len(tail):
+                kernels.lay_out(raw, tail[None], blocks[g, whole:])
+
+        in_parallel(lay, len(rows))
+        if count == examples.count:
+            self._kept[examples] = blocks
+        return blocks
 
 
 class SparseTrainer(Trainer):
-    """Whole runs of steps in compiled code, network by network, one a core."""
+    """Whole runs of steps in compiled code, network by network, one a core.
+
+    Networks of a group see the same batches, so these are laid out once for all of them.
+    """
 
     def __init__(self, engine: SparseEngine, recipe: Recipe, batches: Batches, data: Resident) -> None:
         self.engine, self.recipe, self.batches = engine, recipe, batches
-        self.raw, self.shift, self.scale = data.raw()
+        self.raw, self.shift, self.scale = data.raw("train")
         self.labels = data.train_y.numpy()
-        self.moments = [np.zeros((2, len(net.w)), np.float32) for net in engine.nets]
-        self.bias_moments = [np.zeros((2, len(net.bias)), np.float32) for net in engine.nets]
-        adam = recipe.optimizer == "adam"
-        self.settings = np.array(
-            [adam, *recipe.betas, recipe.eps, recipe.momentum, recipe.nesterov, recipe.weight_decay],
-            np.float64,
-        )
+        self._laid = np.empty(0, self.raw.dtype)
+        self.moments = [np.zeros((2, len(net.arrays.w)), np.float32) for net in engine.nets]
+        self.bias_moments = [np.zeros((2, net.units), np.float32) for net in engine.nets]
+        self.rule = kernels.Rule(
+            recipe.optimizer == "adam", *recipe.betas, recipe.eps, recipe.momentum, recipe.nesterov,
+            recipe.weight_decay, recipe.label_smoothing,
+        )  # fmt: skip
 
     def advance(self, start: int, stop: int) -> None:
-        steps = range(start, stop)
-        rows = torch.stack([self.batches.at(t) for t in steps]).transpose(0, 1).contiguous().numpy()
-        rates = np.array([self.recipe.lr_at(t) for t in steps])
-        taken = start - self.engine.stack.iteration
-
-        def one(r: int) -> None:
-            net = self.engine.nets[r]
+        lanes = _up(self.recipe.batch, kernels.LANES)
+        stride = max(1, ROOM // (lanes * self.raw.shape[1] * self.raw.itemsize))
+        for net in self.engine.nets:
             net.read()
-            kernels.advance(
-                self.raw,
-                self.labels,
-                rows[self.engine.groups[r]],
-                self.shift,
-                self.scale,
-                net.active,
-                np.array([net.inputs, len(net.bias), net.classes]),
-                net.ptr,
-                net.source,
-                net.relu,
-                net.biased,
-                net.w,
-                net.bias,
-                self.moments[r],
-                self.bias_moments[r],
-                rates,
-                self.settings,
-                taken,
-            )
+        for first in range(start, stop, stride):
+            self._advance(first, min(first + stride, stop), lanes)
+        for net in self.engine.nets:
             net.write()
 
+    def _advance(self, start: int, stop: int, lanes: int) -> None:
+        steps = range(start, stop)
+        rows = self.batches.between(start, stop).contiguous().numpy()
+        rates = np.array([self.recipe.lr_at(t) for t in steps])
+        taken = start - self.engine.stack.iteration
+        features = self.raw.shape[1]
+        size = len(rows) * len(steps) * features * lanes
+        if len(self._laid) < size:  # kept, since fresh memory costs more than what is written into it
+            self._laid = np.empty(size, self.raw.dtype)
+        laid = self._laid[:size].reshape(len(rows), len(steps), features, lanes)
+
+        def lay(g: int) -> None:
+            kernels.lay_out(self.raw, rows[g], laid[g])
+
+        def one(r: int) -> None:
+            net, g = self.engine.nets[r], self.engine.groups[r]
+            kernels.advance(
+                net.arrays, self.moments[r], self.bias_moments[r], laid[g], self.labels[rows[g]],
+                self.shift, self.scale, rates, self.rule, taken,
+                net.rows(lanes), net.rows(lanes), aligned(net.features * lanes), aligned(net.gradients),
+            )  # fmt: skip
+
+        in_parallel(lay, len(rows))
         in_parallel(one, self.engine.stack.size)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -183,6 +198,17 @@ class SparseTrainer(Trainer):
         for r in range(len(self.moments)):
             self.moments[r][:] = tensors[f"{r}.weights"].numpy()
             self.bias_moments[r][:] = tensors[f"{r}.biases"].numpy()
+
+
+EVALUATION_ROOM = 20_000_000
+"""Bytes of a group's examples that are laid out at a time to be measured: 5,000 images of 32 x 32 x 3."""
+
+ROOM = 8_000_000
+"""Bytes of a group's batches that are laid out at a time: about a hundred steps on images of 28 x 28."""
+
+
+def _up(number: int, unit: int) -> int:
+    return -(-number // unit) * unit
 
 
 def in_parallel(work: Callable[[int], Any], count: int) -> None:

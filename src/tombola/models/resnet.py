@@ -1,0 +1,95 @@
+"""Residual networks: the CIFAR family of He et al., and ResNet-18 in its ImageNet layout."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import partial
+
+from torch import Tensor, nn
+
+from tombola.models.named import MODELS, Shape, require_depth, require_image
+
+CIFAR_DEPTHS = (14, 20, 32, 44, 56, 110)
+LAYOUTS = {depth: (16, 3 * ((depth - 2) // 6,)) for depth in CIFAR_DEPTHS} | {18: (64, (2, 2, 2, 2))}
+"""Depth -> the width of the first stage, and the blocks of each; every further stage is twice as wide."""
+IMAGENET_SIDE = 128
+"""From this side up the ImageNet layout begins with the strided stem it was made with."""
+
+
+class BasicBlock(nn.Module):
+    """relu(F(x) + shortcut(x)), where F is two 3x3 convolutions with batch norm (He et al. 2016, Figure 2).
+
+    Input [batch, inputs, h, w], output [batch, outputs, h / stride, w / stride]. Where the two differ in
+    shape the shortcut is a 1x1 convolution with batch norm (option B there), else it is the identity.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            projection = nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(OrderedDict(conv=projection, norm=nn.BatchNorm2d(outputs)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.norm1(self.conv1(x)).relu()
+        out: Tensor = self.norm2(self.conv2(inner)) + self.shortcut(x)
+        return out.relu()
+
+
+@MODELS.register(
+    "resnet-D-wK", "the resnet of depth D with every width times K (He et al. 2016): resnet-20-w4"
+)
+def resnet(numbers: tuple[int, int], /, shape: Shape, classes: int) -> nn.Module:
+    """Stem, stages of basic blocks, average pool, one linear layer (He et al. 2016, sections 4.2 and 4.1).
+
+    `numbers` are the depth and the factor of the widths. The CIFAR family of depth 6n + 2 has three stages of
+    n blocks, 16, 32 and 64 wide; depth 18 has four of 2 blocks, 64 to 512 wide. The first block of each stage
+    but the first halves the image. The stem is a 3x3 convolution of stride 1, with nothing pooled; only
+    resnet-18 on images with sides of at least 128 has the 7x7 one of stride 2 and the 3x3 max-pool instead.
+    Pruning rates name the projections of the shortcuts by the role "shortcut".
+
+    Raises UserError for another depth or an input that is no image.
+    """
+    depth, factor = numbers
+    name = f"resnet-{depth}-w{factor}" if factor > 1 else f"resnet-{depth}"
+    require_depth(name, depth, LAYOUTS)
+    channels, *sides = require_image(name, shape, 1)
+    first, blocks = LAYOUTS[depth]
+    width = first * factor
+    strided = depth == 18 and min(sides) >= IMAGENET_SIDE
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if strided:
+        layers["conv"] = nn.Conv2d(channels, width, kernel_size=7, stride=2, padding=3, bias=False)
+    else:
+        layers["conv"] = nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
+    layers["norm"] = nn.BatchNorm2d(width)
+    layers["relu"] = nn.ReLU()
+    if strided:
+        layers["pool"] = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+    inputs = width
+    for stage, count in enumerate(blocks):
+        outputs, stride = width * 2**stage, 1 if stage == 0 else 2
+        layers[f"stage{stage + 1}"] = nn.Sequential(
+            BasicBlock(inputs, outputs, stride), *(BasicBlock(outputs, outputs, 1) for _ in range(count - 1))
+        )
+        inputs = outputs
+    layers["average"] = nn.AdaptiveAvgPool2d(1)
+    layers["flatten"] = nn.Flatten()
+    layers["out"] = nn.Linear(inputs, classes)
+    return nn.Sequential(layers)
+
+
+for _depth in CIFAR_DEPTHS:
+    _line = f"CIFAR residual network of {_depth} layers, widths 16/32/64 (He et al. 2016, section 4.2)"
+    if _depth == 20:
+        _line = _line[:-1] + "; the 'Resnet-18' of Frankle & Carbin 2019)"
+    MODELS.register(f"resnet-{_depth}", _line)(partial(resnet, (_depth, 1)))
+MODELS.register(
+    "resnet-18",
+    "four stages of two basic blocks, widths 64 to 512; 3x3 stem, ImageNet's from 128 pixels up "
+    "(He et al. 2016, Table 1); not the 'Resnet-18' of Frankle & Carbin 2019, which is resnet-20",
+)(partial(resnet, (18, 1)))
