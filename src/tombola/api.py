@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tombola.data import Dataset, DataSpec, Resident, load
 from tombola.errors import UserError
 from tombola.lottery import TICKET, Ticket, check_rewind, train_cells
 from tombola.lottery import draw as draw_levels
-from tombola.masks import Mask, PruneRule, rates_for
+from tombola.masks import Mask, Probe, PruneRule, rates_for
 from tombola.models import Architecture, ModelSpec, architecture, roles_of, state_of
 from tombola.seeds import Seeds, stream
 from tombola.study import Progress, Pruning, Run, Study, load_study, pick_device, prepare
@@ -123,16 +125,18 @@ def draw(
     whole = Study(
         model=ModelSpec(name=net.name), data=spec, recipe=recipe, pruning=pruning, levels=levels, replicates=1
     )
-    lottery = study.make_plan(whole, net).lottery
+    plan, seeds = study.make_plan(whole, net), Seeds.single(seed)
+    lottery = replace(plan.lottery, probing=lambda r: study.probing(plan, resident, seeds))
 
     def train_all(starts: Sequence[Start]) -> list[Trained]:
         snapshot = pruning.rewind if pruning.rewind and starts[0].level == 0 else None
-        return train_stack(net, starts, resident, recipe, validation, engine=engine, snapshot_at=snapshot)
+        own = whole.recipe_at(starts[0].level)
+        return train_stack(net, starts, resident, own, validation, engine=engine, snapshot_at=snapshot)
 
-    seeds = {0: Seeds.single(seed)}
-    for drawn in draw_levels(lottery, seeds, lambda cells, begin: train_cells(cells, begin, train_all)):
+    for drawn in draw_levels(lottery, {0: seeds}, lambda cells, begin: train_cells(cells, begin, train_all)):
         for cell, result in drawn.items():
-            assert cell.arm == TICKET
+            if cell.arm != TICKET:
+                continue
             assert result.start is not None
             mask = result.start.mask
             about: dict[str, Any] = {"level": cell.level, "density": mask.density(), "status": result.status}
@@ -147,20 +151,23 @@ def prune(
     *,
     mask: Mask | None = None,
     initial: dict[str, torch.Tensor] | None = None,
+    examples: tuple[torch.Tensor, torch.Tensor] | None = None,
     rule: PruneRule | None = None,
     seed: int = 0,
 ) -> Mask:
     """One pruning of a trained network's Linear and Conv weights; returns the new mask, the network is as before.
 
     `mask` is the mask so far (dense when left out); `initial` the state training began from, for criteria that
-    look at it. Raises UserError when they do not fit the network.
+    look at it; `examples` are inputs as the network takes them, and labels, for criteria that look at gradients.
+    Raises UserError when they do not fit the network.
     """
     rule = rule or PruneRule()
     final = state_of(network)
     roles = roles_of(network)
     before = mask or Mask.dense({name: tuple(final[name].shape) for name in roles})
     rates = rates_for(rule, roles)
-    return masks.prune(before, initial or final, final, rates, rule, stream(seed, "ties"))
+    probe = None if examples is None else partial(Probe, copy.deepcopy(network), *examples)
+    return masks.prune(before, initial or final, final, rates, rule, stream(seed, "ties"), probe)
 
 
 @dataclass(frozen=True)

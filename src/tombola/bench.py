@@ -86,7 +86,7 @@ def measure_floors(seconds: float = 1.0) -> Floors:
     a, b, out = torch.randn(1024, 1024), torch.randn(1024, 1024), torch.empty(1024, 1024)
     low, high = a.bfloat16(), b.bfloat16()
     rates = [2 * 1024**3 / _best(lambda: torch.mm(a, b, out=out), seconds)]
-    if torch.backends.mkldnn.is_available():
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         linear = torch.ops.mkldnn._linear_pointwise
         rates.append(2 * 1024**3 / _best(lambda: linear(a, b, None, "none", [], ""), seconds))
     if "sparse" in ENGINES:
@@ -100,7 +100,8 @@ def measure_floors(seconds: float = 1.0) -> Floors:
 
 def _tiles(seconds: float) -> float:
     """The rate of the sparse engine's own matrix products, on every core at once."""
-    from tombola.training.engines.living import aligned, kernels
+    from tombola.training.engines import kernels
+    from tombola.training.engines.living import aligned
     from tombola.training.engines.sparse import in_parallel
 
     units, inputs, lanes, cores = 300, 784, kernels.LANES, torch.get_num_threads()

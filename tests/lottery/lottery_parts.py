@@ -71,7 +71,7 @@ def lottery(arch: Architecture, rule: PruneRule | None = None, levels: int = 3, 
     sizes = {name: int(np.prod(arch.shapes[name])) for name in arch.prunable}
     options: dict[str, Any] = {
         "rewind": 0,
-        "one_shot": False,
+        "mode": "iterative",
         "arms": lambda level: [("ticket", 1)],
         "treatments": ARMS,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -34,7 +35,9 @@ def small_scene(draw: int) -> Scene:
     bits["a.weight"][:3] = True
     mask = Mask({name: flat.view(arch.shapes[name]) for name, flat in bits.items()})
     state = arch.initial(Seeds.single(0).stream("init"))
-    return Scene(arch, mask, state, dict.fromkeys(mask, 0.2), Seeds.single(0), 1, draw)
+    rates = dict.fromkeys(mask, 0.2)
+    trained = {name: tensor * 1.5 for name, tensor in state.items()}
+    return Scene(arch, mask, state, rates, Seeds.single(0), 1, draw, state, trained, partner=mask)
 
 
 DRAWS = 600
@@ -98,9 +101,15 @@ def test_a_bare_instance_may_run_the_arms_that_keep_its_weights(arm: str) -> Non
     assert same(treated(arm, where).state, where.rewound)
 
 
-def test_a_bare_instance_cannot_be_reinitialised() -> None:
-    with pytest.raises(UserError, match="Small is a network instance and has no initialiser"):
-        treated("reinit", replace(where_small, architecture=bare()))
+@pytest.mark.parametrize("arm", KEEPS)
+def test_a_bare_instance_cannot_be_reinitialised(arm: str) -> None:
+    where = replace(where_small, architecture=bare())
+    if "initialiser" in ARMS[arm].traits:
+        with pytest.raises(UserError, match="Small is a network instance and has no initialiser"):
+            treated(arm, where)
+    else:
+        treated(arm, where)
+    assert ("initialiser" in ARMS[arm].traits) == (arm in ("reinit", "reinit-signs"))
 
 
 def test_unknown_names_of_arms_and_actions() -> None:
@@ -117,7 +126,9 @@ def test_unknown_names_of_arms_and_actions() -> None:
 def test_every_arm_and_action_says_what_it_is() -> None:
     for registry in (ARMS, MASK_ACTIONS, WEIGHT_ACTIONS, DEAD_ACTIONS):
         for name in registry:
-            assert len(registry.describe(name)) > 10
+            line = registry.describe(name)
+            assert len(line) > 10
+            assert re.search(r"\([^()]+ \d{4}[^()]*\)\.?$", line), f"{name} does not end with its source"
     for arm in ARMS.values():
         assert arm.mask in MASK_ACTIONS
         assert arm.weights in WEIGHT_ACTIONS

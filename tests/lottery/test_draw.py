@@ -26,20 +26,20 @@ from lottery_parts import (
 
 from tombola.errors import UserError
 from tombola.files import digest_of
-from tombola.lottery import TICKET, Begin, Cell, Drawn, check_rewind, draw, level_cells, rewind_point
+from tombola.lottery import TICKET, Begin, Cell, Drawn, Mode, check_rewind, draw, level_cells, rewind_point
 from tombola.masks import Mask, PruneRule
 from tombola.seeds import Seeds
 from tombola.training import Start
 
 RULES = {"layerwise": LAYERWISE, "global": GLOBAL}
 every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
-every_way = pytest.mark.parametrize("one_shot", [False, True], ids=["iterative", "one-shot"])
+every_way = pytest.mark.parametrize("mode", ["iterative", "one-shot"])
 
 
 @every_rule
 @every_way
-def test_counts_are_those_of_the_ladder(rule: PruneRule, one_shot: bool) -> None:
-    what = lottery(lenet(), rule, levels=4, one_shot=one_shot)
+def test_counts_are_those_of_the_ladder(rule: PruneRule, mode: Mode) -> None:
+    what = lottery(lenet(), rule, levels=4, mode=mode)
     script, _ = play(what, (0, 1))
     for r in (0, 1):
         starts = tickets(script, r)
@@ -80,7 +80,7 @@ def test_iterative_masks_are_nested_and_keep_the_largest_of_the_previous_end(rul
 
 @every_rule
 def test_one_shot_prunes_from_the_dense_end_at_every_level(rule: PruneRule) -> None:
-    what = lottery(lenet(), rule, levels=4, one_shot=True)
+    what = lottery(lenet(), rule, levels=4, mode="one-shot")
     script, _ = play(what)
     end = script.trained[Cell(0, 0, TICKET, 0)].end
     for level, start in enumerate(tickets(script, 0)):
@@ -93,7 +93,7 @@ def test_one_shot_prunes_from_the_dense_end_at_every_level(rule: PruneRule) -> N
 
 
 def test_one_shot_does_not_care_how_the_tickets_trained() -> None:
-    what = lottery(lenet(), LAYERWISE, one_shot=True)
+    what = lottery(lenet(), LAYERWISE, mode="one-shot")
     arch = what.architecture
     plain, _ = play(what)
     other, _ = play(what, ends={(0, level): arch.initial(np.random.default_rng(level)) for level in (1, 2)})
@@ -138,8 +138,8 @@ def test_names_and_order_of_cells() -> None:
 
 
 @every_way
-def test_arms_are_made_from_the_ticket_of_their_level(one_shot: bool) -> None:
-    what = lottery(lenet(), levels=3, arms=lambda level: CONTROLS, one_shot=one_shot)
+def test_arms_are_made_from_the_ticket_of_their_level(mode: Mode) -> None:
+    what = lottery(lenet(), levels=3, arms=lambda level: CONTROLS, mode=mode)
     script, _ = play(what)
     for level in range(1, 4):
         ticket = script.starts[Cell(0, level, TICKET, 0)]
@@ -173,9 +173,9 @@ def test_controls_do_not_disturb_the_ticket() -> None:
 
 @every_way
 @pytest.mark.parametrize("k", [0, SNAPSHOT])
-def test_every_ticket_starts_from_the_stored_state_bit_for_bit(k: int, one_shot: bool) -> None:
+def test_every_ticket_starts_from_the_stored_state_bit_for_bit(k: int, mode: Mode) -> None:
     """After any number of rounds: weights, biases, norm parameters, running statistics, counters."""
-    what = lottery(net(), PruneRule(rate=0.3), levels=4, rewind=k, one_shot=one_shot)
+    what = lottery(net(), PruneRule(rate=0.3), levels=4, rewind=k, mode=mode)
     script, _ = play(what, (0, 1))
     for r in (0, 1):
         initial = what.architecture.initial(Seeds.replicate(0, r).stream("init"))

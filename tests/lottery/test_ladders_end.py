@@ -9,12 +9,12 @@ import pytest
 import torch
 from lottery_parts import CONTROLS, GLOBAL, Script, lenet, lottery, play, same, seeds, shifted, tickets
 
-from tombola.lottery import TICKET, Begin, Cell, Drawn, Lottery, draw
+from tombola.lottery import TICKET, Begin, Cell, Drawn, Lottery, Mode, draw
 from tombola.models import State
 from tombola.seeds import Seeds
 from tombola.training import Start
 
-every_way = pytest.mark.parametrize("one_shot", [False, True], ids=["iterative", "one-shot"])
+every_way = pytest.mark.parametrize("mode", ["iterative", "one-shot"])
 
 
 def tiny_layer(what: Lottery, r: int) -> State:
@@ -46,8 +46,8 @@ def test_a_collapsed_ladder_ends_and_the_others_go_on() -> None:
 
 @pytest.mark.parametrize("level", [0, 2])
 @every_way
-def test_a_diverged_ladder_ends_and_the_others_go_on(level: int, one_shot: bool) -> None:
-    what = lottery(lenet(), levels=4, one_shot=one_shot)
+def test_a_diverged_ladder_ends_and_the_others_go_on(level: int, mode: Mode) -> None:
+    what = lottery(lenet(), levels=4, mode=mode)
     nan = {
         name: torch.full_like(t, torch.nan)
         for name, t in what.architecture.initial(np.random.default_rng(0)).items()
@@ -123,8 +123,8 @@ def test_levels_come_one_by_one() -> None:
 
 
 @every_way
-def test_a_replicate_does_not_depend_on_how_many_run(one_shot: bool) -> None:
-    what = lottery(lenet(), GLOBAL, arms=lambda level: CONTROLS, one_shot=one_shot)
+def test_a_replicate_does_not_depend_on_how_many_run(mode: Mode) -> None:
+    what = lottery(lenet(), GLOBAL, arms=lambda level: CONTROLS, mode=mode)
     alone, _ = play(what, (1,))
     company, _ = play(what, (0, 1, 2))
     mine = {cell: start for cell, start in company.starts.items() if cell.replicate == 1}

@@ -87,7 +87,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("name=a/b", ("name", "'a/b'", "match")),
     ("name=..", ("name", "'..'", "match")),
     ("title=3", ("title", "3", "string")),
-    ('arms=[{name="reinitt"}]', ("arms.0.name", "'reinitt'", "did you mean 'reinit'")),
+    ('arms=[{name="reinitt"}]', ("arms.0", "unknown arm 'reinitt'", "did you mean 'reinit'")),
     ('arms=[{name="reinit", drows=2}]', ("arms.0.drows", "did you mean 'draws'")),
     ('arms=[{name="reinit", draws=0}]', ("arms.0.draws", "0", "greater than 0")),
     ('arms=[{name="reinit", levels=[0]}]', ("arms.0.levels.0", "0", "greater than 0")),

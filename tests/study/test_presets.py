@@ -58,6 +58,15 @@ IDS = {
     "lenet-mnist": "bc868d19",
     "lenet-mnist-short": "da094455",
     "quick": "04fc1e9c",
+    "resnet20-cifar10": "0fc731fb",
+    "resnet20-cifar10-low": "211b920b",
+    "resnet20-cifar10-reset": "43a30152",
+    "resnet20-cifar10-warmup": "f48e6f51",
+    "vgg16-cifar10": "69118fb4",
+    "vgg19-cifar10": "c55f5983",
+    "vgg19-cifar10-low": "406f5a8f",
+    "vgg19-cifar10-reset": "63cb8ee5",
+    "vgg19-cifar10-warmup": "35121275",
 }
 
 
@@ -110,6 +119,56 @@ def test_a_preset_says_what_the_paper_says(name: str) -> None:
     assert study.replicates == 5
     assert {arm.name: arm.draws for arm in study.arms} == {"reinit": 3, "random-mask": 1}
     assert all(arm.levels is None for arm in study.arms)
+
+
+# Frankle & Carbin 2019, Figure 2 and App. I; iterations to rewind to: Frankle et al. 2019, section 4.
+# name -> network, iterations, batch, milestones, lr, warmup, rewind
+RESIDUAL = {
+    "resnet20-cifar10": ("resnet-20", 30_000, 128, (20_000, 25_000), 0.1, 0, 500),
+    "resnet20-cifar10-reset": ("resnet-20", 30_000, 128, (20_000, 25_000), 0.1, 0, 0),
+    "resnet20-cifar10-low": ("resnet-20", 30_000, 128, (20_000, 25_000), 0.01, 0, 0),
+    "resnet20-cifar10-warmup": ("resnet-20", 30_000, 128, (20_000, 25_000), 0.03, 20_000, 0),
+    "vgg19-cifar10": ("vgg-19", 112_480, 64, (56_240, 84_360), 0.1, 0, 100),
+    "vgg19-cifar10-reset": ("vgg-19", 112_480, 64, (56_240, 84_360), 0.1, 0, 0),
+    "vgg19-cifar10-low": ("vgg-19", 112_480, 64, (56_240, 84_360), 0.01, 0, 0),
+    "vgg19-cifar10-warmup": ("vgg-19", 112_480, 64, (56_240, 84_360), 0.1, 10_000, 0),
+}
+
+# Frankle & Carbin 2019: values of P_m printed in the paper, in percent, by level.
+DEEP_LADDERS = {
+    "resnet20-cifar10": {4: 41.66, 6: 27.09, 7: 21.91, 10: 11.79},
+    "vgg19-cifar10": {12: 6.90, 15: 3.54, 19: 1.47},
+}
+
+
+@pytest.mark.parametrize("name", sorted(RESIDUAL))
+def test_a_deep_preset_says_what_the_paper_says(name: str) -> None:
+    model, iterations, batch, milestones, lr, warmup, rewind = RESIDUAL[name]
+    study = load_study(name)
+    recipe = study.recipe
+    assert (study.model.name, study.data.name, study.data.validation) == (model, "cifar10", 5000)
+    assert (recipe.iterations, recipe.batch, recipe.milestones) == (iterations, batch, milestones)
+    assert (recipe.optimizer, recipe.lr, recipe.momentum, recipe.weight_decay) == ("sgd", lr, 0.9, 1e-4)
+    assert (recipe.schedule, recipe.gamma, recipe.warmup) == ("milestones", 0.1, warmup)
+    assert (recipe.flip, recipe.crop) == (True, 4)
+    assert (study.pruning.allocation, study.pruning.rate, study.pruning.rewind) == ("global", 0.2, rewind)
+
+
+@pytest.mark.parametrize("name", sorted(DEEP_LADDERS))
+def test_the_ladder_of_a_deep_preset_is_the_papers(name: str) -> None:
+    study = load_study(name)
+    densities = make_plan(study, architecture(study.model, (3, 32, 32), 10)).densities
+    for level, percent in DEEP_LADDERS[name].items():
+        assert 100 * densities[level] == pytest.approx(percent, abs=0.01)
+
+
+def test_every_expectation_can_be_met_by_its_preset() -> None:
+    for name in presets():
+        study = load_study(name)
+        densities = make_plan(study, architecture(study.model, SHAPES[study.data.name], 10)).densities
+        for expected in study.expect:
+            assert min(abs(math.log(d / expected.density)) for d in densities) < 0.1
+            assert expected.arm in {"ticket", *(arm.name for arm in study.arms)}
 
 
 def test_short_lenet_differs_from_the_paper_in_its_budget_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import polars as pl
 import typer
 
 import tombola.report as pictures
@@ -52,9 +53,7 @@ def run(
         print_json(frame.to_dicts())
         return
     print_means(frame)
-    print()
-    for claim in studies.claims(frame):
-        print(claim)
+    _print_findings(folder, frame)
     print(f"\nrun     {folder.path}\nreport  {page}")
 
 
@@ -157,7 +156,8 @@ def results(name: RunName, out: Out = RUNS, as_json: Json = False, as_csv: Csv =
     """Print a run's results: means with 95% intervals over replicates, or one row a cell as --csv or --json."""
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other")
-    frame = studies.results(find_run(name, out))
+    folder = find_run(name, out)
+    frame = studies.results(folder)
     if as_json:
         print_json(frame.to_dicts())
     elif as_csv:
@@ -166,9 +166,16 @@ def results(name: RunName, out: Out = RUNS, as_json: Json = False, as_csv: Csv =
         print("no cell is done yet")
     else:
         print_means(frame)
-        print()
-        for claim in studies.claims(frame):
-            print(claim)
+        _print_findings(folder, frame)
+
+
+def _print_findings(folder: Run, frame: pl.DataFrame) -> None:
+    """What follows from the results: the claims, and published numbers beside those found."""
+    for lines in (studies.claims(frame), studies.expectations(frame, folder.study.expect)):
+        if lines:
+            print()
+        for line in lines:
+            print(line)
 
 
 def report(name: RunName, out: Out = RUNS) -> None:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from tombola.lottery.arms import ARMS, DEAD_ACTIONS, MASK_ACTIONS, TICKET, WEIGHT_ACTIONS, Arm, Scene
+from tombola.lottery.arms import ARMS, CONTINUED, TICKET, Arm
 from tombola.lottery.cell import Begin, Cell, Drawn, Status, Train, level_cells, train_cells
-from tombola.lottery.draw import Lottery, draw
+from tombola.lottery.dead_actions import DEAD_ACTIONS
+from tombola.lottery.draw import Lottery, Mode, draw
+from tombola.lottery.mask_actions import MASK_ACTIONS
 from tombola.lottery.rewind import check_rewind, rewind_point
+from tombola.lottery.scene import Actions, Scene, Trait
 from tombola.lottery.ticket import Ticket
+from tombola.lottery.weight_actions import WEIGHT_ACTIONS
 
 __all__ = [
     "ARMS",
+    "CONTINUED",
     "DEAD_ACTIONS",
     "MASK_ACTIONS",
     "TICKET",
     "WEIGHT_ACTIONS",
+    "Actions",
     "Arm",
     "Begin",
     "Cell",
     "Drawn",
     "Lottery",
+    "Mode",
     "Scene",
     "Status",
     "Ticket",
     "Train",
+    "Trait",
     "check_rewind",
     "draw",
     "level_cells",

@@ -18,7 +18,7 @@ from tombola.report.collect import tables_of
 from tombola.report.figures import FIGURES
 from tombola.report.saving import VEGA_LITE, compact, save, save_rows
 from tombola.report.tables import NothingToDrawError, Tables, percent
-from tombola.study import Run, claims
+from tombola.study import Run, claims, expectations
 
 BESIDE = (".svg", ".pdf", ".png")
 """Formats that each figure is saved as, beside the page."""
@@ -51,11 +51,17 @@ def write_report(run: Run) -> Path:
     }
     tables = tables_of(run)
     lines = [str(claim) for claim in claims(tables.results)]
-    return write(run.path / "report", tables, lines, provenance, study.to_toml())
+    published = [str(checked) for checked in expectations(tables.results, study.expect)]
+    return write(run.path / "report", tables, lines, provenance, study.to_toml(), published)
 
 
 def write(
-    folder: Path, tables: Tables, claims: Sequence[str], provenance: Mapping[str, Any], spec_toml: str
+    folder: Path,
+    tables: Tables,
+    claims: Sequence[str],
+    provenance: Mapping[str, Any],
+    spec_toml: str,
+    published: Sequence[str] = (),
 ) -> Path:
     """Write the page and, in `figures/`, each figure as SVG, PDF, PNG and CSV; returns the page's path."""
     shown = [_show(name, tables, folder / "figures") for name in FIGURES]
@@ -64,6 +70,7 @@ def write(
         title=tables.title,
         notes=notes(tables),
         claims=claims,
+        published=published,
         sections=[(section, [s for s in shown if s.section == section]) for section in order],
         levels=level_rows(tables),
         provenance=provenance,

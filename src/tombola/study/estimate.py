@@ -10,7 +10,7 @@ from tombola.data import Dataset, Resident, validation_count
 from tombola.masks import Mask
 from tombola.seeds import Seeds
 from tombola.study.plan import Plan
-from tombola.training import Recipe, Start, choose, train_stack
+from tombola.training import Recipe, Start, choose, networks_that_fit, train_stack
 
 PROBE_ITERATIONS = 20
 PROBE_EXAMPLES = 1000
@@ -24,7 +24,7 @@ def estimate_seconds(plan: Plan, dataset: Dataset, device: torch.device, engine:
     study, architecture = plan.study, plan.architecture
     per_level = len(plan.lottery.cells(0, min(1, study.levels))) * study.replicates
     chosen = choose(engine, architecture, device, study.recipe, plan.pinned)
-    size = min(per_level, chosen.stack_size)
+    size = min(per_level, networks_that_fit(architecture, device, study.recipe, chosen.name))
     step, example = _probe(plan, dataset, device, chosen.name, size)
     held_out = validation_count(len(dataset.train_y), study.data.validation)
     n_test = len(dataset.test_y)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from tombola.errors import UserError
-from tombola.lottery import ARMS, TICKET, Arm, Cell, Lottery, level_cells
+from tombola.lottery import Cell, Lottery, level_cells
 from tombola.masks import ladder, rates_for
 from tombola.models import Architecture, unit_axes
 from tombola.study.spec import ArmSpec, Study
@@ -76,8 +76,8 @@ def make_plan(study: Study, architecture: Architecture) -> Plan:
     """
     rule = study.pruning.rule
     rates = rates_for(rule, architecture.roles)
-    sizes = {name: prod(architecture.shapes[name]) for name in architecture.prunable}
-    alive = ladder(sizes, rates, rule.allocation, study.levels)
+    shapes = {name: architecture.shapes[name] for name in architecture.prunable}
+    alive = ladder(shapes, rates, rule.allocation, study.levels, rule.structure)
     for arm in study.arms:
         _require_what_it_needs(arm, study.replicates, architecture)
     lottery = Lottery(
@@ -86,16 +86,11 @@ def make_plan(study: Study, architecture: Architecture) -> Plan:
         rates=rates,
         alive=alive,
         rewind=study.pruning.rewind,
-        one_shot=study.pruning.mode == "one-shot",
+        mode=study.pruning.mode,
         arms=study.arms_at,
-        treatments=treatments(study),
+        treatments=study.treatments,
     )
     return Plan(study, architecture, lottery)
-
-
-def treatments(study: Study) -> dict[str, Arm]:
-    """Name -> arm, of the ticket and the study's own."""
-    return {TICKET: ARMS[TICKET], **{each.name: each.arm for each in study.arms}}
 
 
 def _require_what_it_needs(entry: ArmSpec, replicates: int, architecture: Architecture) -> None:

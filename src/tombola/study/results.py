@@ -6,12 +6,14 @@ The replicate is the unit of every statistic. Draws are averaged within it first
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 from scipy import stats
 
 from tombola.files import read_json
+from tombola.study.expect import Checked, Expectation, check
 from tombola.study.store import Run
 from tombola.study.writing import HISTORY
 
@@ -121,6 +123,13 @@ class Claim:
         verdict = "not resolved" if self.low <= 0 <= self.high else "more" if self.mean > 0 else "less"
         interval = f"[{self.low:+.2f}, {self.high:+.2f}]"
         return f"{self.sentence}: {self.mean:+.2f} {self.unit} {interval}, n = {self.n}: {verdict}"
+
+
+def expectations(frame: pl.DataFrame, expected: Sequence[Expectation]) -> list[Checked]:
+    """Published numbers beside what was found, see `study.expect`."""
+    return check(
+        expected, {quantity: summary(frame, quantity) for quantity in {e.quantity for e in expected}}
+    )
 
 
 FOUND_AT = 0.2107

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,17 +15,18 @@ from torch import nn
 
 from tombola.data import Dataset, Resident
 from tombola.errors import UserError
-from tombola.lottery import TICKET, Begin, Cell, Drawn, draw, train_cells
+from tombola.lottery import CONTINUED, TICKET, Begin, Cell, Drawn, draw, train_cells
 from tombola.seeds import Seeds
 from tombola.study.bind import bind
 from tombola.study.engine_record import EngineRecord
 from tombola.study.machine import pick_device, prepare
 from tombola.study.plan import Plan, make_plan, planned_cells
+from tombola.study.probing import probing
 from tombola.study.results import results
 from tombola.study.spec import Study
 from tombola.study.store import LOCK, Run
 from tombola.study.writing import write_cell, write_parquet
-from tombola.training import ENGINES, Checkpoint, train_stack
+from tombola.training import Checkpoint, networks_that_fit, train_stack
 
 
 class Progress(Protocol):
@@ -106,7 +108,7 @@ def missing(folder: Run, study: Study) -> list[Cell]:
     ticket collapsed or diverged."""
     ends: dict[int, int] = {}
     for cell in folder.cells():
-        if cell.arm == TICKET and folder.record(cell)["status"] != "ok":
+        if cell.arm in study.pruned_arms and folder.record(cell)["status"] != "ok":
             ends[cell.replicate] = cell.level
     return [
         cell
@@ -151,10 +153,10 @@ def _require_weights(folder: Run, study: Study) -> None:
     tops = {cell.replicate: cell.level for cell in sorted(missing(folder, study))}
     for replicate, top in tops.items():
         for level in range(top):
-            ticket = Cell(replicate, level, TICKET, 0)
-            if folder.has(ticket) and not folder.keeps_weights(ticket):
+            source = Cell(replicate, level, study.pruned_arms[-1] if level else TICKET, 0)
+            if folder.has(source) and not folder.keeps_weights(source):
                 raise UserError(
-                    f"{folder.folder(ticket)}: the weights that level {level + 1} was pruned from are gone, so this "
+                    f"{folder.folder(source)}: the weights that level {level + 1} was pruned from are gone, so this "
                     "ladder cannot be taken up again (store.keep = 'masks' drops them once a run is complete; "
                     "'living' keeps them)"
                 )
@@ -163,7 +165,7 @@ def _require_weights(folder: Run, study: Study) -> None:
 def _forget(folder: Run) -> None:
     """Drop the weights that nothing is pruned from any more (store.keep = "masks")."""
     for cell in folder.cells():
-        if cell.arm == TICKET:
+        if cell.arm in (TICKET, CONTINUED):
             folder.forget_weights(cell)
 
 
@@ -174,7 +176,11 @@ class _Worker:
         self, folder: Run, plan: Plan, data: Resident, record: EngineRecord, progress: Progress
     ) -> None:
         self.folder, self.plan, self.data, self.record, self.progress = folder, plan, data, record, progress
-        self.engine = ENGINES[record.record["engine"]]
+        self.engine: str = record.record["engine"]
+        self.size = networks_that_fit(plan.architecture, data.device, plan.study.recipe, self.engine)
+        self.lottery = replace(
+            plan.lottery, probing=lambda r: probing(plan, data, Seeds.replicate(plan.study.seed, r))
+        )
         self.checkpoint = Checkpoint(folder.path / ".checkpoint.safetensors")
 
     def work(self) -> None:
@@ -183,13 +189,13 @@ class _Worker:
         done = sum(steps(cell) for cell in self.plan.cells() if self.folder.has(cell))
         self.progress.begin(done + sum(steps(cell) for cell in missing(self.folder, study)), done)
         replicates = {r: Seeds.replicate(study.seed, r) for r in range(study.replicates)}
-        for _ in draw(self.plan.lottery, replicates, self.train):
+        for _ in draw(self.lottery, replicates, self.train):
             pass  # each level is stored as it is trained
 
     def train(self, cells: Sequence[Cell], begin: Begin) -> Mapping[Cell, Drawn]:
         """Train the missing cells of a level and remember the others (the lottery's `Train`)."""
         fresh: dict[Cell, Drawn] = {}
-        for stack in self.record.stacks(cells, self.folder.has, self.engine.stack_size):
+        for stack in self.record.stacks(cells, self.folder.has, self.size):
             fresh |= self._train_stack(stack, begin)
         return {cell: fresh[cell] if cell in fresh else self.folder.recall(cell) for cell in cells}
 
@@ -210,9 +216,9 @@ class _Worker:
                 self.plan.architecture,
                 starts,
                 self.data,
-                study.recipe,
+                study.recipe_at(level),
                 study.data.validation,
-                engine=self.engine.name,
+                engine=self.engine,
                 snapshot_at=study.pruning.rewind if level == 0 and study.pruning.rewind else None,
                 checkpoint=self.checkpoint,
                 progress=progress,

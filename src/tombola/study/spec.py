@@ -3,31 +3,62 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from tombola.data import DataSpec
+from tombola.errors import UserError
 from tombola.files import canonical
-from tombola.lottery import ARMS, TICKET, check_rewind
+from tombola.lottery import (
+    ARMS,
+    CONTINUED,
+    DEAD_ACTIONS,
+    MASK_ACTIONS,
+    TICKET,
+    WEIGHT_ACTIONS,
+    Actions,
+    Arm,
+    Mode,
+    check_rewind,
+)
 from tombola.masks import PruneRule
 from tombola.models import ModelSpec
+from tombola.study.expect import Expectation
 from tombola.training import Recipe
 
 Count = Annotated[int, Field(ge=0, strict=True)]
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Names that are folders as well."""
+ACTIONS: Mapping[str, Actions[Any]] = {"mask": MASK_ACTIONS, "weights": WEIGHT_ACTIONS, "dead": DEAD_ACTIONS}
 
 
 class Pruning(PruneRule):
-    """The [pruning] table: the prune rule, when it is applied, and where weights go back to.
+    """The [pruning] table: the prune rule, when it is applied, and where tickets start from.
 
-    `iterative` prunes the network trained at the level before; `one-shot` prunes the dense network once, to the
-    same counts. `rewind` is an iteration.
+    `mode`: `iterative` prunes the ticket of the level before (Frankle & Carbin 2019, Strategy 1); `continued` a network
+    that is trained on and on and never reset, beside which each ticket is trained from its rewound weights (Strategy
+    2, App. B); `one-shot` prunes the trained dense network once, to the same counts, and `at-init` the initial one.
+
+    `after`: `rewind` puts a ticket's weights and its schedule back to iteration `rewind`; `learning-rate` the schedule
+    alone; `fine-tune` neither: it trains on for as many iterations at the last learning rate (Renda et al. 2020).
     """
 
-    mode: Literal["iterative", "one-shot"] = "iterative"
+    mode: Mode = "iterative"
+    after: Literal["rewind", "learning-rate", "fine-tune"] = "rewind"
     rewind: Count = 0
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.after != "rewind" and self.mode in ("continued", "at-init"):
+            raise ValueError(
+                f"mode = '{self.mode}' trains tickets from rewound weights; after = '{self.after}' needs mode = "
+                "'iterative' or 'one-shot'"
+            )
+        return self
 
     @property
     def rule(self) -> PruneRule:
@@ -36,25 +67,50 @@ class Pruning(PruneRule):
 
 
 class ArmSpec(BaseModel):
-    """An [[arms]] entry: a named arm, how many draws, and at which levels (all when left out)."""
+    """An [[arms]] entry: an arm, how many draws, and at which levels (all when left out).
+
+    The arm is a registered one, by name. Or it spells its actions, `mask`, `weights` and `dead`, of which those
+    left out are the ticket's, and has a name of its own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: Annotated[str, Field(pattern=NAME)]
     draws: PositiveInt = 1
     levels: tuple[PositiveInt, ...] | None = None
+    mask: str | None = None
+    weights: str | None = None
+    dead: str | None = None
 
-    @field_validator("name")
+    @field_validator("mask", "weights", "dead")
     @classmethod
-    def _known(cls, name: str) -> str:
-        ARMS[name]
+    def _known_action(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None:
+            ACTIONS[str(info.field_name)][name]
         return name
 
     @model_validator(mode="after")
-    def _ticket_is_one(self) -> Self:
+    def _is_an_arm(self) -> Self:
+        arm = self.arm
+        if self.name in ARMS and arm != ARMS[self.name]:
+            raise ValueError(
+                f"arm '{self.name}' is {arm}, but the registered arm of that name is {ARMS[self.name]}; "
+                "give it another name"
+            )
         if self.name == TICKET and (self.draws != 1 or self.levels is not None):
             raise ValueError("the ticket has one draw, at every level")
+        if self.draws > 1 and "random" not in arm.traits:
+            raise ValueError(
+                f"arm '{self.name}' draws nothing at random, so draws = {self.draws} would train the same "
+                "network again and again; leave draws out"
+            )
         return self
+
+    @property
+    def arm(self) -> Arm:
+        """What is done: the actions that it spells, else those of the registered arm of its name."""
+        spelled = {key: getattr(self, key) for key in ACTIONS if getattr(self, key) is not None}
+        return Arm(**spelled) if spelled else ARMS[self.name]
 
 
 class StoreSpec(BaseModel):
@@ -70,7 +126,7 @@ class Study(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "study"
+    name: Annotated[str, Field(pattern=NAME)] = "study"
     title: str = ""
     seed: Count = 0
     replicates: PositiveInt = 3
@@ -80,12 +136,19 @@ class Study(BaseModel):
     recipe: Recipe = Recipe()
     pruning: Pruning = Pruning()
     arms: tuple[ArmSpec, ...] = ()
+    expect: tuple[Expectation, ...] = ()
     store: StoreSpec = StoreSpec()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         check_rewind(self.pruning.rewind, self.recipe.iterations)
         names = [arm.name for arm in self.arms]
+        for arm in self.arms if self.pruning.after == "fine-tune" else ():
+            if arm.arm.weights != "trained":
+                raise ValueError(
+                    f"after = 'fine-tune' trains at the last learning rate, from which arm '{arm.name}' could not "
+                    "learn: expected weights = 'trained'"
+                )
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"arm '{name}' is listed twice; use draws = n for repetitions")
@@ -93,7 +156,26 @@ class Study(BaseModel):
 
     def arms_at(self, level: int) -> list[tuple[str, int]]:
         """(name, draws) of the arms at a level."""
-        return [(arm.name, arm.draws) for arm in self.arms if arm.levels is None or level in arm.levels]
+        listed = [(arm.name, arm.draws) for arm in self.arms if arm.levels is None or level in arm.levels]
+        if self.pruning.mode == "continued":  # what is pruned has to be trained, listed or not
+            return [(CONTINUED, 1), *(arm for arm in listed if arm[0] != CONTINUED)]
+        return listed
+
+    @property
+    def pruned_arms(self) -> tuple[str, ...]:
+        """The arms whose end decides whether a ladder goes on; the last of them is what is pruned, below dense."""
+        return (TICKET, CONTINUED) if self.pruning.mode == "continued" else (TICKET,)
+
+    def recipe_at(self, level: int) -> Recipe:
+        """How the networks of a level are trained."""
+        return self.recipe.at_its_end() if level and self.pruning.after == "fine-tune" else self.recipe
+
+    @property
+    def treatments(self) -> dict[str, Arm]:
+        """Name -> arm: of the ticket, of what goes on beside it, and of the study's own."""
+        ticket = ARMS[TICKET] if self.pruning.after == "rewind" else ARMS[CONTINUED]
+        goes_on = {CONTINUED: ARMS[CONTINUED]} if self.pruning.mode == "continued" else {}
+        return {**goes_on, **{each.name: each.arm for each in self.arms}, TICKET: ticket}
 
     def identity(self) -> str:
         """8 hex digits of what decides a cell's bits: seed, model, data, recipe, pruning and the kept weights.
@@ -117,17 +199,23 @@ class Study(BaseModel):
     def widened(self, other: Study) -> Study:
         """This study with the levels, replicates and arms of both: what a run folder holds after an extension.
 
-        Draws are the larger number, and an arm is at the levels of either.
+        Draws are the larger number, and an arm is at the levels of either. Raises UserError where an arm of one
+        name is another arm here than there.
         """
         arms = {arm.name: arm for arm in other.arms}
         for arm in self.arms:
             old = arms.get(arm.name)
             if old is not None:
+                if arm.arm != old.arm:
+                    raise UserError(
+                        f"arm '{arm.name}' is {arm.arm}, but the run has an arm of that name that is {old.arm}; "
+                        "give it another name"
+                    )
                 either = (
                     None if None in (arm.levels, old.levels) else {*(arm.levels or ()), *(old.levels or ())}
                 )
                 levels = None if either is None else tuple(sorted(either))
-                arm = ArmSpec(name=arm.name, draws=max(arm.draws, old.draws), levels=levels)
+                arm = arm.model_copy(update={"draws": max(arm.draws, old.draws), "levels": levels})
             arms[arm.name] = arm
         return self.model_copy(
             update={

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from tombola.errors import UserError
 from tombola.files import read_json, read_tensors, write_bytes, write_json
-from tombola.lottery import TICKET, Cell, Drawn, Ticket
+from tombola.lottery import CONTINUED, TICKET, Cell, Drawn, Ticket
 from tombola.masks import Mask, restore
 from tombola.models import State
 from tombola.study.load import parse_study, read_text
@@ -179,10 +179,10 @@ class Run:
         return Ticket(self.mask(cell), start, end, provenance)
 
     def recall(self, cell: Cell) -> Drawn:
-        """A finished cell as the lottery needs it: for a ticket the weights it pruned from, else its status."""
+        """A finished cell as the lottery needs it: its status, and the weights of one that may have been pruned."""
         record = self.record(cell)
         trained = None
-        if cell.arm == TICKET and record["status"] == "ok" and self.keeps_weights(cell):
+        if cell.arm in (TICKET, CONTINUED) and record["status"] == "ok" and self.keeps_weights(cell):
             trained = self._trained(cell, record)
         return Drawn(cell, record["status"], None, trained)
 

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from tombola.files import digest_of, write_bytes, write_json, write_tensors
-from tombola.lottery import TICKET, Drawn
+from tombola.lottery import CONTINUED, TICKET, Drawn
 from tombola.models import State
 from tombola.study.store import Run
 from tombola.training import NUMBERS, Start
@@ -52,7 +52,7 @@ def _write_trained(folder: Path, drawn: Drawn, start: Start, keep: str) -> None:
     states = {"end": trained.end, "best": trained.best}
     if keep == "masks":
         # Only what the next level is pruned from, until the run is complete.
-        states = {"end": trained.end} if drawn.cell.arm == TICKET else {}
+        states = {"end": trained.end} if drawn.cell.arm in (TICKET, CONTINUED) else {}
     for name, state in states.items():
         masked = start.mask.apply(state) if not start.dead else state
         living = keep != "all" and not start.dead

@@ -53,7 +53,7 @@ class Batches:
         orders = [self._epoch(epoch) for epoch in epochs]
         walk = orders[0] if len(orders) == 1 else torch.cat(orders, dim=1)
         skipped = epochs.start * self.length
-        return walk[:, first - skipped : last - skipped].unflatten(1, (stop - start, self.batch))
+        return walk[:, first - skipped : last - skipped].reshape(-1, stop - start, self.batch)
 
     def _epoch(self, epoch: int) -> Tensor:
         if epoch not in self._epochs:

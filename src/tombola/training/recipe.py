@@ -90,6 +90,11 @@ class Recipe(BaseModel):
         warm = min(1.0, (iteration + 1) / self.warmup) if self.warmup else 1.0
         return self.lr * warm * SCHEDULES[self.schedule](self, iteration)
 
+    def at_its_end(self) -> Recipe:
+        """This recipe at the learning rate of its last step throughout."""
+        fixed = {"lr": self.lr_at(self.iterations - 1), "schedule": "constant", "milestones": (), "warmup": 0}
+        return self.model_copy(update=fixed)
+
     def evaluations(self, start: int = 0) -> list[int]:
         """Iterations at which validation is measured: `start`, the grid 0, N, 2N, ... above it, and the end."""
         grid = range(0, self.iterations, self.evaluate_every)

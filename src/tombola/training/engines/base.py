@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +18,7 @@ from tombola.registry import Registry
 from tombola.training.augment import require_images
 from tombola.training.batches import Batches
 from tombola.training.evaluate import Examples, Score, evaluate
+from tombola.training.graphed import Graphed
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 from tombola.training.trainer import Steps, Trainer
@@ -58,8 +60,10 @@ class Engine(ABC):
         ...
 
     def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
-        """What advances this engine's stack; by default one step after the other through `backward`."""
-        return Steps(self, recipe, batches, data)
+        """What advances this engine's stack; by default one step after the other through `backward`, on a GPU as a
+        recorded graph."""
+        kind = Graphed if self.stack.device.type == "cuda" else Steps
+        return kind(self, recipe, batches, data)
 
     @abstractmethod
     def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
@@ -85,9 +89,9 @@ class Engine(ABC):
 
 ENGINES: Registry[type[Engine]] = Registry("engine")
 
-PREFERENCE = ("sparse", "mlp", "modules")
-"""Which engine "auto" takes: the first that holds all that is asked. The order is fixed, not timed afresh for every
-run, so that equal runs have equal bits; `tombola bench` times it."""
+PREFERENCE = {"cpu": ("sparse", "mlp", "modules"), "cuda": ("mlp", "stacked", "modules")}
+"""Which engine "auto" takes on a kind of device: the first that holds all that is asked. The order is fixed, not timed
+afresh for every run, so that equal runs have equal bits; `tombola bench` times it."""
 
 
 def choose(
@@ -100,12 +104,26 @@ def choose(
     """
     require_images(recipe, architecture.input_shape)
     if name == "auto":
-        return next(ENGINES[n] for n in PREFERENCE if ENGINES[n].holds(architecture, device, recipe, pinned))
+        return _preferred(architecture, device, recipe, pinned)
     engine = ENGINES[name]
     if not engine.holds(architecture, device, recipe, pinned):
         what = _refused(engine, architecture, device, recipe)
         raise UserError(f"engine '{name}' cannot {what}; it is for: {ENGINES.describe(name)}")
     return engine
+
+
+def _preferred(
+    architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool
+) -> type[Engine]:
+    order = [ENGINES[name] for name in PREFERENCE[device.type]]
+    found = next(engine for engine in order if engine.holds(architecture, device, recipe, pinned))
+    if device.type == "cuda" and found is order[-1]:
+        warnings.warn(
+            f"{architecture.name} does something that cannot be computed for a whole stack at once, so engine "
+            f"'{found.name}' computes its networks one after the other, which a GPU is slow at",
+            stacklevel=3,
+        )
+    return found
 
 
 def _refused(engine: type[Engine], architecture: Architecture, device: torch.device, recipe: Recipe) -> str:

@@ -71,7 +71,7 @@ class SparseEngine(Engine):
     def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
         return SparseTrainer(self, recipe, batches, data)
 
-    def backward(self, x: Tensor, y: Tensor, iteration: int) -> None:
+    def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
         raise NotImplementedError("the sparse engine takes its steps whole, in SparseTrainer")
 
     def logits(self, x: Tensor) -> Tensor:

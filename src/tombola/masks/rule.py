@@ -1,0 +1,95 @@
+"""The rule of a pruning: which criterion, allocation and structure, and which rate each tensor gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tombola.errors import UserError, nearest
+from tombola.masks.allocation import ALLOCATIONS
+from tombola.masks.criteria import CRITERIA
+from tombola.masks.structure import structure
+
+ROLES = ("conv", "shortcut", "linear", "output")
+GENERAL = {"shortcut": "conv"}
+"""Role -> the wider one whose rate it takes where none is given for itself."""
+
+
+class PruneRule(BaseModel):
+    """How one pruning picks its weights.
+
+    `rates` overrides `rate` for the keys it names: a role ("conv", "shortcut", "linear", "output") or a
+    parameter name, where `*`, `?` and `[...]` match as in file names. The output layer is no "linear" one;
+    shortcuts, the 1x1 projections of a residual network, are "conv" ones unless "shortcut" is named as well.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    criterion: str = "large-final"
+    allocation: str = "layerwise"
+    structure: str = "weights"
+    rate: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    rates: dict[str, Annotated[float, Field(ge=0, lt=1)]] = {}
+
+    @field_validator("criterion")
+    @classmethod
+    def _known_criterion(cls, name: str) -> str:
+        CRITERIA[name]
+        return name
+
+    @field_validator("allocation")
+    @classmethod
+    def _known_allocation(cls, name: str) -> str:
+        ALLOCATIONS[name]
+        return name
+
+    @field_validator("structure")
+    @classmethod
+    def _known_structure(cls, name: str) -> str:
+        structure(name)
+        return name
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if CRITERIA.needs(self.criterion).rounds > 1 and structure(self.structure).most is not None:
+            raise UserError(
+                f"criterion '{self.criterion}' prunes little by little and structure '{self.structure}' at one "
+                "stroke; expected another criterion or structure"
+            )
+        return self
+
+
+def rates_for(rule: PruneRule, roles: Mapping[str, str]) -> dict[str, float]:
+    """The rate of every prunable parameter: exact name before pattern before role before `rule.rate`.
+
+    Among patterns the one with the most literal characters wins. Raises UserError for a key that matches
+    nothing, and for equally specific patterns that disagree.
+    """
+    for key in rule.rates:
+        known = {*roles, *roles.values(), *(GENERAL.get(role, role) for role in roles.values())}
+        if key not in known and not any(fnmatchcase(name, key) for name in roles):
+            if key in ROLES:
+                raise UserError(f"pruning rates: the network has no '{key}' layer")
+            raise UserError(f"pruning rates: '{key}' matches no parameter or role{nearest(key, known)}")
+    return {name: _rate(rule, name, role) for name, role in roles.items()}
+
+
+def _rate(rule: PruneRule, name: str, role: str) -> float:
+    if name in rule.rates:
+        return rule.rates[name]
+    patterns = [key for key in rule.rates if key not in ROLES and fnmatchcase(name, key)]
+    if not patterns:
+        return rule.rates.get(role, rule.rates.get(GENERAL.get(role, role), rule.rate))
+    closest = max(map(_literals, patterns))
+    rivals = [key for key in patterns if _literals(key) == closest]
+    for rival in rivals:
+        if rule.rates[rival] != rule.rates[rivals[0]]:
+            raise UserError(f"pruning rates: '{rivals[0]}' and '{rival}' both match '{name}' but differ")
+    return rule.rates[rivals[0]]
+
+
+def _literals(pattern: str) -> int:
+    return sum(character not in "*?[]" for character in pattern)

@@ -1,0 +1,97 @@
+"""Expectations: numbers that somebody published, to be held against what a run finds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from tombola.lottery import TICKET
+
+Quantity = Literal[
+    "early_stop_iteration",
+    "early_stop_val_loss",
+    "early_stop_test_accuracy",
+    "final_test_accuracy",
+    "final_train_accuracy",
+]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+NEAR = 0.1
+"""How far the density of a level may be from the one that is meant, as a share of it: half a step of 20%."""
+
+
+class Expectation(BaseModel):
+    """An [[expect]] entry: the mean over replicates of a results column, for an arm at a density, as published.
+
+    Accuracies are fractions, as in the results. Here and there agree when the two means differ by no more than
+    `tolerance`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quantity: Quantity
+    arm: str = TICKET
+    density: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
+    value: Finite
+    tolerance: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+    source: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An expectation beside what was found: the mean over n replicates with its 95% t-interval, at the level whose
+    density is nearest. Nothing was found where no such cell is trained; one replicate has no interval."""
+
+    expected: Expectation
+    density: float | None = None
+    n: int = 0
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the two means are as near as they should be; None where nothing was found."""
+        if self.mean is None:
+            return None
+        return (
+            abs(self.mean - self.expected.value) <= self.expected.tolerance + 1e-12
+        )  # a decimal is not exact
+
+    def __str__(self) -> str:
+        expected, shown = self.expected, _shown(self.expected.quantity)
+        what = f"{expected.arm} at {100 * expected.density:.1f}%, {expected.quantity.replace('_', ' ')}"
+        said = f"{what}: {shown(expected.value)} ± {shown(expected.tolerance)} in {expected.source}"
+        if self.mean is None:
+            return f"{said}; not measured here"
+        found = shown(self.mean)
+        if self.low is not None and self.high is not None:
+            found += f" [{shown(self.low)}, {shown(self.high)}]"
+        return f"{said}; here {found}, n = {self.n}: {'agrees' if self.agrees else 'differs'}"
+
+
+def check(expectations: Sequence[Expectation], bands: dict[str, pl.DataFrame]) -> list[Checked]:
+    """Each expectation beside what was found; `bands` has a `summary` for every quantity that is asked for."""
+    return [_checked(expected, bands[expected.quantity]) for expected in expectations]
+
+
+def _checked(expected: Expectation, band: pl.DataFrame) -> Checked:
+    far = (pl.col("density") / expected.density).log().abs()
+    near = band.filter(pl.col("arm") == expected.arm).with_columns(far=far).sort("far", "level").head(1)
+    if near.is_empty() or near["far"].item() > math.log1p(NEAR):
+        return Checked(expected)
+    row = near.row(0, named=True)
+    return Checked(expected, row["density"], row["n"], row["mean"], row["low"], row["high"])
+
+
+def _shown(quantity: str) -> Callable[[float], str]:
+    return (
+        (lambda value: f"{100 * value:.2f}%")
+        if quantity.endswith("accuracy")
+        else (lambda value: f"{value:,.4g}")
+    )

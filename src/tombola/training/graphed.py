@@ -1,0 +1,128 @@
+"""The steps of a stack as one CUDA graph: recorded once, then replayed without a word from Python."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tombola.data import Resident
+from tombola.training.batches import Batches
+from tombola.training.recipe import Recipe
+from tombola.training.trainer import Steps
+
+if TYPE_CHECKING:
+    from tombola.training.engines.base import Engine
+
+Step = Callable[[], None]
+Recorder = Callable[[Step, torch.device], Step]
+"""Turns a step into one that does the same and costs less; it may run the step a few times first."""
+
+WARMUP = 3
+"""Steps before a capture, in which libraries choose kernels and set aside memory (torch's notes on CUDA graphs)."""
+AHEAD = 256
+"""Steps whose batches are laid out on the device at a time: seldom enough not to be seen, and a few MB at most."""
+
+
+def captured(step: Step, device: torch.device) -> Step:
+    """Record the kernels of a step in a CUDA graph, as torch's notes on CUDA graphs say: warm up on a side stream,
+    then capture. Raises RuntimeError when the step cannot be captured."""
+    with torch.cuda.device(device):
+        current, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(current)
+        with torch.cuda.stream(side), warnings.catch_warnings():
+            # Adam warns that a capturable one is run outside of a capture, which is what a warmup is.
+            warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+            for _ in range(WARMUP):
+                step()
+        current.wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # The outer context is for a capture that fails: torch would leave its own stream behind as the current one.
+        with torch.cuda.stream(current), torch.cuda.graph(graph):
+            step()
+    return graph.replay
+
+
+class Graphed(Steps):
+    """`Steps` without the host: all that differs from step to step is read from tensors on the device.
+
+    The iteration is a counter that each step raises by one; batches are rows of a table that is filled ahead, learning
+    rates a table made once. So a step is the same sequence of kernels every time and can be recorded. What warming up
+    changed is undone: every step, also the first and the first after a resume, is computed by the same graph.
+
+    Learning rates are float64 on a CPU, where the bits are those of `Steps`, and float32 on a GPU, where the fused
+    optimizers read nothing else. A step that cannot be recorded is run as it is, with a warning, to the same end.
+    """
+
+    def __init__(
+        self, engine: Engine, recipe: Recipe, batches: Batches, data: Resident, recorder: Recorder = captured
+    ) -> None:
+        super().__init__(engine, recipe, batches, data)
+        self._recorder = recorder
+        self._replay: Step | None = None
+        device = engine.stack.device
+        # Counters are vectors of one element, which index_select takes as they are.
+        self._iteration = torch.zeros(1, dtype=torch.int64, device=device)
+        self._first = torch.zeros_like(self._iteration)
+        self._rows = self._iteration.new_zeros(AHEAD, len(batches.groups), batches.batch)
+        # Warming up at the very end goes a few steps too far.
+        last = recipe.iterations - 1
+        rates = [recipe.lr_at(min(t, last)) for t in range(recipe.iterations + WARMUP)]
+        dtype = torch.float64 if device.type == "cpu" else torch.float32
+        self._rates = torch.tensor(rates, dtype=dtype, device=device)
+        self._lr = self._rates.new_zeros(())
+        self._configure(capturable=True)
+
+    def advance(self, start: int, stop: int) -> None:
+        for first in range(start, stop, AHEAD):
+            last = min(first + AHEAD, stop)
+            self._rows[: last - first] = self.batches.between(first, last).transpose(0, 1)
+            self._first.fill_(first)
+            self._iteration.fill_(first)
+            if self._replay is None:
+                self._replay = self._record()
+            for _ in range(first, last):
+                self._replay()
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        super().restore(tensors)
+        # The optimizer's state lies elsewhere now, and its options are copies.
+        self._configure(capturable=True)
+        self._replay = None
+
+    def _configure(self, capturable: bool) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._lr
+            if "capturable" in group:  # SGD always is
+                group["capturable"] = capturable
+
+    def _step(self) -> None:
+        """The step that the counters stand at; nothing in it comes from the host."""
+        rows = self._rows.index_select(0, self._iteration - self._first)[0]
+        self._lr.copy_(self._rates.index_select(0, self._iteration)[0])
+        self.take(rows, self._iteration[0])
+        self._iteration.add_(1)
+
+    def _record(self) -> Step:
+        """The recorded step; whatever recording it has changed is as before."""
+        changing = self._changing()  # held on to, so that the ids stay theirs
+        before = {id(tensor): tensor.clone() for tensor in changing}
+        try:
+            replay = self._recorder(self._step, self.engine.stack.device)
+        except RuntimeError as problem:
+            why = str(problem).strip().partition("\n")[0]
+            warnings.warn(f"steps run one by one, since they cannot be a CUDA graph: {why}", stacklevel=2)
+            self._configure(capturable=False)
+            replay = self._step
+        with torch.no_grad():
+            for tensor in self._changing():
+                # The optimizer makes its state in its first step, and a fresh state is zero.
+                tensor.copy_(before[id(tensor)]) if id(tensor) in before else tensor.zero_()
+        return replay
+
+    def _changing(self) -> list[Tensor]:
+        """Every tensor that a step changes for the next one to see."""
+        return [*self.engine.stack.tensors().values(), *self.tensors().values(), self._iteration]

@@ -1,0 +1,52 @@
+"""The order of hidden units does not matter to training: `permute-units` is the ticket by another name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from arm_table import every_network, scene, treated
+from lottery_parts import resident
+from torch import Tensor
+
+from tombola.lottery import Scene
+from tombola.models import permute, unit_axes
+from tombola.training import Recipe, Trained, train_stack
+
+RECIPE = Recipe(
+    iterations=30, batch=10, optimizer="sgd", lr=0.05, momentum=0.9, evaluate_every=10, curve_every=0
+)
+
+
+def trained(where: Scene, arm: str) -> Trained:
+    (result,) = train_stack(
+        where.architecture,
+        [treated(arm, where)],
+        resident(where.architecture.input_shape),
+        RECIPE,
+        15,
+        engine="modules",
+    )
+    return result
+
+
+def distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
+    return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
+
+
+@every_network
+def test_a_ticket_with_its_units_in_another_order_trains_as_the_ticket(network: str) -> None:
+    where = scene(network, level=1)
+    ticket, moved = trained(where, "ticket"), trained(where, "permute-units")
+    groups, rng = unit_axes(where.architecture), where.rng("permute")
+    back = permute(moved.end, groups, [np.argsort(rng.permutation(group.size)) for group in groups])
+    assert distance(ticket.end, where.mask.apply(where.rewound)) > 0.05  # it has learnt something
+    assert distance(ticket.end, moved.end) > 0.05
+    assert distance(ticket.end, back) < 1e-4
+    assert moved.early_stop_val_loss == pytest.approx(ticket.early_stop_val_loss, abs=1e-4)
+    assert moved.final_test_accuracy == ticket.final_test_accuracy
+    other = trained(where, "permute-mask")
+    assert abs(other.early_stop_val_loss - ticket.early_stop_val_loss) > 1e-3
+    assert all(torch.isfinite(tensor).all() for tensor in other.end.values())

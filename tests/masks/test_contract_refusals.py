@@ -1,0 +1,132 @@
+"""What every criterion x allocation x structure must refuse with a sentence, on an MLP and a conv net."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from mask_networks import Net, net
+from mask_rules import (
+    MATRIX,
+    RULES,
+    both_nets,
+    every_part,
+    every_rule,
+    has_ratio,
+    once,
+    over,
+    rates,
+    refused,
+)
+
+from tombola.errors import UserError
+from tombola.masks import CRITERIA, Mask, Needs, PruneRule, ladder, prune, prune_to, structure
+from tombola.seeds import stream
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three rounds where a criterion takes a hundred: what happens in them is the same."""
+    for name in CRITERIA:
+        needs = CRITERIA.needs(name)
+        monkeypatch.setitem(CRITERIA._needs, name, Needs(needs.probe, min(needs.rounds, 3)))
+
+
+@every_rule
+@both_nets
+def test_more_than_lives_cannot_be_kept(rule: PruneRule, of: Net) -> None:
+    whole = ladder(of.shapes, rates(of, rule), rule.allocation, 0, rule.structure)[0]
+    for label, count in whole.items():
+        with pytest.raises(
+            UserError, match=f"count to keep in '{label}' is {count + 1}, expected 0 to {count}"
+        ):
+            prune_to(
+                of.dense,
+                of.state(0),
+                of.state(1),
+                whole | {label: count + 1},
+                rates(of, rule),
+                rule,
+                stream(0),
+                of.probe,
+            )
+    thin = once(of, rule, of.dense)
+    with pytest.raises(UserError, match=r"count to keep in '.*' is \d+, expected 0 to \d+"):
+        prune_to(thin, of.state(0), of.state(1), whole, rates(of, rule), rule, stream(0), of.probe)
+
+
+@every_part
+@both_nets
+def test_a_score_that_is_not_finite_is_told_unless_the_weight_is_dead(rule: PruneRule, of: Net) -> None:
+    hit = next(iter(of.shapes))
+    for broken in (math.nan, math.inf):
+        initial, final = of.state(0), of.state(1)
+        initial[hit].view(-1)[3] = final[hit].view(-1)[3] = broken
+        if rule.criterion == "random":
+            once(of, rule, of.dense, initial=initial, final=final)
+            continue
+        with pytest.raises(UserError, match=r"\d+ of \d+ scores of '.*' are not finite"):
+            once(of, rule, of.dense, initial=initial, final=final)
+        if structure(rule.structure).most is None and rule.allocation in ("layerwise", "global"):
+            alive = Mask({name: initial[name].isfinite() for name in of.shapes})
+            assert once(of, rule, alive, initial=initial, final=final) <= alive
+
+
+@every_part
+@both_nets
+def test_states_and_rates_that_do_not_fit_are_told(rule: PruneRule, of: Net) -> None:
+    good, hit = of.state(0), next(iter(of.shapes))
+    lacking = {key: value for key, value in good.items() if key != hit}
+    with pytest.raises(UserError, match=f"final state lacks '{hit}'"):
+        once(of, rule, of.dense, final=lacking)
+    with pytest.raises(UserError, match=f"initial state lacks '{hit}'"):
+        once(of, rule, of.dense, initial=lacking)
+    with pytest.raises(UserError, match=f"final state: '{hit}' has shape .*, expected "):
+        once(of, rule, of.dense, final=good | {hit: torch.zeros(3)})
+    some = rates(of, rule)
+    call = partial(prune, of.dense, good, good)
+    with pytest.raises(UserError, match=f"pruning rates lack '{hit}'"):
+        call({key: rate for key, rate in some.items() if key != hit}, rule, stream(0), of.probe)
+    for rate in (-0.1, 1.0, math.nan):
+        with pytest.raises(UserError, match=f"pruning rate of '{hit}' is .*, expected 0 to below 1"):
+            call(some | {hit: rate}, rule, stream(0), of.probe)
+    with pytest.raises(UserError, match=r"count to keep in '.*' is none, expected 0 to"):
+        prune_to(of.dense, good, good, {}, some, rule, stream(0), of.probe)
+
+
+@pytest.mark.parametrize(("criterion", "allocation", "kind"), [row for row in MATRIX if refused(*row)])
+def test_what_cannot_combine_is_refused_with_a_sentence(criterion: str, allocation: str, kind: str) -> None:
+    for name in ("mlp", "conv"):
+        with pytest.raises(ValueError, match=r"structure '2:4'[\s\S]*; expected "):
+            once(
+                net(name),
+                PruneRule(criterion=criterion, allocation=allocation, structure=kind),
+                net(name).dense,
+            )
+
+
+@over([rule for rule in RULES if CRITERIA.needs(rule.criterion).probe])
+@both_nets
+def test_a_criterion_that_needs_a_probe_says_so(rule: PruneRule, of: Net) -> None:
+    with pytest.raises(
+        UserError, match=f"criterion '{rule.criterion}' looks at the network .* expected a probe"
+    ):
+        prune(of.dense, of.state(0), of.state(1), rates(of, rule), rule, stream(0))
+
+
+@over([rule for rule in RULES if not has_ratio(rule) and rule.allocation in ("uniform", "erk")])
+@both_nets
+def test_densities_that_a_mask_does_not_have_are_refused_with_the_tensor(rule: PruneRule, of: Net) -> None:
+    first, *_ = of.shapes
+    thin = Mask(
+        {
+            key: torch.zeros(shape) > 0 if key == first else torch.ones(shape) > 0
+            for key, shape in of.shapes.items()
+        }
+    )
+    with pytest.raises(
+        UserError, match=f"{rule.allocation} allocation asks '{first}' to keep .*, but only 0 live"
+    ):
+        once(of, rule, thin)
