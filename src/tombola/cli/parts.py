@@ -17,21 +17,26 @@ from tombola.cli.options import DataDir, Json
 from tombola.cli.show import print_json, print_table, size
 from tombola.data import DATASETS, fetch, found
 from tombola.errors import UserError, nearest
-from tombola.lottery import ARMS
+from tombola.lottery import ARMS, DEAD_ACTIONS, MASK_ACTIONS, MODES, REWINDS, WEIGHT_ACTIONS
 from tombola.masks import ALLOCATIONS, CRITERIA, STRUCTURES
 from tombola.models import MODELS
 from tombola.registry import Registry
 from tombola.report import FIGURES
 from tombola.training import ENGINES, SCHEDULES
 
-KINDS: Mapping[str, Registry[Any]] = {
+KINDS: Mapping[str, Registry[Any] | Mapping[Any, str]] = {
     "models": MODELS,
     "data": DATASETS,
     "criteria": CRITERIA,
     "allocations": ALLOCATIONS,
     "structures": STRUCTURES,
+    "modes": MODES,
+    "rewinds": REWINDS,
     "schedules": SCHEDULES,
     "arms": ARMS,
+    "mask-actions": MASK_ACTIONS,
+    "weights-actions": WEIGHT_ACTIONS,
+    "dead-actions": DEAD_ACTIONS,
     "engines": ENGINES,
     "figures": FIGURES,
 }
@@ -53,7 +58,7 @@ def catalog(
     as_json: Json = False,
 ) -> None:
     """List what studies can be made of, one line each."""
-    kinds = [*KINDS, "presets"]
+    kinds = [*KINDS, "recipes", "presets"]
     if kind is not None and kind not in kinds:
         raise UserError(f"unknown kind '{kind}'{nearest(kind, kinds)}")
     lines = {name: _lines(name) for name in ([kind] if kind else kinds)}
@@ -67,7 +72,10 @@ def catalog(
 def _lines(kind: str) -> dict[str, str]:
     if kind == "presets":
         return study.presets()
-    return {name: KINDS[kind].describe(name) for name in KINDS[kind]}
+    if kind == "recipes":
+        return {name: str(study.load_study(name).recipe) for name in study.presets()}
+    parts = KINDS[kind]
+    return {name: parts.describe(name) for name in parts} if isinstance(parts, Registry) else dict(parts)
 
 
 def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:

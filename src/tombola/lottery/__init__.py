@@ -5,9 +5,9 @@ from __future__ import annotations
 from tombola.lottery.arms import ARMS, CONTINUED, TICKET, Arm
 from tombola.lottery.cell import Begin, Cell, Drawn, Status, Train, level_cells, train_cells
 from tombola.lottery.dead_actions import DEAD_ACTIONS
-from tombola.lottery.draw import Lottery, Mode, draw
+from tombola.lottery.draw import MODES, Lottery, Mode, draw
 from tombola.lottery.mask_actions import MASK_ACTIONS
-from tombola.lottery.rewind import check_rewind, rewind_point
+from tombola.lottery.rewind import REWINDS, After, check_rewind, rewind_point
 from tombola.lottery.scene import Actions, Scene, Trait
 from tombola.lottery.ticket import Ticket
 from tombola.lottery.weight_actions import WEIGHT_ACTIONS
@@ -17,9 +17,12 @@ __all__ = [
     "CONTINUED",
     "DEAD_ACTIONS",
     "MASK_ACTIONS",
+    "MODES",
+    "REWINDS",
     "TICKET",
     "WEIGHT_ACTIONS",
     "Actions",
+    "After",
     "Arm",
     "Begin",
     "Cell",

@@ -18,8 +18,14 @@ from tombola.seeds import Seeds
 from tombola.training import Start
 
 Mode = Literal["iterative", "continued", "one-shot", "at-init"]
-"""When masks are made: from the ticket of the level before (Strategy 1); from a network that is trained on and on, and
-never reset (Strategy 2 of Frankle & Carbin 2019, App. B); once from the trained dense network; once before training."""
+
+MODES: Mapping[Mode, str] = {
+    "iterative": "the ticket of the level before is pruned: Strategy 1 (Frankle & Carbin 2019, App. B)",
+    "continued": "what is pruned is trained on and on and never reset: Strategy 2 (Frankle & Carbin 2019, App. B)",
+    "one-shot": "the trained dense network is pruned once, to every level (Frankle & Carbin 2019, 2)",
+    "at-init": "the untrained network is pruned once, to every level (Lee et al. 2019)",
+}
+"""When masks are made."""
 
 
 @dataclass(frozen=True)

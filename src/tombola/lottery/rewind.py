@@ -7,9 +7,21 @@ network has an empty optimizer, and its schedule and data order go on at k.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from tombola.errors import UserError
 from tombola.models import State
 from tombola.training import Trained
+
+After = Literal["rewind", "learning-rate", "fine-tune"]
+
+REWINDS: Mapping[After, str] = {
+    "rewind": "weights and schedule go back to iteration pruning.rewind (Frankle & Carbin 2019; Frankle et al. 2019)",
+    "learning-rate": "the schedule goes back, the weights stay trained (Renda et al. 2020)",
+    "fine-tune": "trained on at the last learning rate, for as many iterations (Renda et al. 2020)",
+}
+"""What a ticket starts from once it is pruned."""
 
 
 def check_rewind(iteration: int, iterations: int) -> None:

@@ -20,6 +20,7 @@ from tombola.lottery import (
     TICKET,
     WEIGHT_ACTIONS,
     Actions,
+    After,
     Arm,
     Mode,
     check_rewind,
@@ -48,7 +49,7 @@ class Pruning(PruneRule):
     """
 
     mode: Mode = "iterative"
-    after: Literal["rewind", "learning-rate", "fine-tune"] = "rewind"
+    after: After = "rewind"
     rewind: Count = 0
 
     @model_validator(mode="after")

@@ -76,6 +76,13 @@ class Recipe(BaseModel):
             )
         return self
 
+    def __str__(self) -> str:
+        """What is most often asked of a recipe, in one line."""
+        rate = f"{self.optimizer} at {self.lr:g}, {self.schedule}"
+        warm = f", warmup {self.warmup:,}" if self.warmup else ""
+        images = ", flip and crop" if self.flip and self.crop else ""
+        return f"{self.iterations:,} iterations of {self.batch}, {rate}{warm}{images}"
+
     @property
     def augments(self) -> bool:
         """Whether training images are changed at random."""

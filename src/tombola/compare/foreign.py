@@ -1,0 +1,141 @@
+"""Masks that were made elsewhere: checkpoints, bare mask files, folders of sparse matrices."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import load_npz
+from torch import Tensor
+
+from tombola.compare.network import Network
+from tombola.compare.subject import Subject
+from tombola.errors import UserError
+from tombola.files import read_tensors
+from tombola.lottery.ticket import FORMAT, Ticket, read_checkpoint
+from tombola.masks import Mask
+from tombola.models import State
+from tombola.models.units import UnitGroup
+
+MASK, ORIGINAL = "_mask", "_orig"
+"""How torch.nn.utils.prune ends the names of a mask and of the weights under it."""
+
+
+def subject_from_file(path: Path, name: str | None = None) -> Subject:
+    """The mask, and the weights where there are any, of a file or folder; called by its path unless named.
+
+    A `.safetensors` file of Tombola (mask or ticket); a state dict as `.safetensors` or torch.save (read
+    without executing anything) with keys ending in `weight_mask`, or else with zeros in its weights, which are
+    its tensors of two and more axes; a file of nothing but zeros and ones is a bare mask. Or a folder of scipy
+    `.npz` matrices, one a layer, [inputs, outputs], in the order of the numbers in their names; where every
+    layer has one input more than the layer before has outputs, the last one is the bias and is not masked.
+
+    Weights of others are end weights. Raises UserError, in one sentence, for anything else.
+    """
+    called = name or str(path)
+    if path.is_dir():
+        return _subject(called, path, _of_folder(path))
+    if path.suffix == ".safetensors" and path.exists():
+        tensors, metadata = read_tensors(path)
+        if isinstance(metadata, dict) and metadata.get("format") == FORMAT:
+            ticket = Ticket.load(path)
+            return Subject(called, ticket.mask, ticket.start, ticket.end)
+        if isinstance(metadata, dict) and "shapes" in metadata:
+            return Subject(called, Mask.load(path))
+        return _subject(called, path, tensors)
+    return _subject(called, path, read_checkpoint(path))
+
+
+def chain(mask: Mask) -> Network:
+    """The network of a mask whose layers are linear and follow one another, in the order of their names.
+
+    Numbers in names count as numbers. Raises UserError where a layer does not read what the one before writes.
+    """
+    names = sorted(mask, key=_natural)
+    groups = []
+    for first, second in pairwise(names):
+        one, two = mask.shapes[first], mask.shapes[second]
+        if len(one) != 2 or len(two) != 2 or one[0] != two[1]:
+            raise UserError(
+                f"'{second}' of shape {two} does not follow '{first}' of shape {one} in a chain of linear layers"
+            )
+        bias = f"{first.removesuffix('weight')}bias"
+        groups.append(UnitGroup(one[0], ((first, 0, 1), (bias, 0, 1), (second, 1, 1))))
+    return Network(tuple(groups))
+
+
+def _subject(name: str, path: Path, state: State) -> Subject:
+    """The subject of a foreign state dict."""
+    masks = {key.removesuffix(MASK): value for key, value in state.items() if key.endswith(MASK)}
+    if masks:
+        mask = Mask({key: _bits(path, key + MASK, value) for key, value in masks.items()})
+        weights = _weights(state)
+        held = all(key in weights for key in masks)
+        return _checked(name, path, mask, weights if held else None)
+    wide = {key: value for key, value in state.items() if value.ndim >= 2}
+    mask = Mask({key: value != 0 for key, value in wide.items()})
+    if mask.count() == mask.size():
+        raise UserError(f"{path}: found no mask: no key ends in '{MASK}' and no weight is zero")
+    bare = all(bool(((value == 0) | (value == 1)).all()) for value in wide.values())
+    return _checked(name, path, mask, None if bare else dict(state))
+
+
+def _weights(state: State) -> State:
+    """The tensors that are no masks, `NAME_orig` under their own name."""
+    return {key.removesuffix(ORIGINAL): value for key, value in state.items() if not key.endswith(MASK)}
+
+
+def _checked(name: str, path: Path, mask: Mask, end: State | None) -> Subject:
+    try:
+        return Subject(name, mask, end=None if end is None else mask.apply(end))
+    except UserError as problem:
+        raise UserError(f"{path}: {problem}") from None
+
+
+def _bits(path: Path, key: str, value: Tensor) -> Tensor:
+    if not bool(((value == 0) | (value == 1)).all()):
+        raise UserError(
+            f"{path}: '{key}' is no mask: expected zeros and ones, found {sorted(set(value.flatten().tolist()))[:4]}"
+        )
+    return value != 0
+
+
+def _of_folder(folder: Path) -> State:
+    """Layer -> weights [outputs, inputs] and bias, of a folder of sparse matrices."""
+    files = sorted(folder.glob("*.npz"), key=lambda file: _natural(file.name))
+    if not files:
+        raise UserError(f"{folder}: expected a folder of .npz files, one sparse matrix a layer; found none")
+    matrices = {file.stem: _matrix(file) for file in files}
+    stems = list(matrices)
+    extra = {matrices[second].shape[0] - matrices[first].shape[1] for first, second in pairwise(stems)}
+    if not extra <= {0} and extra != {1}:
+        found = ", ".join(f"{stem} {matrices[stem].shape}" for stem in stems)
+        raise UserError(
+            f"{folder}: its layers do not follow one another, expected [inputs, outputs] each; found {found}"
+        )
+    state: dict[str, Tensor] = {}
+    for stem, matrix in matrices.items():
+        if extra == {1}:
+            matrix, bias = matrix[:-1], matrix[-1]
+            state[f"{stem}.bias"] = torch.from_numpy(bias.copy())
+        state[f"{stem}.weight"] = torch.from_numpy(np.ascontiguousarray(matrix.T))
+    return state
+
+
+def _matrix(file: Path) -> NDArray[np.float32]:
+    try:
+        with file.open("rb") as opened:  # numpy leaves a file that is no archive open
+            return np.asarray(load_npz(opened).toarray(), dtype=np.float32)
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as problem:
+        raise UserError(f"{file}: not a sparse matrix that scipy can read ({problem})") from None
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts `l2` before `l10`."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

@@ -1,0 +1,77 @@
+"""Overlap of two masks: which weights both keep, against what two such masks share by chance."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from tombola.compare.measures import MEASURES, TABLE, Counts, Layer, Measure, quotient
+
+
+def table(a: Layer, b: Layer) -> Counts:
+    """(weights in all, kept by a, kept by b, kept by both)."""
+    return np.array([a.size, np.count_nonzero(a), np.count_nonzero(b), np.count_nonzero(a & b)], np.float64)
+
+
+_overlap = partial(Measure, table, reads="mask", null="layer-shuffle", exact=TABLE)
+
+
+def jaccard(counts: Counts) -> Counts:
+    """Kept by both, of those that either keeps."""
+    _, a, b, both = counts
+    return quotient(both, a + b - both)
+
+
+def overlap_coefficient(counts: Counts) -> Counts:
+    """Kept by both, of what the sparser one keeps."""
+    _, a, b, both = counts
+    return quotient(both, np.minimum(a, b))
+
+
+def hamming(counts: Counts) -> Counts:
+    """Kept by exactly one, of all weights."""
+    size, a, b, both = counts
+    return quotient(a + b - 2 * both, size)
+
+
+def kept_by_both(counts: Counts) -> Counts:
+    """Kept by both, of all weights."""
+    size, _, _, both = counts
+    return quotient(both, size)
+
+
+MEASURES.register("jaccard", "weights that both keep, of those that either keeps (Paganini & Forde 2020)")(
+    _overlap(jaccard)
+)
+MEASURES.register(
+    "overlap-coefficient", "weights that both keep, of those that the sparser keeps (Simpson 1943)"
+)(_overlap(overlap_coefficient))
+MEASURES.register("hamming", "share of weights that exactly one of the two keeps (You et al. 2020)")(
+    _overlap(hamming, alike=-1)
+)
+MEASURES.register("kept-by-both", "share of weights that both keep (Paganini & Forde 2020)")(
+    _overlap(kept_by_both)
+)
+
+
+def unit_distances(a: Layer, b: Layer) -> Counts:
+    """(sum over units of the Jaccard distance of their sets of inputs, number of units).
+
+    Two units without inputs are at distance 0, units without a common one at distance 1.
+    """
+    mine, theirs = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    either = np.count_nonzero(mine | theirs, axis=1)
+    both = np.count_nonzero(mine & theirs, axis=1)
+    return np.array([np.sum(1 - both[either > 0] / either[either > 0]), len(mine)], np.float64)
+
+
+def mean_of_units(counts: Counts) -> Counts:
+    """The sum per unit."""
+    return quotient(counts[0], counts[1])
+
+
+MEASURES.register(
+    "unit-distance",
+    "mean Jaccard distance of the units' input sets; aligned by mask it is NNSTD (Liu et al. 2020)",
+)(Measure(unit_distances, mean_of_units, reads="mask", null="layer-shuffle", alike=-1))

@@ -1,0 +1,249 @@
+"""The table of pairs: every measure of every two subjects, beside what chance gives."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from tombola.compare.align import ALIGNMENTS, RAW, align
+from tombola.compare.measures import (
+    MEASURES,
+    WHOLE,
+    Counts,
+    Judged,
+    Layer,
+    Measure,
+    judged_by_samples,
+    judged_exactly,
+)
+from tombola.compare.network import Network
+from tombola.compare.nulls import NULLS
+from tombola.compare.questions import Question, check, questions
+from tombola.compare.subject import SIDES, Side, Subject
+from tombola.seeds import stream
+
+SCHEMA = {
+    "a": pl.String,
+    "b": pl.String,
+    "layer": pl.String,
+    "measure": pl.String,
+    "side": pl.String,
+    "aligned": pl.String,
+    "null": pl.String,
+    "n_null": pl.Int64,
+    "value": pl.Float64,
+    "expected": pl.Float64,
+    "z": pl.Float64,
+    "p": pl.Float64,
+}
+Row = dict[str, str | int | float | None]
+LayerCounts = dict[str, Counts]
+"""Layer -> counts of one measure, and those of the whole network under `WHOLE`."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is the same for all pairs of a table."""
+
+    network: Network
+    questions: tuple[Question, ...]
+    n_null: int
+    seed: int
+
+
+def compare(
+    subjects: Sequence[Subject],
+    *,
+    network: Network | None = None,
+    measures: Sequence[str] | None = None,
+    alignments: Sequence[str] = (RAW,),
+    nulls: Sequence[str] | None = None,
+    n_null: int = 100,
+    seed: int = 0,
+    among: Callable[[Subject, Subject], bool] = lambda a, b: True,
+) -> pl.DataFrame:
+    """Every measure of all pairs of subjects, per layer and for the whole network (layer `all`).
+
+    Columns: `a, b, layer, measure, side, aligned, null, n_null, value, expected, z, p`. `side` is start or
+    end where signs are read, else null. `b` is null for measures of one subject. In a pair, b (the one of the
+    later replicate, or later in the list) is laid over a by each alignment, which needs the `network`; `among`
+    says which pairs are wanted.
+
+    `measures` are by default all that the subjects hold the weights for; `nulls` are by default each measure's
+    own. A null is in closed form (`n_null` 0) for raw pairs where the measure has it in that form: exact
+    expectation, deviation and p. Else `n_null` nulls are made of b and each is laid over a by the same
+    alignment; `n_null` then says how many of them have a value.
+
+    `p` is one-sided: the chance that a null is at least as alike as the two are (for a measure of one subject:
+    has at least as many positive, or unchanged, signs). For samples it is (1 + nulls as alike) / (1 + nulls).
+    `z` is (value - expected) over the null's deviation. What is undefined is null: a value without weights
+    to take it from, a z where the null never varies. Pair rows describe; decisions are taken over replicates.
+
+    Raises UserError for unknown names, equal names of subjects, masks of different networks, a measure or an
+    alignment that reads weights a subject lacks, and an alignment without a network.
+    """
+    network = network or Network()
+    check(subjects, network, alignments, n_null)
+    task = Comparison(network, tuple(questions(subjects, measures, nulls)), n_null, seed)
+    rows = [row for subject in subjects for row in _own_rows(task, subject)]
+    for a, b in itertools.combinations(in_order(subjects), 2):
+        if among(a, b):
+            for alignment in alignments:
+                rows += _pair_rows(task, a, b, alignment)
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def in_order(subjects: Sequence[Subject]) -> list[Subject]:
+    """The subjects in order of replicate, whatever their arms.
+
+    Alignment does not treat a and b alike, and a decision that swaps the arms of a replicate must find each
+    pair the way round it would have been compared.
+    """
+    return sorted(subjects, key=lambda subject: subject.replicate)
+
+
+def _own_rows(task: Comparison, subject: Subject) -> Iterator[Row]:
+    """Rows of the measures that take one subject; their nulls are in closed form."""
+    for question in task.questions:
+        measure = MEASURES[question.measure]
+        if measure.subjects == 1:
+            yield from _exact_rows(
+                measure, question, _counts(question, subject, subject), (subject.name, None)
+            )
+
+
+def _pair_rows(task: Comparison, a: Subject, b: Subject, alignment: str) -> Iterator[Row]:
+    """Rows of one pair under one alignment: those in closed form, then those judged by samples."""
+    names = (a.name, b.name)
+    pending: dict[str, list[Question]] = {}
+    for question in task.questions:
+        measure = MEASURES[question.measure]
+        if measure.subjects == 2:
+            if alignment == RAW and measure.exact is not None and question.null == measure.null:
+                yield from _exact_rows(measure, question, _counts(question, a, b), names)
+            else:
+                pending.setdefault(question.null, []).append(question)
+    if not pending:
+        return
+    seen = _aligned_counts(
+        task, a, b, alignment, [q for each in pending.values() for q in each], (*names, "seen")
+    )
+    for null, asked in pending.items():
+        sampled: dict[Question, list[LayerCounts]] = {question: [] for question in asked}
+        for draw in range(task.n_null):
+            path = (*names, null, draw)
+            other = NULLS[null](b, stream(task.seed, "compare", "null", *path))
+            for question, counts in _aligned_counts(task, a, other, alignment, asked, path).items():
+                sampled[question].append(counts)
+        for question in asked:
+            yield from _sampled_rows(question, alignment, seen[question], sampled[question], names)
+
+
+def _aligned_counts(
+    task: Comparison,
+    a: Subject,
+    b: Subject,
+    alignment: str,
+    asked: Sequence[Question],
+    path: tuple[str | int, ...],
+) -> dict[Question, LayerCounts]:
+    """The counts that answer each question, with b laid over a."""
+    laid = _laid(task, a, b, alignment, {question.side for question in asked}, path)
+    return {question: _counts(question, a, laid[question.side]) for question in asked}
+
+
+def _laid(
+    task: Comparison,
+    a: Subject,
+    b: Subject,
+    alignment: str,
+    sides: Set[Side | None],
+    path: tuple[str | int, ...],
+) -> dict[Side | None, Subject]:
+    """b laid over a for each side: anew for each where the alignment reads signs, else once for all.
+
+    Measures that read no weights go by the signs at the end, where both subjects have an end.
+    """
+    if alignment == RAW:
+        return dict.fromkeys(sides, b)
+    last: Side = "end" if a.holds("end") and b.holds("end") else "start"
+    read = {side: (side or last) if ALIGNMENTS[alignment].sided else last for side in sides}
+    laid = {}
+    for side in sorted(set(read.values())):
+        rng = stream(task.seed, "compare", "align", alignment, side, *path)
+        laid[side] = task.network.relabelled(b, align(a, b, task.network, alignment, side, rng))
+    return {side: laid[read[side]] for side in sides}
+
+
+def _counts(question: Question, a: Subject, b: Subject) -> LayerCounts:
+    """The question's counts in each layer and in the whole network."""
+    measure = MEASURES[question.measure]
+    mine, theirs = _layers(measure, question.side, a, 0), _layers(measure, question.side, b, 1)
+    layers = {name: measure.counts(mine[name], theirs[name]) for name in mine}
+    return {**layers, WHOLE: np.sum(list(layers.values()), axis=0)}
+
+
+def _layers(measure: Measure, side: Side | None, subject: Subject, which: int) -> Mapping[str, Layer]:
+    """What a measure reads of the first or second subject."""
+    if measure.reads == "mask":
+        return subject.living()
+    return subject.signs(SIDES[which] if side is None else side)
+
+
+def _exact_rows(
+    measure: Measure, question: Question, counts: LayerCounts, names: tuple[str, str | None]
+) -> Iterator[Row]:
+    layers = [counts[name] for name in counts if name != WHOLE]
+    for layer in counts:
+        judged = judged_exactly(measure, layers if layer == WHOLE else [counts[layer]])
+        yield _row(names, layer, question, RAW, judged)
+
+
+def _sampled_rows(
+    question: Question,
+    alignment: str,
+    seen: LayerCounts,
+    sampled: Sequence[LayerCounts],
+    names: tuple[str, str | None],
+) -> Iterator[Row]:
+    measure = MEASURES[question.measure]
+    for layer in seen:
+        drawn = measure.value(np.array([counts[layer] for counts in sampled]).T)
+        judged = judged_by_samples(measure, measure.at(seen[layer]), drawn)
+        yield _row(names, layer, question, alignment, judged)
+        if measure.adjusted:
+            yield _row(names, layer, question, alignment, _adjusted(judged), "-adjusted")
+
+
+def _adjusted(judged: Judged) -> Judged:
+    """(value - expected) / (1 - expected), which is 0 where the value is that of chance; z and p stay."""
+    room = 1 - judged.expected
+    value = (judged.value - judged.expected) / room if room > 0 else math.nan
+    return Judged(judged.n_null, value, 0.0, judged.z, judged.p)
+
+
+def _row(
+    names: tuple[str, str | None],
+    layer: str,
+    question: Question,
+    alignment: str,
+    judged: Judged,
+    suffix: str = "",
+) -> Row:
+    numbers = {"value": judged.value, "expected": judged.expected, "z": judged.z, "p": judged.p}
+    return {
+        "a": names[0],
+        "b": names[1],
+        "layer": layer,
+        "measure": question.measure + suffix,
+        "side": question.side,
+        "aligned": alignment,
+        "null": question.null,
+        "n_null": judged.n_null,
+        **{key: None if math.isnan(number) else float(number) for key, number in numbers.items()},
+    }

@@ -1,0 +1,89 @@
+"""Signs of two tickets, or of one before and after training. A weight of exactly zero has no sign."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from tombola.compare.measures import COIN, MEASURES, TABLE, Counts, Layer, Measure, quotient
+
+
+def table(a: Layer, b: Layer) -> Counts:
+    """(common survivors, positive in a, positive in b, positive in both)."""
+    common = (a != 0) & (b != 0)
+    up, too = (a > 0) & common, (b > 0) & common
+    return np.array([np.count_nonzero(places) for places in (common, up, too, up & too)], np.float64)
+
+
+def agreement(counts: Counts) -> Counts:
+    """Common survivors of the same sign, of all common survivors."""
+    common, a, b, both = counts
+    return quotient(common - a - b + 2 * both, common)
+
+
+def disagreement(counts: Counts) -> Counts:
+    """Common survivors of opposite signs, of all common survivors."""
+    return 1 - agreement(counts)
+
+
+def kappa(counts: Counts) -> Counts:
+    """Agreement beyond that of the two shares of positive weights, of what is possible beyond it.
+
+    NaN where one sign is all there is in both: there is nothing beyond to reach.
+    """
+    common, a, b, _ = counts
+    by_shares = quotient(a * b + (common - a) * (common - b), common**2)
+    return quotient(agreement(counts) - by_shares, 1 - by_shares)
+
+
+def ternary_table(a: Layer, b: Layer) -> Counts:
+    """(living with the same sign in both, living with opposite signs, living in either)."""
+    same = np.count_nonzero((a == b) & (a != 0))
+    opposite = np.count_nonzero((a == -b) & (a != 0))
+    return np.array([same, opposite, np.count_nonzero((a != 0) | (b != 0))], np.float64)
+
+
+def ternary_agreement(counts: Counts) -> Counts:
+    """Living with the same sign in both, of those that live in either."""
+    same, _, either = counts
+    return quotient(same, either)
+
+
+def signed_similarity(counts: Counts) -> Counts:
+    """Same signs minus opposite signs, of those that live in either: 1 for equal, -1 for opposite ones."""
+    same, opposite, either = counts
+    return quotient(same - opposite, either)
+
+
+def positives(a: Layer, _: Layer) -> Counts:
+    """(positive, living)."""
+    return np.array([np.count_nonzero(a > 0), np.count_nonzero(a)], np.float64)
+
+
+def share(counts: Counts) -> Counts:
+    """The first count, of the second."""
+    return quotient(counts[0], counts[1])
+
+
+_signs = partial(Measure, table, reads="side", null="sign-shuffle", exact=TABLE)
+
+MEASURES.register("sign-agreement", "share of common survivors with equal signs (Zhou et al. 2019)")(
+    _signs(agreement)
+)
+MEASURES.register(
+    "cohen-kappa", "agreement of signs beyond that of the shares of positive weights (Cohen 1960)"
+)(_signs(kappa))
+MEASURES.register(
+    "ternary-agreement", "weights with equal mask and sign, of those that either keeps (house measure)"
+)(Measure(ternary_table, ternary_agreement, reads="side", null="layer-shuffle"))
+MEASURES.register(
+    "sign-similarity",
+    "equal minus opposite signs, of the weights that either keeps (docs/sign-similarity.md)",
+)(Measure(ternary_table, signed_similarity, reads="side", null="layer-shuffle", adjusted=True))
+MEASURES.register(
+    "positive-share", "one ticket: share of survivors that are positive (Frankle & Carbin 2019, App. F)"
+)(Measure(positives, share, reads="side", null="fair-signs", exact=COIN, subjects=1))
+MEASURES.register(
+    "flips", "one ticket: share of survivors whose sign changed in training (Gadhikar & Burkholz 2024)"
+)(Measure(table, disagreement, reads="both sides", null="sign-shuffle", exact=TABLE, subjects=1, alike=-1))

@@ -1,0 +1,90 @@
+"""What is compared: a ticket with its weights, by name, and where in a study it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tombola.errors import UserError
+from tombola.masks import Mask
+from tombola.models import State
+
+Side = Literal["start", "end"]
+SIDES: tuple[Side, ...] = ("start", "end")
+WeightsAt = Literal["start", "end", "dense"]
+Array = NDArray[np.float64]
+Signs = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One ticket, or one network with a mask, to compare with others.
+
+    `start` and `end` are whole states: where the ticket's training began and ended. `dense` is the trained
+    dense network it was drawn from. Any of them may be absent; what reads it then says so.
+    """
+
+    name: str
+    """How the tables call it, e.g. `RUN:r0/L07/ticket/0`; unique among the subjects of a comparison."""
+    mask: Mask
+    start: State | None = None
+    end: State | None = None
+    dense: State | None = None
+    replicate: str = ""
+    """The independent repetition it comes from, unique over runs, e.g. `RUN:r0`."""
+    arm: str = ""
+    draw: int = 0
+    density: float | None = None
+    """The density of its level; that of the mask where none is given."""
+
+    def __post_init__(self) -> None:
+        for which in ("start", "end", "dense"):
+            state = getattr(self, which)
+            for name, shape in (self.mask.shapes if state is not None else {}).items():
+                if name not in state or tuple(state[name].shape) != shape:
+                    found = f"shape {tuple(state[name].shape)}" if name in state else "nothing"
+                    raise UserError(
+                        f"{self.name}: its mask covers '{name}' of shape {shape}, its {which} weights hold {found}"
+                    )
+
+    @property
+    def level_density(self) -> float:
+        """The density that decides which subjects stand at the same level."""
+        return self.mask.density() if self.density is None else self.density
+
+    def holds(self, which: WeightsAt) -> bool:
+        """Whether it has these weights."""
+        return getattr(self, which) is not None
+
+    def weights(self, which: WeightsAt) -> State:
+        """Its start, end or dense state. Raises UserError where it has none."""
+        state: State | None = getattr(self, which)
+        if state is None:
+            raise UserError(f"{self.name} holds no {which} weights, which this comparison reads")
+        return state
+
+    def signs(self, side: Side) -> dict[str, Signs]:
+        """Weight name -> m * sign(w): 1, -1, or 0 where the weight is dead (or exactly zero)."""
+        state = self.weights(side)
+        return {
+            name: (torch.sign(state[name]) * living).to(torch.int8).numpy()
+            for name, living in self.mask.items()
+        }
+
+    def living(self) -> dict[str, NDArray[np.bool_]]:
+        """Weight name -> its mask as an array."""
+        return {name: living.numpy() for name, living in self.mask.items()}
+
+    def changed(self, change: Callable[[Mapping[str, torch.Tensor]], State]) -> Subject:
+        """A copy whose mask and states went through the same function of tensors by name."""
+
+        def new(state: State | None) -> State | None:
+            return None if state is None else change(state)
+
+        mask = Mask(change(self.mask))
+        return replace(self, mask=mask, start=new(self.start), end=new(self.end), dense=new(self.dense))

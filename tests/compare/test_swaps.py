@@ -1,0 +1,140 @@
+"""The test over replicates: its statistic by hand, all ways of dealing labels, exactness by simulation."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tombola.compare.swaps import Items, contrasted, deals, smallest_p
+
+RNG = np.random.default_rng
+
+
+def one_draw(replicates: int) -> Items:
+    """A then B of each replicate."""
+    return Items(np.repeat(np.arange(replicates), 2), np.tile([True, False], replicates))
+
+
+def symmetric(rng: np.random.Generator, n: int) -> np.ndarray:
+    scores = rng.standard_normal((n, n))
+    return scores + scores.T
+
+
+def test_contrast_by_hand():
+    # items A0 B0 A1 B1 A2 B2; A's pairs score 3, 5, 7, B's 1, 1, 4, cross pairs anything
+    scores = np.zeros((6, 6))
+    for (i, j), score in {
+        (0, 2): 3,
+        (0, 4): 5,
+        (2, 4): 7,
+        (1, 3): 1,
+        (1, 5): 1,
+        (3, 5): 4,
+        (0, 3): 2,
+    }.items():
+        scores[i, j] = scores[j, i] = score
+    scores[0, 1] = scores[1, 0] = 100  # within a replicate: must not be read
+    result = contrasted(scores, one_draw(3), RNG(0))
+    assert (result.mean_a, result.mean_b) == (5, 2)
+    assert result.difference == 3
+    # without r0: 7 - 4 = 3; without r1: 5 - 1 = 4; without r2: 3 - 1 = 2. Pseudo-values 3*3 - 2*those: 3, 1, 5
+    margin = 4.302652729911275 * 2 / 3**0.5  # t of 2 degrees of freedom; their deviation is 2
+    assert (result.low, result.high) == pytest.approx((3 - margin, 3 + margin))
+    assert result.effect == pytest.approx(3 / 2)
+
+
+def test_one_draw_is_a_sign_flip_test_of_the_replicates_differences():
+    """d_r and its sign-flips written out, against the relabelling of whole replicates."""
+    for seed in range(5):
+        scores, n = symmetric(RNG(seed), 10), 5
+        d = np.zeros(n)
+        for r in range(n):
+            a, b = 2 * r, 2 * r + 1
+            others = [(2 * s, 2 * s + 1) for s in range(n) if s != r]
+            d[r] = np.mean([scores[a, x] + scores[a, y] - scores[b, x] - scores[b, y] for x, y in others])
+        flips = np.array([np.mean(np.array(signs) * d) for signs in itertools.product([1, -1], repeat=n)])
+        result = contrasted(scores, one_draw(n), RNG(0))
+        assert result.difference == pytest.approx(d.mean())
+        assert result.p == pytest.approx(np.mean(np.abs(flips) >= abs(d.mean()) - 1e-12))
+
+
+def test_draws_are_averaged_within_replicates_first():
+    # A has one draw, B two; only B's draws of r0 and r1 are alike
+    items = Items(np.array([0, 0, 0, 1, 1, 1]), np.array([True, False, False] * 2))
+    scores = np.zeros((6, 6))
+    scores[1, 4] = scores[4, 1] = 8.0
+    result = contrasted(scores, items, RNG(0))
+    assert result.mean_b == 2.0  # 8 of four pairs of draws
+    assert result.difference == -2.0
+    assert smallest_p(items) == pytest.approx(1 / 9)
+
+
+def test_single_subjects_are_paired_within_replicates():
+    items = one_draw(4)
+    result = contrasted(np.array([5.0, 1, 6, 4, 7, 4, 9, 2]), items, RNG(0))  # differences 4, 2, 3, 7
+    assert result.difference == 4.0
+    assert result.p == 2 / 16
+    deviation = np.std([4, 2, 3, 7], ddof=1)
+    assert result.effect == pytest.approx(4 / deviation)
+    assert result.high - result.low == pytest.approx(2 * 3.182446305284263 * deviation / 2)
+
+
+def test_every_way_of_dealing_comes_once_and_keeps_counts():
+    items = Items(np.array([0, 1, 0, 1, 1]), np.array([True, True, False, False, False]))
+    ways, complete = deals(items, RNG(0))
+    assert complete
+    assert len({way.tobytes() for way in ways}) == len(ways) == 2 * 3
+    assert (ways[:, [0, 2]].sum(axis=1) == 1).all()
+    assert (ways[:, [1, 3, 4]].sum(axis=1) == 1).all()
+    assert any((way == items.in_a).all() for way in ways)
+
+
+def test_many_replicates_are_sampled():
+    items = one_draw(20)
+    ways, complete = deals(items, RNG(0))
+    assert not complete
+    assert len(ways) == 2**14
+    assert (ways[:, 0::2] ^ ways[:, 1::2]).all()
+    assert ways.mean(axis=0) == pytest.approx(np.full(40, 0.5), abs=0.02)
+    strong = np.where(items.in_a, 1.0, 0.0) + 0.01 * RNG(1).standard_normal(40)
+    assert contrasted(strong, items, RNG(0)).p == pytest.approx(smallest_p(items)) == 1 / (2**14 + 1)
+
+
+@pytest.mark.parametrize(("replicates", "smallest"), [(2, 0.5), (5, 1 / 16), (6, 1 / 32), (8, 1 / 128)])
+def test_smallest_p_is_reached_by_the_clearest_case(replicates, smallest):
+    items = one_draw(replicates)
+    assert smallest_p(items) == smallest
+    clear = np.outer(items.in_a, items.in_a).astype(float)
+    assert contrasted(clear, items, RNG(0)).p == smallest
+
+
+def test_p_is_exact_under_exchangeable_arms_with_dependent_pairs():
+    """Scores are inner products with strong effects of subject and replicate, so that pairs depend."""
+    rng, hits, trials, p_values = RNG(7), 0, 2000, []
+    for _ in range(trials):
+        points = rng.standard_normal((12, 3)) + np.repeat(rng.standard_normal((6, 3)), 2, axis=0)
+        lengths = rng.standard_exponential(12)
+        scores = np.exp(points @ points.T / 4) + lengths[:, None] + lengths[None, :]
+        p_values.append(contrasted(scores, one_draw(6), rng).p)
+    p = np.array(p_values)
+    for level in (1 / 32, 4 / 32, 16 / 32):  # p comes in steps of 1/32, and each level is met exactly
+        hits = np.mean(p <= level + 1e-9)
+        assert hits == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / trials))
+
+
+def test_counting_pairs_as_if_independent_would_be_wrong():
+    """What the replicate-level test is for: a t-test over pairs rejects far too often in the same setting."""
+    from scipy.stats import ttest_rel
+
+    rng, rejected = RNG(3), []
+    upper = np.triu_indices(6, 1)
+    for _ in range(300):
+        strength = rng.standard_normal(12)
+        scores = strength[:, None] + strength[None, :]
+        a, b = scores[0::2, 0::2][upper], scores[1::2, 1::2][upper]
+        rejected.append((ttest_rel(a, b).pvalue <= 0.05, contrasted(scores, one_draw(6), rng).p <= 0.05))
+    naive, over_replicates = np.mean(rejected, axis=0)
+    assert naive > 0.15
+    assert over_replicates <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 300)
