@@ -89,7 +89,9 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     prepare()
     study = load_study("lenet-mnist")
-    data = Resident(images((1, 28, 28), 72_000), "standard", torch.device("cpu"))  # 60,000 of them to train on
+    data = Resident(
+        images((1, 28, 28), 72_000), "standard", torch.device("cpu")
+    )  # 60,000 of them to train on
     plan = make_plan(study, architecture(study.model.name, (1, 28, 28), 10))
     found: list[dict[str, Any]] = []
     for number, density in enumerate(plan.densities):

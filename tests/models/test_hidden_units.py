@@ -116,9 +116,9 @@ class Foreign(nn.Module):
 
 
 class Means(nn.Module):
-    def __init__(self, dim: Any) -> None:
+    def __init__(self, dim: Any, left: int = 6) -> None:
         super().__init__()
-        self.conv, self.out, self.dim = nn.Conv2d(2, 6, 3), nn.Linear(6, 5), dim
+        self.conv, self.out, self.dim = nn.Conv2d(2, 6, 3), nn.Linear(left, 5), dim
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.conv(x).mean(self.dim))
@@ -192,6 +192,17 @@ class Turned(nn.Module):
         return self.out(self.conv(x).transpose(1, 2).flatten(1))
 
 
+class Pooled(nn.Module):
+    """Takes the larger of two neighbouring units."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line, self.out = nn.Linear(32, 8), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(F.max_pool1d(self.line(x.flatten(1)), 2))
+
+
 class Forked(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -208,7 +219,8 @@ class Forked(nn.Module):
         (Softened, "cannot be followed through layer '2'"),
         (Scaled, "cannot be followed through step 'getitem"),
         (Turned, "cannot be followed through step 'transpose'"),
-        (lambda: Means((1, 3)), "fails on inputs|cannot be followed through step 'mean'"),
+        (lambda: Means((1, 3), left=2), "cannot be followed through step 'mean'"),
+        (Pooled, "cannot be followed through step 'max_pool1d'"),
         (Forked, "cannot be followed, since its forward pass cannot be traced .TraceError"),
     ],
 )

@@ -193,8 +193,7 @@ class _Followed(fx.Interpreter):
 
     def _written(self, node: fx.Node, weight: Tensor, axis: int, bias: Tensor | None) -> Units:
         """The units that a layer writes to: its own, and the same ones each time it is used."""
-        known = self.places.get((self.names[id(weight)], axis))
-        units = known or self._new(weight.shape[axis])
+        units = self._new(weight.shape[axis])
         self._list(node, weight, axis, units)
         self._list(node, bias, 0, units)
         return units
