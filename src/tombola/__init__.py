@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tombola.api import Evaluation, draw, evaluate, prune, run, train
+from tombola.api import Evaluation, compare, draw, evaluate, prune, run, train
 from tombola.data import Dataset, from_arrays
 from tombola.errors import UserError
 from tombola.lottery import Ticket
@@ -21,6 +21,7 @@ __all__ = [
     "Study",
     "Ticket",
     "UserError",
+    "compare",
     "draw",
     "evaluate",
     "from_arrays",

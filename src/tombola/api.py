@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tombola import masks, study
+from tombola.compare import Subject, subject_from_file
 from tombola.data import Dataset, DataSpec, Resident, load
 from tombola.errors import UserError
 from tombola.lottery import TICKET, Ticket, check_rewind, train_cells
@@ -20,7 +21,7 @@ from tombola.lottery import draw as draw_levels
 from tombola.masks import Mask, Probe, PruneRule, rates_for
 from tombola.models import Architecture, ModelSpec, architecture, roles_of, state_of
 from tombola.seeds import Seeds, stream
-from tombola.study import Progress, Pruning, Run, Study, load_study, pick_device, prepare
+from tombola.study import Comparison, Progress, Pruning, Run, Study, load_study, pick_device, prepare
 from tombola.training import NUMBERS, Recipe, Start, Trained, choose, train_stack
 from tombola.training.evaluate import evaluate as score_stack
 from tombola.training.stack import Stack
@@ -168,6 +169,46 @@ def prune(
     rates = rates_for(rule, roles)
     probe = None if examples is None else partial(Probe, copy.deepcopy(network), *examples)
     return masks.prune(before, initial or final, final, rates, rule, stream(seed, "ties"), probe)
+
+
+def compare(
+    *tickets: Run | Path | str,
+    level: int | None = None,
+    density: float | None = None,
+    arms: Sequence[str] = (),
+    measures: Sequence[str] = (),
+    alignments: Sequence[str] = ("raw",),
+    nulls: Sequence[str] = (),
+    n_null: int = 20,
+    seed: int = 0,
+    data_dir: Path | None = None,
+) -> Comparison:
+    """Compare the tickets of runs (a run or its folder), and masks in files made elsewhere, in pairs.
+
+    Without `level` or `density` those of every level below dense. See `tombola.study.compare_runs`; for objects in
+    memory, `from tombola.compare import compare, decide`. Raises UserError for a user's mistake.
+    """
+    runs, others = list[Run](), list[Subject]()
+    for given in tickets:
+        if isinstance(given, Run):
+            runs.append(given)
+        elif (Path(given) / "study.toml").is_file():
+            runs.append(Run(Path(given)))
+        else:
+            others.append(subject_from_file(Path(given)))
+    return study.compare_runs(
+        runs,
+        others,
+        level=level,
+        density=density,
+        arms=arms,
+        measures=measures,
+        alignments=alignments,
+        nulls=nulls,
+        n_null=n_null,
+        seed=seed,
+        data_dir=data_dir,
+    )
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ MISTAKES = [
     (["run", "quick", "--set", "data.name=digitz"], ["digitz", "did you mean 'digits'"]),
     (["run", "quick", "--set", "data.normalisation=none"], ["none", "standard"]),
     (["run", "quick", "--set", "recipe.schedule=cosin"], ["cosin", "did you mean 'cosine'"]),
-    (["run", "quick", "--set", "pruning.criterion=large"], ["large", "large-final"]),
+    (["run", "quick", "--set", "pruning.criterion=large-fina"], ["large-fina", "large-final"]),
     (["run", "quick", "--set", "pruning.rewind=99999"], ["rewind", "99999"]),
     (["run", "quick", "--set", "data.validation=5000"], ["validation", "5000"]),
     (["run", "quick", "--device", "gpu"], ["unknown device 'gpu'"]),

@@ -12,11 +12,11 @@ from tombola.study import presets
 
 def test_catalog_lists_every_registered_part_with_a_line(tombola: Tombola) -> None:
     listed = json.loads(tombola("catalog", "--json").out)
-    assert set(listed) == {*KINDS, "presets"}
+    assert set(listed) == {*KINDS, "presets", "recipes"}
     for kind, registry in KINDS.items():
         assert set(listed[kind]) == set(registry)
         assert all(line.strip() for line in listed[kind].values()), kind
-    assert set(listed["presets"]) == set(presets())
+    assert set(listed["presets"]) == set(listed["recipes"]) == set(presets())
     for kind in listed:
         said = tombola("catalog", kind)
         assert said.code == 0

@@ -138,3 +138,13 @@ def test_the_listed_arm_is_trained_beside_any_ticket(tmp_path: Path) -> None:
     assert same(begun(run, cell), run.mask(cell).apply(run.weights(ticket(1), "end")))
     assert cell in run.cells()
     assert ticket(1, CONTINUED) not in run.cells()
+
+
+def test_frozen_weights_are_in_the_stored_start(tmp_path: Path) -> None:
+    run = run_tiny(tmp_path, tiny(arms=[{"name": "freeze"}]))
+    initial, frozen = run.start(ticket(0)), ticket(2, "freeze")
+    assert same(run.start(frozen), initial), "living and dead, all are where they were"
+    dead = {name: ~bits for name, bits in run.mask(frozen).items()}
+    end = run.weights(frozen, "end")
+    assert all(torch.equal(end[name][bits], initial[name][bits]) for name, bits in dead.items())
+    assert any(bits.any() for bits in dead.values())

@@ -15,6 +15,7 @@ from tombola import bench as timing
 from tombola import study
 from tombola.cli.options import DataDir, Json
 from tombola.cli.show import print_json, print_table, size
+from tombola.compare import ALIGNMENTS, MEASURES, NULLS
 from tombola.data import DATASETS, fetch, found
 from tombola.errors import UserError, nearest
 from tombola.lottery import ARMS, DEAD_ACTIONS, MASK_ACTIONS, MODES, REWINDS, WEIGHT_ACTIONS
@@ -37,6 +38,9 @@ KINDS: Mapping[str, Registry[Any] | Mapping[Any, str]] = {
     "mask-actions": MASK_ACTIONS,
     "weights-actions": WEIGHT_ACTIONS,
     "dead-actions": DEAD_ACTIONS,
+    "measures": MEASURES,
+    "alignments": ALIGNMENTS,
+    "nulls": NULLS,
     "engines": ENGINES,
     "figures": FIGURES,
 }

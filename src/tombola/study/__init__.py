@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tombola.study.bind import bind
+from tombola.study.comparison import Comparison, compare_runs
 from tombola.study.diff import diff_results, diff_specs
 from tombola.study.estimate import estimate_seconds
 from tombola.study.expect import Checked, Expectation
@@ -20,6 +21,7 @@ __all__ = [
     "ArmSpec",
     "Checked",
     "Claim",
+    "Comparison",
     "Expectation",
     "Plan",
     "Progress",
@@ -30,6 +32,7 @@ __all__ = [
     "all_runs",
     "bind",
     "claims",
+    "compare_runs",
     "diff_results",
     "diff_specs",
     "estimate_seconds",

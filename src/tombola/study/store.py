@@ -136,11 +136,13 @@ class Run:
         return Mask.load(self.folder(cell) / "mask.safetensors")
 
     def start(self, cell: Cell) -> State:
-        """The masked state that a cell's training began from."""
+        """The state that a cell's training began from; dead weights are zero unless its arm gave them values."""
         mask, where = self.mask(cell), self.record(cell)["start"]
         if where is None:
             raise UserError(f"{self.folder(cell)}: the study keeps masks only, the start was not stored")
         state = read_tensors(self.start_file(where["digest"]))[0]
+        if where.get("dead"):
+            return state
         return mask.apply(restore(state, mask) if where["living"] else state)
 
     def weights(self, cell: Cell, which: str) -> State:

@@ -79,9 +79,11 @@ def _describe(run: Run, drawn: Drawn, start: Start, keep: str) -> dict[str, Any]
 
 
 def _write_start(run: Run, drawn: Drawn, start: Start) -> dict[str, Any]:
-    """Keep the start's weights: whole and once where many cells share them, else the living ones."""
-    shared = drawn.cell.arm == TICKET or run.start_file(digest_of(start.state)).exists()
-    whole = shared or bool(start.dead)
+    """Keep the start's weights: whole and once where many cells share them, else the living ones; with dead weights
+    that are not zero, just as training begins."""
+    if start.dead:
+        return {"digest": _write_state(run, start.masked_state()), "living": False, "dead": True}
+    whole = drawn.cell.arm == TICKET or run.start_file(digest_of(start.state)).exists()
     state = start.state if whole else start.mask.living(start.state)
     return {"digest": _write_state(run, state), "living": not whole}
 
