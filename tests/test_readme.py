@@ -15,6 +15,8 @@ from tombola.cli import main
 from tombola.lottery import ARMS, WEIGHT_ACTIONS
 from tombola.masks import CRITERIA
 from tombola.models import MODELS
+from tombola.study import parse_study
+from tombola.study import run as execute
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -26,6 +28,7 @@ COMMANDS = [
     if re.match(r"(TOMBOLA_DATA=\S+ )?tombola ", line.strip())
 ]
 PYTHON = [block for kind, block in BLOCKS if kind == "python"]
+STUDIES = [block for kind, block in BLOCKS if kind == "toml"]
 SLOW_STUDIES = ("lenet-mnist", "lenet-mnist-short", "conv2-cifar10", "conv4-cifar10", "conv6-cifar10")
 
 
@@ -59,6 +62,15 @@ def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         elif "tombola run quick" in command and "--dry-run" not in command:
             command += " --set iterations=60 --set levels=2"
         assert run(command, monkeypatch) == 0, command
+
+
+@pytest.mark.parametrize("block", STUDIES, ids=lambda block: block.splitlines()[0])
+def test_readme_studies_run(block: str, tmp_path: Path) -> None:
+    small = ["recipe.iterations=20", "levels=1", "replicates=2"]
+    study = parse_study(block, "README.md", small)
+    done = execute(study, tmp_path, threads=1)
+    assert all(done.record(cell)["status"] == "ok" for cell in done.cells())
+    assert study.expect
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.strip().splitlines()[0][:40])
