@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -182,6 +183,7 @@ class _Worker:
             plan.lottery, probing=lambda r: probing(plan, data, Seeds.replicate(plan.study.seed, r))
         )
         self.checkpoint = Checkpoint(folder.path / ".checkpoint.safetensors")
+        self.writing: Future[None] | None = None
 
     def work(self) -> None:
         """Everything that is not there yet."""
@@ -189,8 +191,10 @@ class _Worker:
         done = sum(steps(cell) for cell in self.plan.cells() if self.folder.has(cell))
         self.progress.begin(done + sum(steps(cell) for cell in missing(self.folder, study)), done)
         replicates = {r: Seeds.replicate(study.seed, r) for r in range(study.replicates)}
-        for _ in draw(self.lottery, replicates, self.train):
-            pass  # each level is stored as it is trained
+        with ThreadPoolExecutor(1) as self.writer:  # what was trained is written whatever happens next
+            for _ in draw(self.lottery, replicates, self.train):
+                pass  # each level is stored while the next one trains
+            self._written()
 
     def train(self, cells: Sequence[Cell], begin: Begin) -> Mapping[Cell, Drawn]:
         """Train the missing cells of a level and remember the others (the lottery's `Train`)."""
@@ -225,8 +229,17 @@ class _Worker:
             ),
         )
         seconds = (time.monotonic() - clock) / len(cells)
-        for cell in wanted:
-            write_cell(self.folder, drawn[cell], study.store.keep, seconds)
         self.checkpoint.clear()
+        self._written()
+        self.writing = self.writer.submit(self._write, [drawn[cell] for cell in wanted], seconds)
         self.progress.landed(list(drawn.values()))
         return drawn
+
+    def _write(self, trained: Sequence[Drawn], seconds: float) -> None:
+        for drawn in trained:
+            write_cell(self.folder, drawn, self.plan.study.store.keep, seconds)
+
+    def _written(self) -> None:
+        """Wait until the last stack is stored; an error in storing it is raised here."""
+        if self.writing:
+            self.writing.result()
