@@ -148,3 +148,6 @@ def test_frozen_weights_are_in_the_stored_start(tmp_path: Path) -> None:
     end = run.weights(frozen, "end")
     assert all(torch.equal(end[name][bits], initial[name][bits]) for name, bits in dead.items())
     assert any(bits.any() for bits in dead.values())
+    with pytest.raises(UserError, match="arm 'freeze' freezes dead weights"):
+        run.ticket(frozen)
+    assert run.ticket(ticket(2)).provenance["recipe"]["lr"] == 0.01

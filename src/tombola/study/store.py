@@ -165,8 +165,13 @@ class Run:
             raise UserError(f"{path}: not a readable parquet file ({first})") from None
 
     def ticket(self, cell: Cell) -> Ticket:
-        """A cell as a ticket."""
+        """A cell as a ticket. Raises UserError for one whose dead weights are not zero, which no ticket can hold."""
         record = self.record(cell)
+        if record["start"] and record["start"].get("dead"):
+            raise UserError(
+                f"{self.folder(cell)}: arm '{cell.arm}' freezes dead weights at other values than zero, and a ticket's "
+                "are zero; its scores are in the run's results"
+            )
         end = self.weights(cell, "end") if self.keeps_weights(cell) else None
         start = self.start(cell) if record["start"] else None
         study = self.study
@@ -176,6 +181,7 @@ class Run:
             "seed": study.seed,
             "model": study.model.model_dump(mode="json"),
             "data": study.data.model_dump(mode="json"),
+            "recipe": study.recipe_at(cell.level).model_dump(mode="json"),
             "status": record["status"],
         }
         return Ticket(self.mask(cell), start, end, provenance)
