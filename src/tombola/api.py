@@ -23,7 +23,7 @@ from tombola.models import Architecture, ModelSpec, architecture, roles_of, stat
 from tombola.seeds import Seeds, stream
 from tombola.study import Comparison, Progress, Pruning, Run, Study, load_study, pick_device, prepare
 from tombola.training import NUMBERS, Recipe, Start, Trained, choose, train_stack
-from tombola.training.evaluate import evaluate as score_stack
+from tombola.training.evaluate import Examples
 from tombola.training.stack import Stack
 
 Model = str | ModelSpec | nn.Module | Callable[..., nn.Module]
@@ -247,9 +247,7 @@ def evaluate(
     recipe = Recipe(precision=known.get("recipe", {}).get("precision", "float32"))
     kind = choose(engine, net, resident.device, recipe)
     computing = kind(net, stack, [0], [0], recipe)
-    score = score_stack(
-        computing, lambda a, b: (resident.test(a, b)[None], resident.test_y[None, a:b]), resident.n_test
-    )
+    score = computing.score(Examples(resident, "test"))
     return Evaluation(float(score.loss[0]), float(score.accuracy[0]), resident.n_test)
 
 

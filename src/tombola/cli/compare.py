@@ -11,7 +11,6 @@ import typer
 from tombola.cli.options import Csv, DataDir, Json, Out
 from tombola.cli.show import print_json, print_table
 from tombola.compare import WHOLE, Subject, subject_from_file
-from tombola.errors import UserError
 from tombola.lottery import TICKET
 from tombola.study import Comparison, Run, compare_runs, find_run
 
@@ -42,8 +41,6 @@ def compare(
     as_csv: Csv = False,
 ) -> None:
     """Compare tickets in pairs, within and across replicates, arms and runs, beside what chance gives."""
-    if level is not None and density is not None:
-        raise UserError("give --level or --density, not both")
     runs, others = list[Run](), list[Subject]()
     for name in names:
         if Path(name).exists() and not (Path(name) / "study.toml").is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tombola.compare import overlap, signs  # noqa: F401  (they register their measures)
-from tombola.compare.align import ALIGNMENTS, Request, align
+from tombola.compare.align import ALIGNMENTS, RAW, Request, align
 from tombola.compare.bulk import overlaps
 from tombola.compare.decisions import DECISIONS, decide
 from tombola.compare.foreign import chain, subject_from_file
@@ -19,6 +19,7 @@ __all__ = [
     "DECISIONS",
     "MEASURES",
     "NULLS",
+    "RAW",
     "SCHEMA",
     "WHOLE",
     "Exact",

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from tombola.compare import Network, Subject, compare, decide
+from tombola.compare import RAW, Network, Subject, compare, decide
 from tombola.data import Resident
 from tombola.errors import UserError, nearest
 from tombola.lottery import TICKET, Cell
@@ -21,9 +21,6 @@ from tombola.study.writing import write_parquet
 
 EXAMPLES = 500
 """Training examples that activations are taken on."""
-
-
-RAW = "raw"
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,8 @@ def compare_runs(
     See `subjects_of` for `level`, `density` and `arms`, and `compare.compare` for the rest; `same_density` leaves out
     pairs of cells from levels of different density. Raises UserError.
     """
+    if level is not None and density is not None:
+        raise UserError("give a level or a density, not both")
     subjects = [
         *(s for run in runs for s in subjects_of(run, level=level, density=density, arms=arms)),
         *others,
