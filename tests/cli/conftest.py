@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,10 +42,23 @@ def study_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds `runs/` with the tiny study, run once for all tests; only copies are handed out."""
+    place = tmp_path_factory.mktemp("finished")
+    (place / "tiny.toml").write_text(TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr(sys, "argv", ["tombola", "run", "tiny.toml"])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert not end.value.code
+    return place
+
+
 @pytest.fixture
-def done(tombola: Tombola, study_file: Path, tmp_path: Path) -> Path:
-    """The run folder of the tiny study, finished."""
-    said = tombola("run", study_file)
-    assert said.code == 0, said.err
+def done(tombola: Tombola, study_file: Path, tmp_path: Path, _finished: Path) -> Path:
+    """The run folder of the tiny study, finished, in the folder that commands are called in."""
+    shutil.copytree(_finished / "runs", tmp_path / "runs")
     [folder] = (tmp_path / "runs").iterdir()
     return folder
