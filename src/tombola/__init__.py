@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tombola.api import Evaluation, compare, draw, evaluate, prune, run, train
+from tombola.api import Evaluation, compare, connect, draw, evaluate, prune, run, train, verdicts
 from tombola.data import Dataset, from_arrays
 from tombola.errors import UserError
 from tombola.lottery import Ticket
 from tombola.masks import Mask, PruneRule
-from tombola.study import Pruning, Run, Study, load_study
+from tombola.study import Pruning, Run, Study, Sweep, SweepRun, load_study, load_sweep
 from tombola.training import Recipe
 
 __all__ = [
@@ -19,14 +19,19 @@ __all__ = [
     "Recipe",
     "Run",
     "Study",
+    "Sweep",
+    "SweepRun",
     "Ticket",
     "UserError",
     "compare",
+    "connect",
     "draw",
     "evaluate",
     "from_arrays",
     "load_study",
+    "load_sweep",
     "prune",
     "run",
     "train",
+    "verdicts",
 ]

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 import torch
 from torch import nn
 
 from tombola import masks, study
-from tombola.compare import Subject, subject_from_file
+from tombola.compare import Subject, subjects_from
 from tombola.data import Dataset, DataSpec, Resident, load
 from tombola.errors import UserError
-from tombola.lottery import TICKET, Ticket, check_rewind, train_cells
+from tombola.lottery import TICKET, Begin, Cell, Drawn, Ticket, check_rewind, train_cells
 from tombola.lottery import draw as draw_levels
 from tombola.masks import Mask, Probe, PruneRule, rates_for
 from tombola.models import Architecture, ModelSpec, architecture, roles_of, state_of
 from tombola.seeds import Seeds, stream
-from tombola.study import Comparison, Progress, Pruning, Run, Study, load_study, pick_device, prepare
-from tombola.training import NUMBERS, Recipe, Start, Trained, choose, train_stack
+from tombola.study import (
+    Comparison,
+    Connection,
+    Progress,
+    Pruning,
+    Run,
+    Study,
+    Sweep,
+    SweepRun,
+    Verdicts,
+    load_sweep,
+    pick_device,
+    prepare,
+)
+from tombola.training import NUMBERS, Recipe, Search, Start, Trained, Watch, choose, train_stack
 from tombola.training.evaluate import Examples
 from tombola.training.stack import Stack
 
@@ -32,8 +45,30 @@ Data = str | Dataset
 """A name, or a data set (see `tombola.data.from_arrays`)."""
 
 
+class RunOptions(TypedDict, total=False):
+    """What `run` can be told beside the study."""
+
+    out: Path | str
+    settings: Sequence[str]
+    model: nn.Module | Callable[..., nn.Module] | None
+    data: Dataset | None
+    data_dir: Path | str | None
+    device: str
+    engine: str
+    threads: int | None
+    progress: Progress | None
+
+
+@overload
+def run(what: Study, **options: Unpack[RunOptions]) -> Run: ...
+@overload
+def run(what: Sweep, **options: Unpack[RunOptions]) -> SweepRun: ...
+@overload
+def run(what: str | Path, **options: Unpack[RunOptions]) -> Run | SweepRun: ...
+
+
 def run(
-    what: Study | str | Path,
+    what: Study | Sweep | str | Path,
     *,
     out: Path | str = "runs",
     settings: Sequence[str] = (),
@@ -44,23 +79,27 @@ def run(
     engine: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Run:
-    """Run a study (a Study, a preset's name or a TOML file) and return its folder; see `tombola.study.run`.
+) -> Run | SweepRun:
+    """Run a study or a sweep (or a preset's name or a TOML file of either) and return its folder.
 
-    `model` and `data` take the place of what the study names. Raises UserError for a user's mistake.
+    `model` and `data` take the place of what the study names. See `tombola.study.run` and `run_sweep`. Raises
+    UserError for a user's mistake.
     """
-    found = what if isinstance(what, Study) else load_study(str(what), settings)
-    return study.run(
-        found,
-        Path(out),
-        device=device,
-        engine=engine,
-        threads=threads,
-        data_dir=Path(data_dir) if data_dir is not None else None,
-        dataset=data,
-        model=model,
-        progress=progress,
-    )
+    if not isinstance(what, Study | Sweep):
+        found = load_sweep(str(what), settings)
+        what = found if found.keys else found.first
+    given: dict[str, Any] = {
+        "device": device,
+        "engine": engine,
+        "threads": threads,
+        "data_dir": Path(data_dir) if data_dir is not None else None,
+        "dataset": data,
+        "model": model,
+        "progress": progress,
+    }
+    if isinstance(what, Sweep):
+        return study.run_sweep(what, Path(out), **given)
+    return study.run(what, Path(out), **given)
 
 
 def train(
@@ -129,12 +168,26 @@ def draw(
     plan, seeds = study.make_plan(whole, net), Seeds.single(seed)
     lottery = replace(plan.lottery, probing=lambda r: study.probing(plan, resident, seeds))
 
-    def train_all(starts: Sequence[Start]) -> list[Trained]:
+    def train_all(search: Search | None, watch: Watch | None, starts: Sequence[Start]) -> list[Trained]:
         snapshot = pruning.rewind if pruning.rewind and starts[0].level == 0 else None
         own = whole.recipe_at(starts[0].level)
-        return train_stack(net, starts, resident, own, validation, engine=engine, snapshot_at=snapshot)
+        return train_stack(
+            net,
+            starts,
+            resident,
+            own,
+            validation,
+            engine=engine,
+            search=search,
+            watch=watch,
+            snapshot_at=snapshot,
+        )
 
-    for drawn in draw_levels(lottery, {0: seeds}, lambda cells, begin: train_cells(cells, begin, train_all)):
+    def train_level(cells: Sequence[Cell], begin: Begin) -> Mapping[Cell, Drawn]:
+        search, watch = (lottery.search(cells[0]), lottery.watch(cells[0])) if cells else (None, None)
+        return train_cells(cells, begin, partial(train_all, search, watch))
+
+    for drawn in draw_levels(lottery, {0: seeds}, train_level):
         for cell, result in drawn.items():
             if cell.arm != TICKET:
                 continue
@@ -173,8 +226,8 @@ def prune(
 
 def compare(
     *tickets: Run | Path | str,
-    level: int | None = None,
-    density: float | None = None,
+    level: int | Sequence[int] | None = None,
+    density: float | Sequence[float] | None = None,
     arms: Sequence[str] = (),
     measures: Sequence[str] = (),
     alignments: Sequence[str] = ("raw",),
@@ -195,7 +248,7 @@ def compare(
         elif (Path(given) / "study.toml").is_file():
             runs.append(Run(Path(given)))
         else:
-            others.append(subject_from_file(Path(given)))
+            others += subjects_from(Path(given))
     return study.compare_runs(
         runs,
         others,
@@ -209,6 +262,22 @@ def compare(
         seed=seed,
         data_dir=data_dir,
     )
+
+
+def connect(run: Run | Path | str, **options: Any) -> Connection:
+    """Measure what lies between pairs of a run's networks (a run or its folder), training the copies that this takes.
+
+    The options are those of `tombola.study.connect_run`. Raises UserError for a user's mistake.
+    """
+    return study.connect_run(run if isinstance(run, Run) else Run.open(Path(run)), **options)
+
+
+def verdicts(run: Run | Path | str, *, data_dir: Path | None = None) -> Verdicts:
+    """Decide the hypotheses of a run (a run or its folder), finished or not: `.frame()` has a row a test.
+
+    See `tombola.study.verdicts`. Raises UserError for a folder that holds no run.
+    """
+    return study.verdicts(run if isinstance(run, Run) else Run.open(Path(run)), data_dir=data_dir)
 
 
 @dataclass(frozen=True)

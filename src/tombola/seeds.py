@@ -14,6 +14,9 @@ import numpy as np
 
 Name = str | int
 
+NOISE = ("order", "augment", "dropout")
+"""The purposes that make up the noise of training: all that is drawn while a network trains, and nothing before."""
+
 
 def key(*path: Name) -> int:
     """128 bits that stand for a path of names. `("a", "b")` and `("ab",)` differ, as do `1` and `"1"`."""
@@ -34,6 +37,8 @@ class Seeds:
     """
 
     root: tuple[Name, ...]
+    copy: int = 0
+    """Copies of one training have other noise, and all other streams in common; 0 is the training itself."""
 
     @classmethod
     def replicate(cls, seed: int, r: int) -> Seeds:
@@ -47,8 +52,16 @@ class Seeds:
 
     def stream(self, purpose: str, *path: Name) -> np.random.Generator:
         """The generator of one purpose, e.g. `stream("order", level, epoch)`."""
-        return stream(*self.root, purpose, *path)
+        return stream(*self._place(purpose), *path)
 
     def key(self, purpose: str, *path: Name) -> int:
         """63 bits of the purpose's key: what a counter-based generator on a device starts from."""
-        return key(*self.root, purpose, *path) >> 65
+        return key(*self._place(purpose), *path) >> 65
+
+    @property
+    def path(self) -> tuple[Name, ...]:
+        """The names that these streams lie below."""
+        return (*self.root, "copy", self.copy) if self.copy else self.root
+
+    def _place(self, purpose: str) -> tuple[Name, ...]:
+        return (*(self.path if purpose in NOISE else self.root), purpose)

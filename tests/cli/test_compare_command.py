@@ -14,7 +14,7 @@ import torch
 from program import Tombola
 
 import tombola as library
-from tombola.compare import DECISIONS, SCHEMA
+from tombola.compare import CONSENSUS, DECISIONS, FUNCTIONS, SCHEMA
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_means_and_decisions_are_printed_and_kept(tombola: Tombola, folder: Path
         assert part in said.out
     pairs, decisions = (pl.read_parquet(folder / f"{name}.parquet") for name in ("measures", "decisions"))
     assert dict(pairs.schema) == SCHEMA
-    assert dict(decisions.schema) == DECISIONS
+    assert dict(decisions.schema) == {"run": pl.String, **DECISIONS}
     assert set(pairs["a"].str.slice(len(folder.name))) >= {":r0/L02/ticket/0"}
     assert set(decisions["arm_b"]) == {"reinit", "random-mask"}
 
@@ -75,7 +75,170 @@ def test_masks_made_elsewhere(tombola: Tombola, tmp_path: Path) -> None:
     assert found.pairs.filter(pl.col("layer") == "all")["value"].item() == pytest.approx(1 / 3, abs=0.1)
 
 
+def test_consensus_of_replicates_is_kept_and_printed(tombola: Tombola, folder: Path) -> None:
+    said = tombola("compare", "tiny", "--level", "2", "--measures", "jaccard")
+    assert "how many replicates keep a weight" in said.out
+    frame = pl.read_parquet(folder / "consensus.parquet")
+    keys = {"run": pl.String, "arm": pl.String, "density": pl.Float64}
+    assert dict(frame.schema) == keys | CONSENSUS
+    assert set(frame["run"]) == {folder.name}
+    assert set(frame["arm"]) == {"ticket", "reinit", "random-mask"}
+    assert set(frame["tickets"]) == {2}
+    both, pairs = (
+        frame.filter(layer="all", kept=2, arm="ticket"),
+        pl.read_parquet(folder / "measures.parquet"),
+    )
+    tickets = [f"{folder.name}:r{r}/L02/ticket/0" for r in (0, 1)]
+    [jaccard] = pairs.filter(pl.col("a") == tickets[0], pl.col("b") == tickets[1], layer="all")["value"]
+    alone = frame.filter(layer="all", kept=1, arm="ticket")["value"].item()
+    assert jaccard == pytest.approx(both["value"].item() / (both["value"].item() + alone))
+
+
+def test_several_levels_and_densities_at_once(tombola: Tombola, folder: Path) -> None:
+    options = ("--arms", "ticket,random-mask", "--measures", "jaccard")
+    said = tombola("compare", "tiny", "--level", "1,2", *options)
+    pairs = pl.read_parquet(folder / "measures.parquet")
+    assert set(pairs["a"].str.extract(r"/L(\d+)/")) == {"01", "02"}
+    assert (pairs["a"].str.extract(r"/L(\d+)/") == pairs["b"].str.extract(r"/L(\d+)/")).all()
+    assert pl.read_parquet(folder / "decisions.parquet")["density"].n_unique() == 2
+    assert "64" in said.out
+    assert "80" in said.out
+    assert tombola("compare", "tiny", "--density", "0.8,0.64", *options).code == 0
+    assert pl.read_parquet(folder / "measures.parquet").equals(pairs)
+    found = library.compare(folder, level=[1, 2], arms=["ticket", "random-mask"], measures=["jaccard"])
+    assert found.pairs.equals(pairs)
+    assert tombola("compare", "tiny", "--all-levels", "--level", "1,2", *options).code == 0
+    assert len(pl.read_parquet(folder / "measures.parquet")) > len(pairs)
+
+
+def test_a_comparison_without_decisions_leaves_none_behind(tombola: Tombola, folder: Path) -> None:
+    tombola("compare", "tiny", "--level", "1", "--measures", "jaccard")
+    assert (folder / "decisions.parquet").is_file()
+    said = tombola("compare", "tiny", "--level", "1", "--arms", "ticket", "--measures", "jaccard")
+    assert "verdict" not in said.out
+    assert not (folder / "decisions.parquet").exists()
+    assert (folder / "consensus.parquet").is_file()
+
+
+def test_measures_of_function(tombola: Tombola, folder: Path) -> None:
+    said = tombola(
+        "compare",
+        "tiny",
+        "--level",
+        "2",
+        "--measures",
+        "function",
+        "--aligned",
+        "raw,weights@end",
+        "--n-null",
+        "4",
+    )
+    assert said.code == 0, said.err
+    pairs = pl.read_parquet(folder / "measures.parquet")
+    assert dict(pairs.schema) == SCHEMA
+    assert set(pairs["measure"]) == set(FUNCTIONS)
+    assert set(pairs.filter(measure="barrier")["aligned"]) == {"raw", "weights@end"}
+    assert set(pairs.filter(pl.col("measure") != "barrier")["aligned"]) == {"raw"}
+    decisions = pl.read_parquet(folder / "decisions.parquet")
+    barriers = decisions.filter(measure="barrier", layer="all")
+    assert barriers["mean_a"].null_count() == 0  # a barrier has no null and is decided on as it is
+    [shown] = barriers.filter(arm_b="random-mask", aligned="raw")["mean_a"]
+    tickets = pairs.filter(
+        pl.col("a").str.contains("/ticket/"),
+        pl.col("b").str.contains("/ticket/"),
+        measure="barrier",
+        aligned="raw",
+    )
+    assert shown == pytest.approx(tickets["value"].mean())
+    # What two networks disagree on is what their accuracies say at the least.
+    cells = {row["replicate"]: row for row in library.study.results(library.Run(folder)).to_dicts()
+             if (row["arm"], row["level"]) == ("ticket", 2)}  # fmt: skip
+    [apart] = pairs.filter(
+        pl.col("a").str.contains("/ticket/"), pl.col("b").str.contains("/ticket/"), measure="disagreement"
+    )["value"]
+    assert apart >= abs(cells[0]["final_test_accuracy"] - cells[1]["final_test_accuracy"]) - 1e-9
+
+
+def test_measures_of_function_are_in_the_catalogue_and_need_a_run(tombola: Tombola, tmp_path: Path) -> None:
+    listed = json.loads(tombola("catalog", "measures", "--json").out)["measures"]
+    assert {"jaccard", "nnstd", *FUNCTIONS} <= listed.keys()
+    said = tombola("compare", *bare_masks(tmp_path), "--measures", "jaccard,cka")
+    assert said.code == 2
+    assert "measure 'cka' needs the network and the data" in said.err
+
+
+def test_two_runs_are_kept_apart(tombola: Tombola, folder: Path, study_file: Path) -> None:
+    """The same seeds under another normalisation: the same random masks, so what they share is no finding."""
+    assert tombola("run", "tiny.toml", "--set", "data.normalisation=unit").code == 0
+    [other] = [path for path in folder.parent.iterdir() if path.name != folder.name]
+    arms = ("--arms", "ticket,random-mask", "--level", "2")
+    said = tombola("compare", folder.name, other.name, *arms, "--measures", "jaccard,disagreement,barrier")
+    assert said.code == 0, said.err
+    first, second = sorted([folder.name, other.name])  # whose hashes alone differ
+    assert f"{folder.name}:ticket - {folder.name}:ticket" in said.out
+    assert f"{first}:ticket - {second}:ticket" in said.out
+    pairs = pl.read_parquet(folder / "measures.parquet").filter(layer="all")
+    across = pairs.filter(
+        pl.col("a").str.starts_with(folder.name) != pl.col("b").str.starts_with(folder.name)
+    )
+    random = across.filter(
+        pl.col("a").str.contains("r0/L02/random"),
+        pl.col("b").str.contains("r0/L02/random"),
+        measure="jaccard",
+    )
+    assert random["value"].to_list() == [1.0]
+    assert across.filter(measure="barrier")["value"].null_count() == len(across.filter(measure="barrier"))
+    assert across.filter(measure="disagreement")["value"].null_count() == 0
+    for name in ("decisions", "consensus"):
+        assert set(pl.read_parquet(folder / f"{name}.parquet")["run"]) == {folder.name, other.name}
+        assert not (other / f"{name}.parquet").exists()
+    # Each run is decided on as if the other were not there.
+    together = pl.read_parquet(folder / "decisions.parquet").filter(run=other.name)
+    tombola("compare", other.name, *arms, "--measures", "jaccard,disagreement,barrier")
+    assert pl.read_parquet(other / "decisions.parquet").equals(together)
+    said = tombola("compare", folder.name, other.name, *arms, "--aligned", "activations@dense")
+    assert said.code == 2
+    assert "activations are compared on the same inputs" in said.err
+
+
+def bare_masks(place: Path) -> list[Path]:
+    """Two checkpoints of two linear layers that follow one another."""
+    paths = []
+    for name, seed in (("a", 0), ("b", 1)):
+        rng = np.random.default_rng(seed)
+        state = {
+            f"l{i}.weight": torch.from_numpy((rng.random(size) < 0.5) * 1.0)
+            for i, size in enumerate([(6, 5), (3, 6)])
+        }
+        torch.save({**state, "bias": torch.full((3,), 0.5)}, place / f"{name}.pt")
+        paths.append(place / f"{name}.pt")
+    return paths
+
+
+def test_masks_made_elsewhere_are_aligned_as_a_chain_of_layers(tombola: Tombola, tmp_path: Path) -> None:
+    said = tombola(
+        "compare",
+        *bare_masks(tmp_path),
+        "--measures",
+        "nnstd,jaccard",
+        "--aligned",
+        "raw,mask",
+        "--n-null",
+        "3",
+        "--json",
+    )
+    assert said.code == 0, said.err
+    told = json.loads(said.out)
+    assert {row["aligned"] for row in told["pairs"]} == {"raw", "mask"}
+    assert {row["measure"] for row in told["pairs"]} == {"nnstd", "jaccard"}
+    assert told["decisions"] == told["consensus"] == []
+
+
 WRONG = [
+    (("--level", "one"), "--level takes whole numbers"),
+    (("--level", "1,9"), "level 9"),
+    (("--density", "0.5,x"), "--density takes numbers"),
+    (("--measures", "ckaa"), "cka"),
     (("--measures", "jacard"), "jaccard"),
     (("--aligned", "weight@dense"), "weights@dense"),
     (("--nulls", "layer-shufle"), "layer-shuffle"),

@@ -53,11 +53,38 @@ def random_subject(
         dense[name.replace("weight", "bias")] = torch.from_numpy(
             rng.standard_normal(shape[0]).astype(np.float32)
         )
-    masked = Mask(mask)
+    return _pruned(rng, seed if replicate is None else replicate, arm, Mask(mask), dense)
+
+
+def convnet() -> Network:
+    """Two 3 x 3 convolutions from 2 images to 6 and 8 channels, and 3 classes after a pool over the image."""
+    return Network(
+        (
+            UnitGroup(6, (("conv1.weight", 0, 1), ("conv2.weight", 1, 1))),
+            UnitGroup(8, (("conv2.weight", 0, 1), ("out.weight", 1, 1))),
+        )
+    )
+
+
+def random_convnet(seed: int, density: float) -> Subject:
+    """Gaussian weights of that network, of which a random share lives."""
+    rng = np.random.default_rng(seed)
+    sizes = {"conv1.weight": (6, 2, 3, 3), "conv2.weight": (8, 6, 3, 3), "out.weight": (3, 8)}
+    dense = {
+        name: torch.from_numpy(rng.standard_normal(size).astype(np.float32)) for name, size in sizes.items()
+    }
+    mask = {name: torch.from_numpy(rng.random(size) < density) for name, size in sizes.items()}
+    return _pruned(rng, seed, "ticket", Mask(mask), dense)
+
+
+def _pruned(
+    rng: np.random.Generator, replicate: int, arm: str, masked: Mask, dense: dict[str, torch.Tensor]
+) -> Subject:
+    """A subject whose start has nothing to do with its end, which is that of the dense network."""
     start = {
         name: torch.from_numpy(rng.standard_normal(x.shape).astype(np.float32)) for name, x in dense.items()
     }
-    where = f"RUN:r{seed if replicate is None else replicate}"
+    where = f"RUN:r{replicate}"
     return Subject(
         f"{where}/L07/{arm}/0",
         masked,
@@ -66,6 +93,7 @@ def random_subject(
         dense,
         replicate=where,
         arm=arm,
+        dense_start=start,
     )
 
 

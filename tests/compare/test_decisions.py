@@ -9,6 +9,7 @@ import torch
 from compare_parts import random_subject
 
 from tombola.compare import SCHEMA, Subject, compare, decide, holm, overlaps
+from tombola.compare.holm import judge
 from tombola.errors import UserError
 from tombola.masks import Mask
 
@@ -47,6 +48,32 @@ def test_holm_by_hand():
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([0.02, 0.005]) == pytest.approx([0.02, 0.01])
     assert holm([]) == []
+
+
+def test_a_family_is_judged_together():
+    first, second, third = judge([0.01, 0.04, None], [0.01, 0.01, 0.01], 0.05)
+    assert (first.p, first.rejected, first.resolvable) == (pytest.approx(0.03), True, True)
+    assert (second.p, second.rejected) == (pytest.approx(0.08), False)
+    assert (third.p, third.rejected, third.resolvable) == (1.0, False, False), "without a p it counts as 1"
+    assert [one.resolvable for one in judge([0.02, 0.02], [0.02, 0.03], 0.05)] == [True, True]
+    assert [one.resolvable for one in judge([0.5, 0.5], [0.03, 0.03], 0.05)] == [False, False]
+    assert judge([], [], 0.05) == []
+
+
+def test_a_direction_halves_the_p_of_a_clear_case():
+    subjects, pairs = planted(6)
+    arms = [("ticket", "random-mask")]
+    two, one, other = (
+        decide(pairs, subjects, arms, direction=direction)
+        .filter(measure="jaccard", layer="all")
+        .row(0, named=True)
+        for direction in ("different", "greater", "less")
+    )
+    assert (two["p"], one["p"], other["p"]) == (2 / 64, 1 / 64, 1.0)
+    assert (two["p_smallest"], one["p_smallest"]) == (2 / 64, 1 / 64)
+    assert two["difference"] == one["difference"]
+    with pytest.raises(UserError, match="a margin goes with direction"):
+        decide(pairs, subjects, arms, margin=0.1)
 
 
 def planted(replicates: int) -> tuple[list[Subject], pl.DataFrame]:

@@ -40,29 +40,91 @@ def test_every_null_keeps_counts_and_what_is_not_masked(name):
 def test_every_null_is_seeded_and_draws_something(name):
     old = subject()
     one, same, other = (NULLS[name](old, RNG(seed)) for seed in (0, 0, 1))
-    assert torch.equal(one.end["fc1.weight"], same.end["fc1.weight"])
+    which = "dense" if name == "dense-shuffle" else "end"
+    here, again, elsewhere, before = (s.weights(which)["fc2.weight"] for s in (one, same, other, old))
+    assert torch.equal(here, again)
     assert one.mask == same.mask
-    assert not torch.equal(one.end["fc1.weight"], other.end["fc1.weight"])
-    assert not torch.equal(one.end["fc1.weight"], old.end["fc1.weight"])
+    assert not torch.equal(here, elsewhere)
+    assert not torch.equal(here, before)
 
 
-@pytest.mark.parametrize("name", ["layer-shuffle", "rewire"])
+@pytest.mark.parametrize(
+    "name", ["layer-shuffle", "rewire", "value-shuffle", "unit-shuffle", "kernel-shuffle"]
+)
 def test_moving_nulls_move_all_that_belongs_to_a_weight(name):
     old = subject()
     new = NULLS[name](old, RNG(0))
-    assert new.mask != old.mask
+    assert (new.mask != old.mask) == (name != "value-shuffle")
     for weight in old.mask:
         parts = [
-            torch.stack([s.mask[weight].float(), s.start[weight], s.end[weight], s.dense[weight]]).flatten(1)
+            torch.stack(
+                [
+                    s.mask[weight].float(),
+                    *(state[weight] for state in (s.start, s.end, s.dense, s.dense_start)),
+                ]
+            ).flatten(1)
             for s in (old, new)
         ]
         before, after = (sorted(map(tuple, part.T.tolist())) for part in parts)
         assert before == after
 
 
+def test_value_shuffle_leaves_every_value_among_its_kind():
+    old = subject()
+    new = NULLS["value-shuffle"](old, RNG(0))
+    for weight, living in old.mask.items():
+        for places in (living, ~living):
+            assert torch.equal(
+                old.dense[weight][places].sort().values, new.dense[weight][places].sort().values
+            )
+    assert not torch.equal(old.end["fc1.weight"], new.end["fc1.weight"])
+
+
+def test_end_shuffle_cuts_the_end_from_the_rest():
+    old = subject()
+    new = NULLS["end-shuffle"](old, RNG(0))
+    for kept in ("start", "dense", "dense_start"):
+        assert all(torch.equal(x, getattr(new, kept)[name]) for name, x in getattr(old, kept).items())
+    for weight, living in old.mask.items():
+        assert torch.equal(old.end[weight][living].sort().values, new.end[weight][living].sort().values)
+
+
+def test_dense_shuffle_cuts_the_dense_network_from_the_mask():
+    old = subject()
+    new = NULLS["dense-shuffle"](old, RNG(0))
+    assert new.mask == old.mask
+    assert all(torch.equal(x, new.end[name]) for name, x in old.end.items())
+    for weight in old.mask:  # both sides of a weight stay together, anywhere in the layer
+        before, after = (
+            sorted(
+                zip(s.dense_start[weight].flatten().tolist(), s.dense[weight].flatten().tolist(), strict=True)
+            )
+            for s in (old, new)
+        )
+        assert before == after
+        assert not torch.equal(old.dense[weight], new.dense[weight])
+
+
+def test_unit_shuffle_keeps_the_rows_of_each_layer():
+    old = subject()
+    new = NULLS["unit-shuffle"](old, RNG(0))
+    for weight in old.mask:
+        assert sorted(map(tuple, new.end[weight].tolist())) == sorted(map(tuple, old.end[weight].tolist()))
+
+
+def test_kernel_shuffle_keeps_each_place_of_the_kernel():
+    living = RNG(0).random((6, 5, 3, 3)) < np.linspace(0.1, 0.9, 9).reshape(3, 3)
+    old = ternary("a", conv=(living * RNG(1).standard_normal(living.shape)).tolist())
+    new = NULLS["kernel-shuffle"](old, RNG(0)).end["conv.weight"].flatten(0, 1)
+    before = old.end["conv.weight"].flatten(0, 1)
+    assert torch.equal(new.sort(0).values, before.sort(0).values)
+    whole = {tuple(kernel) for kernel in before.flatten(1).tolist()}
+    assert sum(tuple(kernel) in whole for kernel in new.flatten(1).tolist()) <= 1
+
+
 def test_nulls_do_without_weights():
     bare = ternary("a", fc1=[[1, 0, 1], [0, 0, 1]])
-    bare = replace(bare, start=None, end=None, dense=None)
+    bare = replace(bare, start=None, end=None, dense=None, dense_start=None)
     for name in NULLS:
         assert NULLS[name](bare, RNG(0)).mask.count() == 3
 
@@ -141,3 +203,8 @@ def test_random_sparse_nets_are_pruned_by_magnitude():
         assert torch.equal(torch.sign(new.dense[weight]), torch.sign(new.start[weight]))
     rms = [s.dense["fc1.weight"].square().mean().sqrt() for s in (old, new)]
     assert rms[1] == pytest.approx(rms[0].item(), rel=0.2)
+
+
+def test_what_subjects_hand_out_cannot_be_changed():
+    with pytest.raises(ValueError, match="read-only"):
+        subject().living()["fc1.weight"][0, 0] = True

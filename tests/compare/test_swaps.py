@@ -138,3 +138,54 @@ def test_counting_pairs_as_if_independent_would_be_wrong():
     naive, over_replicates = np.mean(rejected, axis=0)
     assert naive > 0.15
     assert over_replicates <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_one_sided_counts_one_tail():
+    items = one_draw(4)
+    scores = np.array([5.0, 1, 6, 4, 7, 4, 9, 2])  # differences 4, 2, 3, 7
+    p = {side: contrasted(scores, items, RNG(0), side).p for side in ("greater", "less", "different")}
+    assert p == {"greater": 1 / 16, "less": 1.0, "different": 2 / 16}
+    assert smallest_p(items, "greater") == smallest_p(items, "less") == smallest_p(items, "same") == 1 / 16
+    assert smallest_p(items, "different") == smallest_p(items) == 2 / 16
+
+
+def test_a_margin_moves_every_difference_of_a_measure_of_one():
+    items, scores = one_draw(3), np.array([1.0, 2, 5, 5, 4, 5])  # differences -1, 0, -1
+    assert contrasted(scores, items, RNG(0), "greater").p == 1.0
+    assert contrasted(scores, items, RNG(0), "greater", 1.5).p == 1 / 8
+    assert contrasted(scores, items, RNG(0), "less", 1.5).p == 1 / 8
+    assert contrasted(scores, items, RNG(0), "same", 1.5).p == 1 / 8
+    assert (
+        contrasted(scores, items, RNG(0), "same", 0.5).p
+        == contrasted(scores, items, RNG(0), "greater", 0.5).p
+    )
+    moved = contrasted(scores, items, RNG(0), "greater", 1.5)
+    assert moved.difference == pytest.approx(-2 / 3), "the estimate is not moved"
+
+
+@pytest.mark.parametrize("side", ["greater", "less"])
+def test_a_margin_moves_every_difference_of_pairs(side):
+    """The d_r of the module's docstring, each moved by the margin, and their sign-flips written out."""
+    sign = 1 if side == "greater" else -1
+    for seed in range(5):
+        scores, n, margin = symmetric(RNG(seed), 10), 5, 0.8
+        d = np.zeros(n)
+        for r in range(n):
+            a, b = 2 * r, 2 * r + 1
+            others = [(2 * s, 2 * s + 1) for s in range(n) if s != r]
+            d[r] = np.mean([scores[a, x] + scores[a, y] - scores[b, x] - scores[b, y] for x, y in others])
+        moved = sign * d + margin
+        flips = np.array([np.mean(np.array(signs) * moved) for signs in itertools.product([1, -1], repeat=n)])
+        p = contrasted(scores, one_draw(n), RNG(0), side, margin).p
+        assert p == pytest.approx(np.mean(flips >= moved.mean() - 1e-12))
+
+
+def test_one_sided_p_is_exact_under_exchangeable_arms_with_dependent_pairs():
+    rng, trials, p_values = RNG(17), 1500, []
+    for _ in range(trials):
+        points = rng.standard_normal((12, 3)) + np.repeat(rng.standard_normal((6, 3)), 2, axis=0)
+        scores = np.exp(points @ points.T / 4)
+        p_values.append(contrasted(scores, one_draw(6), rng, "greater").p)
+    for level in (1 / 64, 4 / 64, 16 / 64):
+        hits = np.mean(np.array(p_values) <= level + 1e-9)
+        assert hits == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / trials))

@@ -10,8 +10,8 @@ import torch
 from lottery_parts import CLASSES, lenet, sparse
 from torch import Tensor, nn
 
-from tombola.lottery import ARMS, Scene
-from tombola.masks import Mask
+from tombola.lottery import ARMS, Rung, Scene
+from tombola.masks import Mask, Probing, prober
 from tombola.models import Architecture, State, architecture
 from tombola.seeds import Seeds, stream
 from tombola.training import Start
@@ -56,6 +56,12 @@ KEEPS: Mapping[str, Keeps] = {
     "partner": Keeps(mask=False, layer_counts=False, total=False),
     "rewire": SHUFFLED,
     "input-map": SHUFFLED,
+    "one-shot": SHUFFLED,
+    "magnitude-at-init": SHUFFLED,
+    "snip-at-init": SHUFFLED,
+    "grasp-at-init": SHUFFLED,
+    "synflow-at-init": SHUFFLED,
+    "fresh": Keeps(mask=False, weights=False, signs=False, others=False),
     "permute-units": Keeps(mask=False, weights=False, signs=False, others=False, some=True),
     "permute-mask": SHUFFLED,
     "freeze": Keeps(dead=False),
@@ -101,6 +107,9 @@ def scene(network: str = "lenet", draw: int = 0, level: int = 3, r: int = 0, who
     rewound = {n: t + 1 if not t.is_floating_point() else t + 0.01 for n, t in initial.items()}
     rewound = odd_units(rewound)
     full = [kept] if whole else []
+    fresh = arch.initial(stream(r, level, draw, "fresh"))
+    own = mixed(arch, 0.5, 0.9, full, seed=1000 * r + 10 * level + draw + 2)
+    dense = Mask.dense({name: arch.shapes[name] for name in arch.prunable})
     return Scene(
         architecture=arch,
         mask=mixed(arch, 0.2, 0.7, full, seed=0),
@@ -112,7 +121,16 @@ def scene(network: str = "lenet", draw: int = 0, level: int = 3, r: int = 0, who
         initial=initial,
         trained=grown_or_shrunk(initial, r),
         partner=mixed(arch, 0.3, 0.5, full, seed=1),
+        dense=Rung(dense, initial, grown_or_shrunk(initial, r + 100)),
+        own=Rung(own, fresh, own.apply(grown_or_shrunk(fresh, r + 200))),
+        probing=lambda: probes(arch),
     )
+
+
+def probes(arch: Architecture) -> Probing:
+    """Probes of a network on twelve examples of noise."""
+    x = torch.from_numpy(stream("examples").standard_normal((12, *arch.input_shape))).float()
+    return prober(arch, x, torch.arange(12) % CLASSES)
 
 
 def grown_or_shrunk(state: State, r: int) -> State:

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from arm_table import KEEPS, every_network, scene, treated
+from arm_table import KEEPS, every_network, probes, scene, treated
 from lottery_parts import CLASSES, same
 from torch import nn
 
 from tombola.errors import UserError
-from tombola.lottery import ARMS, DEAD_ACTIONS, MASK_ACTIONS, WEIGHT_ACTIONS, Arm, Scene
+from tombola.lottery import ARMS, DEAD_ACTIONS, MASK_ACTIONS, WEIGHT_ACTIONS, Arm, Rung, Scene
 from tombola.masks import Mask
 from tombola.models import Architecture, architecture
 from tombola.seeds import Seeds
@@ -37,7 +37,11 @@ def small_scene(draw: int) -> Scene:
     state = arch.initial(Seeds.single(0).stream("init"))
     rates = dict.fromkeys(mask, 0.2)
     trained = {name: tensor * 1.5 for name, tensor in state.items()}
-    return Scene(arch, mask, state, rates, Seeds.single(0), 1, draw, state, trained, partner=mask)
+    dense = Rung(Mask.dense(mask.shapes), state, trained)
+    return Scene(
+        arch, mask, state, rates, Seeds.single(0), 1, draw, state, trained, mask, dense, dense,
+        probing=lambda: probes(arch),
+    )  # fmt: skip
 
 
 DRAWS = 600
@@ -109,7 +113,7 @@ def test_a_bare_instance_cannot_be_reinitialised(arm: str) -> None:
             treated(arm, where)
     else:
         treated(arm, where)
-    assert ("initialiser" in ARMS[arm].traits) == (arm in ("reinit", "reinit-signs"))
+    assert ("initialiser" in ARMS[arm].traits) == (arm in ("reinit", "reinit-signs", "fresh"))
 
 
 def test_unknown_names_of_arms_and_actions() -> None:

@@ -11,7 +11,7 @@ from lottery_parts import SNAPSHOT, lenet, lottery, play, same
 
 from tombola.errors import UserError
 from tombola.lottery import ARMS, DEAD_ACTIONS, Arm, Cell, Mode
-from tombola.lottery.draw import last_lived
+from tombola.lottery.climb import last_lived
 from tombola.masks import Mask
 from tombola.training import Start
 

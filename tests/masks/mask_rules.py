@@ -14,15 +14,23 @@ from tombola.masks import ALLOCATIONS, CRITERIA, EXAMPLES, STRUCTURES, Mask, Pru
 from tombola.masks.allocation import pools_of
 from tombola.seeds import stream
 
+LAYERS = ",".join(
+    f"{name}={3 + place % 4}/8"
+    for place, name in enumerate(sorted({*net("mlp").shapes, *net("conv").shapes}))
+)
+SHARES = [f"like:{LAYERS}" if name == "like:TICKET" else name for name in ALLOCATIONS]
+"""One of each kind of allocation."""
 KINDS = [EXAMPLES.get(kind, kind) for kind in STRUCTURES]
 
 
 def refused(criterion: str, allocation: str, kind: str) -> bool:
     """What cannot combine: a ratio per group with densities that differ by layer, or with many small steps."""
-    return structure(kind).most is not None and (allocation == "erk" or CRITERIA.needs(criterion).rounds > 1)
+    return structure(kind).most is not None and (
+        allocation == "erk" or allocation.startswith("like:") or CRITERIA.needs(criterion).rounds > 1
+    )
 
 
-MATRIX = list(itertools.product(CRITERIA, ALLOCATIONS, KINDS))
+MATRIX = list(itertools.product(CRITERIA, SHARES, KINDS))
 RULES = [
     PruneRule(criterion=criterion, allocation=allocation, structure=kind)
     for criterion, allocation, kind in MATRIX
@@ -36,7 +44,7 @@ def has_ratio(rule: PruneRule) -> bool:
 
 
 def label(rule: PruneRule) -> str:
-    return f"{rule.criterion}-{rule.allocation}-{rule.structure}"
+    return f"{rule.criterion}-{rule.allocation.partition(':')[0]}-{rule.structure}"
 
 
 def over(rules: list[PruneRule]) -> Callable[..., pytest.MarkDecorator]:

@@ -139,7 +139,7 @@ def test_what_arms_need_is_asked_of_the_study_and_the_network() -> None:
 def test_only_arms_that_draw_new_weights_need_an_initialiser(name: str) -> None:
     bare = architecture(nn.Sequential(nn.Linear(6, 3), nn.ReLU(), nn.Linear(3, 3)), (6,), 3)
     study = tiny(replicates=2, arms=[{"name": name}])
-    if name in ("reinit", "reinit-signs"):
+    if name in ("reinit", "reinit-signs", "fresh"):
         with pytest.raises(UserError, match=f"arm '{name}' draws new weights, and Sequential has no init"):
             make_plan(study, bare)
     else:

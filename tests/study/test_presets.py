@@ -8,7 +8,7 @@ import math
 import pytest
 
 from tombola.models import architecture
-from tombola.study import Study, load_study, make_plan, parse_study, presets
+from tombola.study import Study, load_study, load_sweep, make_plan, parse_study, presets, prospects
 
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "digits": (1, 8, 8)}
 
@@ -56,6 +56,7 @@ IDS = {
     "conv6-cifar10": "2fbe7708",
     "conv6-cifar10-dropout": "fe088304",
     "lenet-mnist": "bc868d19",
+    "lenet-mnist-claims": "da094455",  # the cells of lenet-mnist-short, more of them
     "lenet-mnist-short": "da094455",
     "quick": "04fc1e9c",
     "resnet20-cifar10": "0fc731fb",
@@ -70,8 +71,12 @@ IDS = {
 }
 
 
+# The ids of the members of a preset that sweeps, in its order.
+SWEEPS = {"criteria-digits": ("45cc5509", "6243164d", "16f14abb", "2c1c5dc4")}
+
+
 def test_the_presets_are_those_that_are_promised() -> None:
-    assert set(presets()) == set(IDS)
+    assert set(presets()) == set(IDS) | set(SWEEPS)
     assert all(presets().values()), "every preset has a title for the catalogue"
 
 
@@ -79,6 +84,11 @@ def test_the_presets_are_those_that_are_promised() -> None:
 def test_a_preset_keeps_its_id(name: str) -> None:
     assert load_study(name).identity() == IDS[name]
     assert load_study(name).folder == f"{name}-{IDS[name]}"
+
+
+@pytest.mark.parametrize("name", sorted(SWEEPS))
+def test_the_members_of_a_sweep_keep_their_ids(name: str) -> None:
+    assert [m.study.folder for m in load_sweep(name).members] == [f"{name}-{own}" for own in SWEEPS[name]]
 
 
 def test_an_id_is_the_digest_of_what_is_not_at_its_default() -> None:
@@ -163,12 +173,48 @@ def test_the_ladder_of_a_deep_preset_is_the_papers(name: str) -> None:
 
 
 def test_every_expectation_can_be_met_by_its_preset() -> None:
-    for name in presets():
-        study = load_study(name)
+    for study in (member.study for name in presets() for member in load_sweep(name).members):
         densities = make_plan(study, architecture(study.model, SHAPES[study.data.name], 10)).densities
         for expected in study.expect:
             assert min(abs(math.log(d / expected.density)) for d in densities) < 0.1
             assert expected.arm in {"ticket", *(arm.name for arm in study.arms)}
+
+
+CLAIMED = {
+    "lenet-mnist": {"matches": 15, "more-accurate": 9, "reinit-falls": 7, "reinit-learns-slower": 7},
+    "quick": {"more-accurate": 6, "reinit-falls": 8, "shared-structure": 8, "stops-earlier": 4},
+}
+CLAIMED["lenet-mnist-short"] = CLAIMED["lenet-mnist"]
+CLAIMED["lenet-mnist-claims"] = {
+    **CLAIMED["lenet-mnist"],
+    "signs-matter": 15,
+    "stops-earlier": 7,
+    "shared-structure": 15,
+}
+
+
+@pytest.mark.parametrize("name", sorted(CLAIMED))
+def test_a_claim_is_asked_where_the_paper_makes_it(name: str) -> None:
+    """Of LeNet's ladder 21.1% is level 7, 13.5% level 9 and 3.6% level 15, as printed in the paper."""
+    study = load_study(name)
+    densities = make_plan(study, architecture(study.model, SHAPES[study.data.name], 10)).densities
+    found = prospects(study, densities)
+    assert all(each.asked.level is not None for each in found), "every claim can be answered"
+    levels = {each.asked.hypothesis.name: each.asked.level for each in found}
+    assert levels.items() >= CLAIMED[name].items()
+    assert len(levels) == len(found)
+    decides = study.replicates >= 8
+    assert all(each.resolvable is decides for each in found), (
+        "five replicates are too few for a family, eight enough"
+    )
+
+
+def test_the_claims_preset_has_the_cells_of_the_short_study() -> None:
+    claims, short = load_study("lenet-mnist-claims"), load_study("lenet-mnist-short")
+    assert claims.identity() == short.identity()
+    assert (claims.replicates, claims.levels) == (8, 15)
+    assert {arm.name for arm in claims.arms} == {"reinit", "reinit-signs", "random-mask"}
+    assert claims.hypothesis[: len(short.hypothesis)] == short.hypothesis
 
 
 def test_short_lenet_differs_from_the_paper_in_its_budget_alone() -> None:

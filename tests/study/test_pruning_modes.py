@@ -119,7 +119,7 @@ WRONG = [
     ({"mode": "continued", "after": "learning-rate"}, "needs mode = 'iterative' or 'one-shot'"),
     ({"mode": "at-init", "after": "fine-tune"}, "needs mode"),
     ({"after": "fine-tune"}, "could not learn: expected weights = 'trained'"),
-    ({"mode": "sometimes"}, "iterative"),
+    ({"mode": "sometimes"}, "unknown mode 'sometimes'"),
     ({"criterion": "snipp"}, "did you mean 'snip'"),
 ]
 

@@ -139,7 +139,7 @@ def test_training_sees_changed_images_and_evaluation_whole_ones() -> None:
     for options in ({}, {"flip": True, "crop": 2}):
         Watch.seen.clear()
         train_stack(arch, [start(arch, level=1)], data, recipe(curve_every=4, **options), 5)
-        shown.append(Watch.seen[1:])  # the first is the engine's own trial
+        shown.append([each for each in Watch.seen if len(each[1]) != 2])  # two: the engine's own trials
     assert len(shown[0]) == len(shown[1])
     step = 0
     made = augment(True, 2)

@@ -24,7 +24,8 @@ from training_parts import (
 
 from tombola.models import architecture
 from tombola.training import train_stack
-from tombola.training.dropout import CounterDropout, Noise, draws_from_torch, swap_dropout
+from tombola.training.dropout import CounterDropout, Noise, swap_dropout
+from tombola.training.generators import draws
 
 
 def noise(key: int = 1) -> Noise:
@@ -98,11 +99,9 @@ FACTORIES = {"functional": functional, "always": always, "derived": derived}
 def test_who_draws_from_torch_is_found_out_without_drawing(factory) -> None:
     module = factory()
     before = torch.random.get_rng_state()
-    assert draws_from_torch(swap_dropout(module, noise()), torch.zeros(2, 6))
+    assert draws(swap_dropout(module, noise()), (6,))
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert not draws_from_torch(
-        swap_dropout(nn.Sequential(nn.Dropout(), nn.Linear(6, 3)), noise()), torch.zeros(2, 6)
-    )
+    assert not draws(swap_dropout(nn.Sequential(nn.Dropout(), nn.Linear(6, 3)), noise()), (6,))
 
 
 # --- in training -------------------------------------------------------------------------------------------

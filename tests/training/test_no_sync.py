@@ -80,10 +80,10 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         evaluate(self, iteration)
         counts["evaluations"] += 1
 
-    def finished(self: Record) -> list[Trained]:
+    def finished(self: Record, *masks: Any) -> list[Trained]:
         guard.close()
         counts["finished"] += 1
-        return finish(self)
+        return finish(self, *masks)
 
     monkeypatch.setattr(Record, "__init__", construct)
     monkeypatch.setattr(Record, "evaluate", counted)

@@ -15,7 +15,7 @@ from tombola import bench as timing
 from tombola import study
 from tombola.cli.options import DataDir, Json
 from tombola.cli.show import print_json, print_table, size
-from tombola.compare import ALIGNMENTS, MEASURES, NULLS
+from tombola.compare import ALIGNMENTS, FUNCTIONS, MEASURES, NULLS
 from tombola.data import DATASETS, fetch, found
 from tombola.errors import UserError, nearest
 from tombola.lottery import ARMS, DEAD_ACTIONS, MASK_ACTIONS, MODES, REWINDS, WEIGHT_ACTIONS
@@ -77,7 +77,9 @@ def _lines(kind: str) -> dict[str, str]:
     if kind == "presets":
         return study.presets()
     if kind == "recipes":
-        return {name: str(study.load_study(name).recipe) for name in study.presets()}
+        return {name: str(study.load_sweep(name).first.recipe) for name in study.presets()}
+    if kind == "measures":
+        return {name: part.describe(name) for part in (MEASURES, FUNCTIONS) for name in part}
     parts = KINDS[kind]
     return {name: parts.describe(name) for name in parts} if isinstance(parts, Registry) else dict(parts)
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-import polars as pl
 import typer
 
 import tombola.report as pictures
 from tombola import study as studies
+from tombola.cli import sweeps
 from tombola.cli.options import Csv, DataDir, Device, EngineName, Json, Out, RunName, Settings, Threads
+from tombola.cli.papers import write_documents
 from tombola.cli.progress import Watcher
 from tombola.cli.show import console, duration, print_json, print_means, print_table, size
+from tombola.cli.verdicts import print_prospects, print_verdicts, prospects
 from tombola.errors import UserError
-from tombola.study import Run, Study, find_run
+from tombola.study import Plan, Run, Study, Sweep, SweepRun, find_run
 
 RUNS = Path("runs")
 
@@ -39,26 +42,34 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a study to its end, from wherever it was stopped, and write its report."""
-    spec = studies.load_study(what, settings or [])
+    sweep = studies.load_sweep(what, settings or [])
     if dry_run:
-        _dry_run(spec, out, device, engine, threads, data_dir, as_json)
+        _dry_run(sweep, out, device, engine, threads, data_dir, as_json)
         return
+    if sweep.keys:
+        found, page = sweeps.run_sweep(sweep, out, device, engine, threads, data_dir)
+        _print_results(found, as_json)
+        if not as_json:
+            print(f"\nsweep   {found.path}\nreport  {page}")
+        return
+    spec = sweep.first
     with Watcher() as watcher:
         folder = studies.run(
             spec, out, device=device, engine=engine, threads=threads, data_dir=data_dir, progress=watcher
         )
+    verdicts = studies.verdicts(folder, data_dir=data_dir)
+    studies.write_verdicts(folder, verdicts)
     page = pictures.write_report(folder)
-    frame = studies.results(folder)
-    if as_json:
-        print_json(frame.to_dicts())
-        return
-    print_means(frame)
-    _print_findings(folder, frame)
-    print(f"\nrun     {folder.path}\nreport  {page}")
+    _print_results(folder, as_json)
+    if not as_json:
+        if spec.hypothesis:
+            print()
+            print_verdicts(verdicts, published=False)
+        print(f"\nrun     {folder.path}\nreport  {page}")
 
 
 def _dry_run(
-    spec: Study,
+    sweep: Sweep,
     out: Path,
     device: str,
     engine: str,
@@ -67,47 +78,64 @@ def _dry_run(
     as_json: bool,
 ) -> None:
     studies.prepare(threads)
-    spec, dataset, net = studies.bind(spec, data_dir)
-    plan = studies.make_plan(spec, net)
+
+    def planned(study: Study) -> tuple[Plan, dict[str, Any]]:
+        study, dataset, net = studies.bind(study, data_dir)
+        plan = studies.make_plan(study, net)
+        seconds = studies.estimate_seconds(plan, dataset, studies.pick_device(device), engine)
+        return plan, _facts(plan, Run(out / study.folder), seconds)
+
+    if sweep.keys:
+        sweeps.dry_run_sweep(sweep, out, data_dir, lambda study: planned(study)[1], as_json)
+        return
+    plan, facts = planned(sweep.first)
+    if as_json:
+        print_json(facts)
+    else:
+        _print_plan(plan, facts)
+
+
+def _facts(plan: Plan, folder: Run, seconds: float) -> dict[str, Any]:
     cells = plan.cells()
-    folder = Run(out / spec.folder)
-    seconds = studies.estimate_seconds(plan, dataset, studies.pick_device(device), engine)
-    facts: dict[str, Any] = {
+    return {
         "run": str(folder.path),
-        "model": net.name,
+        "model": plan.architecture.name,
         "prunable_weights": sum(plan.lottery.alive[0].values()),
-        "levels": spec.levels,
+        "levels": plan.study.levels,
         "densities": plan.densities,
-        "replicates": spec.replicates,
+        "replicates": plan.study.replicates,
         "trainings": len(cells),
         "trainings_done": sum(folder.has(cell) for cell in cells),
         "iterations": sum(plan.network_iterations(cell) for cell in cells),
         "estimated_seconds": seconds,
         "estimated_bytes": plan.bytes_on_disk(),
+        "hypotheses": prospects(plan.study, plan.densities),
     }
-    if as_json:
-        print_json(facts)
-        return
+
+
+def _print_plan(plan: Plan, facts: dict[str, Any]) -> None:
+    cells = plan.cells()
     rows = []
     for level, density in enumerate(plan.densities):
-        arms = [
-            f"{name} x {draws}" for name, draws in ([("ticket", 1)] + (spec.arms_at(level) if level else []))
-        ]
+        draws = Counter(cell.arm for cell in cells if (cell.replicate, cell.level) == (0, level))
+        arms = [f"{name} x {count}" for name, count in draws.items()]
         alive = sum(plan.lottery.alive[level].values())
         rows.append([str(level), ", ".join(arms), f"{alive:,}", f"{100 * density:.2f}%"])
     print_table(["level", "arms", "weights alive", "density"], rows, left=2)
-    print(f"\n{net.name} on {spec.data.name}, {facts['prunable_weights']:,} prunable weights")
+    print(f"\n{facts['model']} on {plan.study.data.name}, {facts['prunable_weights']:,} prunable weights")
     done = f" ({facts['trainings_done']} done)" if facts["trainings_done"] else ""
     print(
-        f"{len(cells)} trainings{done}, {spec.replicates} replicates, {facts['iterations']:,} iterations in all"
+        f"{len(cells)} trainings{done}, {facts['replicates']} replicates, {facts['iterations']:,} iterations in all"
     )
-    print(f"about {duration(seconds)} here, from a short probe, and {size(facts['estimated_bytes'])} on disk")
-    print(f"would be written to {folder.path}")
+    cost = f"{duration(facts['estimated_seconds'])} here, from a short probe, and {size(facts['estimated_bytes'])}"
+    print(f"about {cost} on disk")
+    print_prospects(facts["hypotheses"])
+    print(f"would be written to {facts['run']}")
 
 
 def runs(out: Out = RUNS, as_json: Json = False) -> None:
     """List the runs under --out."""
-    rows = [_progress_of(found) for found in studies.all_runs(out)]
+    rows = sweeps.listed_sweeps(out, _progress_of) + [_progress_of(found) for found in studies.all_runs(out)]
     if as_json:
         print_json(rows)
     elif not rows:
@@ -122,10 +150,13 @@ def runs(out: Out = RUNS, as_json: Json = False) -> None:
 
 def status(name: RunName, out: Out = RUNS, as_json: Json = False) -> None:
     """Say how far a run is."""
-    found = find_run(name, out)
-    facts = _progress_of(found)
+    found = studies.find(name, out)
+    facts = sweeps.sweep_facts(found, _progress_of) if isinstance(found, SweepRun) else _progress_of(found)
     if as_json:
         print_json(facts)
+        return
+    if isinstance(found, SweepRun):
+        sweeps.print_status(found, facts)
         return
     print(f"{found.path}: {facts['state']}, {facts['done']} of {facts['planned']} cells done")
     rows = [
@@ -156,21 +187,28 @@ def results(name: RunName, out: Out = RUNS, as_json: Json = False, as_csv: Csv =
     """Print a run's results: means with 95% intervals over replicates, or one row a cell as --csv or --json."""
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other")
-    folder = find_run(name, out)
-    frame = studies.results(folder)
+    _print_results(studies.find(name, out), as_json, as_csv)
+
+
+def _print_results(found: Run | SweepRun, as_json: bool, as_csv: bool = False) -> None:
+    frame = studies.sweep_results(found) if isinstance(found, SweepRun) else studies.results(found)
     if as_json:
         print_json(frame.to_dicts())
     elif as_csv:
         print(frame.write_csv(), end="")
-    elif frame.is_empty():
-        print("no cell is done yet")
+    elif isinstance(found, SweepRun):
+        sweeps.print_results(found, _print_findings)
     else:
-        print_means(frame)
-        _print_findings(folder, frame)
+        _print_findings(found)
 
 
-def _print_findings(folder: Run, frame: pl.DataFrame) -> None:
-    """What follows from the results: the claims, and published numbers beside those found."""
+def _print_findings(folder: Run) -> None:
+    """A table of means and what follows from it: the claims, and published numbers beside those found."""
+    frame = studies.results(folder)
+    if frame.is_empty():
+        print("no cell is done yet")
+        return
+    print_means(frame)
     for lines in (studies.claims(frame), studies.expectations(frame, folder.study.expect)):
         if lines:
             print()
@@ -178,9 +216,34 @@ def _print_findings(folder: Run, frame: pl.DataFrame) -> None:
             print(line)
 
 
-def report(name: RunName, out: Out = RUNS) -> None:
-    """Write the report of a run, finished or not, and print its path."""
-    print(pictures.write_report(find_run(name, out)))
+def report(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs or sweeps; several are put on one page.")
+    ],
+    compare: Annotated[
+        list[str] | None, typer.Option("--compare", metavar="RUN", help="A run more on the page; repeatable.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="html (the default), pdf, md, typst or slides.")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option("--template", help="paper (the default) or proposal, which a study file will do for."),
+    ] = None,
+    out: Out = RUNS,
+    data_dir: DataDir = None,
+) -> None:
+    """Write the report of a run or a sweep, finished or not, or of several on one page, and print its path.
+
+    Papers, proposals and slides are one a run.
+    """
+    if template or form not in (None, "html"):
+        runs = [*names, *(compare or [])]
+        for path in write_documents(runs, form or "pdf", template or "paper", out, data_dir):
+            print(path)
+        return
+    found = [studies.find(name, out) for name in [*names, *(compare or [])]]
+    print(pictures.write_reports(found))
 
 
 def diff(a: RunName, b: RunName, out: Out = RUNS, as_json: Json = False) -> None:

@@ -91,13 +91,13 @@ def _table(
     """The rows of one measure in one layer."""
 
     def at(both: Floats) -> Floats:
-        return measure.value(np.array([*counts[:3], both]))
+        return measure.additive.value(np.array([*counts[:3], both]))
 
     deviation = np.sqrt(variance)
     low, middle, high = (at(mean + step * deviation) for step in (-(3**0.5), 0.0, 3**0.5))
     expected = (low + 4 * middle + high) / 6
     spread = np.sqrt(((low - expected) ** 2 + 4 * (middle - expected) ** 2 + (high - expected) ** 2) / 6)
-    value = measure.value(counts)
+    value = measure.additive.value(counts)
     z = np.divide(value - expected, spread, out=np.full_like(value, np.nan), where=spread > 0)
     wide = deviation >= WIDE_ENOUGH
     tail = np.divide(mean - counts[3] + 0.5, deviation, out=np.full_like(value, np.nan), where=wide)

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tombola.compare.holm import holm
+from tombola.compare.holm import judge
 from tombola.compare.subject import Subject
-from tombola.compare.swaps import Contrasted, Items, contrasted, smallest_p
+from tombola.compare.swaps import Contrasted, Direction, Items, contrasted, smallest_p
 from tombola.errors import UserError, nearest
 from tombola.seeds import stream
 
@@ -47,6 +47,8 @@ def decide(
     *,
     primary: Sequence[Mapping[str, Value]] = (),
     alpha: float = 0.05,
+    direction: Direction = "different",
+    margin: float = 0.0,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Whether the measures of a table of pairs separate arms: a row per measure, contrast and density.
@@ -58,15 +60,18 @@ def decide(
     Columns beside the keys of the pairs: `arm_a, arm_b, density, replicates, primary`; `mean_a, mean_b`, the
     mean of value - expected over pairs of replicates, draws averaged first; `difference`, mean_a - mean_b, with
     its 95% interval `low, high` (t on the jackknife over replicates); `effect`, the difference in standard
-    deviations of the jackknife's pseudo-values; `p`, two-sided, by dealing the arms' labels anew within
-    replicates (see `swaps`); `p_smallest`, the smallest p that so many replicates can give; `p_holm`, p
-    corrected over the primary rows, null for others; `verdict`: `not resolved` where no p that so many
-    replicates can give would do (for primary rows: even if all had their smallest) or where a value is
-    undefined; `separates` where p, for primary rows p_holm, is at most `alpha`; else `does not separate`.
+    deviations of the jackknife's pseudo-values; `p`, two-sided unless a `direction` is given, by dealing the
+    arms' labels anew within replicates (see `swaps`, also for `margin`); `p_smallest`, the smallest p that so
+    many replicates can give; `p_holm`, p corrected over the primary rows, null for others; `verdict`: `not
+    resolved` where no p that so many replicates can give would do (for primary rows: even if all had their
+    smallest) or where a value is undefined; `separates` where p, for primary rows p_holm, is at most `alpha`;
+    else `does not separate`.
 
     Raises UserError for an arm that no subject has, a subject without a replicate, a pair that the table lacks,
-    and a primary row that does not exist.
+    a primary row that does not exist, and a margin where the direction is `different`.
     """
+    if margin and direction == "different":
+        raise UserError("a margin goes with direction 'greater', 'less' or 'same', found 'different'")
     _check(subjects, contrasts)
     rows: list[Row] = []
     for keys, frame in pairs.group_by(KEYS, maintain_order=True):
@@ -81,7 +86,7 @@ def decide(
                     "density": density,
                     "replicates": items.replicates,
                 }
-                rows.append({**row, **_answer(scores, names, items, rng)})
+                rows.append({**row, **_answer(scores, names, items, rng, direction, margin)})
     return pl.DataFrame(_judged(_declared(rows, primary), alpha), schema=DECISIONS, orient="row")
 
 
@@ -94,7 +99,8 @@ class _Scores:
 
     @classmethod
     def of(cls, frame: pl.DataFrame) -> _Scores:
-        excess = (frame["value"] - frame["expected"]).fill_null(np.nan)
+        alone = frame["null"].null_count() > 0  # what has no null is taken as it is
+        excess = (frame["value"] if alone else frame["value"] - frame["expected"]).fill_null(np.nan)
         found: dict[tuple[str, str | None], float] = {}
         for a, b, score in zip(frame["a"], frame["b"], excess, strict=True):
             found[a, b] = score
@@ -136,11 +142,19 @@ def _density(subject: Subject) -> float:
     return round(subject.level_density, 9)
 
 
-def _answer(scores: _Scores, names: Sequence[str], items: Items, rng: np.random.Generator) -> Row:
+def _answer(
+    scores: _Scores,
+    names: Sequence[str],
+    items: Items,
+    rng: np.random.Generator,
+    direction: Direction,
+    margin: float,
+) -> Row:
     """The columns that the test gives; without a value to test by, only the smallest p."""
     found = scores.among(names, items)
-    answer = Contrasted() if np.isnan(found).any() else contrasted(found, items, rng)
-    smallest = 1.0 if items.replicates < found.ndim else smallest_p(items)
+    undefined = bool(np.isnan(found).any())
+    answer = Contrasted() if undefined else contrasted(found, items, rng, direction, margin)
+    smallest = 1.0 if items.replicates < found.ndim else smallest_p(items, direction)
     return {**asdict(answer), "p_smallest": smallest, "p_holm": None}
 
 
@@ -168,31 +182,29 @@ def _same(found: Value, wanted: Value) -> bool:
 
 def _judged(rows: list[Row], alpha: float) -> list[Row]:
     """The rows with p corrected over the primary ones, and verdicts. A primary row without p counts as 1."""
-    family = [index for index, row in enumerate(rows) if row["primary"]]
-    numbers = [(_number(rows[index]["p"]), _number(rows[index]["p_smallest"])) for index in family]
-    corrected = dict(zip(family, holm([p for p, _ in numbers]), strict=True))
-    reachable = dict(zip(family, holm([best for _, best in numbers]), strict=True))
-    return [
-        {
-            **row,
-            "p_holm": corrected.get(index),
-            "verdict": _verdict(
-                row["p"] is not None and reachable.get(index, _number(row["p_smallest"])) <= alpha,
-                corrected.get(index, _number(row["p"])) <= alpha,
-            ),
-        }
-        for index, row in enumerate(rows)
-    ]
+    primary = [row for row in rows if row["primary"]]
+    together = iter(judge([_number(row["p"]) for row in primary], [_smallest(row) for row in primary], alpha))
+    judged = []
+    for row in rows:
+        if row["primary"]:
+            mine = next(together)
+            corrected = mine.p
+        else:
+            [mine] = judge([_number(row["p"])], [_smallest(row)], alpha)
+            corrected = None
+        verdict = SEPARATES if mine.rejected else SAME if mine.resolvable else UNRESOLVED
+        judged.append({**row, "p_holm": corrected, "verdict": verdict})
+    return judged
 
 
-def _verdict(can_be_resolved: bool, rejected: bool) -> str:
-    if not can_be_resolved:
-        return UNRESOLVED
-    return SEPARATES if rejected else SAME
+def _number(value: Value) -> float | None:
+    return None if value is None else float(value)
 
 
-def _number(p: Value) -> float:
-    return 1.0 if p is None else float(p)
+def _smallest(row: Row) -> float:
+    smallest = row["p_smallest"]
+    assert isinstance(smallest, float)
+    return smallest
 
 
 def _check(subjects: Sequence[Subject], contrasts: Sequence[tuple[str, str]]) -> None:

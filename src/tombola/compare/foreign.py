@@ -51,6 +51,17 @@ def subject_from_file(path: Path, name: str | None = None) -> Subject:
     return _subject(called, path, read_checkpoint(path))
 
 
+def subjects_from(path: Path) -> list[Subject]:
+    """The subject of a file, or of a folder of matrices; else one for each folder of matrices at any depth below it.
+
+    Those below are called by their path, from the name of the folder on. Raises UserError as `subject_from_file` does.
+    """
+    below = sorted({file.parent for file in path.rglob("*.npz")}, key=lambda folder: _natural(str(folder)))
+    if below in ([], [path]):
+        return [subject_from_file(path)]
+    return [subject_from_file(folder, str(folder.relative_to(path.parent))) for folder in below]
+
+
 def chain(mask: Mask) -> Network:
     """The network of a mask whose layers are linear and follow one another, in the order of their names.
 

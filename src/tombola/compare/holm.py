@@ -1,10 +1,33 @@
-"""Holm's correction for many tests."""
+"""Holm's correction for many tests, and what follows from it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A test among those of its family: its corrected p; whether any p that its test can give would do, even if
+    all tests of the family had their smallest; whether it is rejected."""
+
+    p: float
+    resolvable: bool
+    rejected: bool
+
+
+def judge(p: Sequence[float | None], smallest: Sequence[float], alpha: float) -> list[Judged]:
+    """The tests of a family at one level; `smallest` are the smallest p that each can give.
+
+    A test without a p stays in the family, where it counts as 1, and is not resolvable.
+    """
+    corrected, best = holm([1.0 if one is None else one for one in p]), holm(smallest)
+    return [
+        Judged(mine, one is not None and least <= alpha, one is not None and mine <= alpha)
+        for one, mine, least in zip(p, corrected, best, strict=True)
+    ]
 
 
 def holm(p: Sequence[float]) -> list[float]:

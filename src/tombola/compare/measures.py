@@ -1,8 +1,8 @@
-"""What a measure is: counts of a layer that add up over layers, and the number they stand for."""
+"""What a measure is: a number for each layer and for the whole network, and what chance makes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,15 +10,105 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tombola.compare.chance import Chance, heads, shared, total
+from tombola.compare.network import Network
+from tombola.compare.subject import Side, Subject
 from tombola.registry import Registry
 
 Layer = NDArray[Any]
 """One tensor of a subject, [outputs, inputs, ...]: bool where masks are read, m * sign(w) where signs are."""
 Counts = NDArray[np.float64]
-Reads = Literal["mask", "side", "both sides"]
+Reads = Literal["mask", "side", "both sides", "dense side", "both dense sides"]
+"""What subjects must hold: their mask alone; the weights of one side, which the measure is taken at in turn, or
+of both; or such weights of the dense network they come from."""
+Family = Literal["overlap", "signs", "topology", "weights", "kernels"]
+BY_DEFAULT: tuple[Family, ...] = ("overlap", "signs")
+"""The families of measures that are taken unless others are asked for: the quick ones."""
 
 WHOLE = "all"
-"""The layer that stands for the whole network: the counts of all layers added up."""
+"""The layer that stands for the whole network."""
+Values = dict[str, float]
+"""Layer -> value, NaN where it has none, and the whole network's under `WHOLE`. Layers that a measure does not
+speak of (a kernel pattern of a linear layer) are left out."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a measure is taken of: two subjects, b laid over a (or one, as both), at one side (None: at all)."""
+
+    a: Subject
+    b: Subject
+    side: Side | None
+    network: Network
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Where a and b are read: both at the side, or without one a at the start and b at the end."""
+        return ("start", "end") if self.side is None else (self.side, self.side)
+
+
+Reader = Callable[[Case], Mapping[str, tuple[Layer, ...]]]
+"""What is read of a case in each layer, e.g. the masks of the two."""
+
+
+def masks(case: Case) -> dict[str, tuple[Layer, Layer]]:
+    """The masks of the two."""
+    mine, theirs = case.a.living(), case.b.living()
+    return {name: (mine[name], theirs[name]) for name in mine}
+
+
+def own_mask(case: Case) -> dict[str, tuple[Layer]]:
+    """The mask of one subject."""
+    return {name: (living,) for name, living in case.a.living().items()}
+
+
+def signs(case: Case) -> dict[str, tuple[Layer, Layer]]:
+    """m * sign(w) of the two, at the sides of the case."""
+    mine, theirs = (subject.signs(side) for subject, side in zip((case.a, case.b), case.sides, strict=True))
+    return {name: (mine[name], theirs[name]) for name in mine}
+
+
+@dataclass(frozen=True)
+class Additive:
+    """Numbers of each layer that add up over layers, and the value they stand for.
+
+    `counts` makes them from what is read of a layer, `value` the measure from them (NaN where it has none, e.g.
+    agreement without a common survivor); it takes arrays of any shape with the counts along the first axis.
+    """
+
+    read: Reader
+    counts: Callable[..., Counts]
+    value: Callable[[Counts], Counts]
+
+    def tables(self, case: Case) -> dict[str, Counts]:
+        """The counts of each layer, and their sum over layers."""
+        tables = {name: self.counts(*layers) for name, layers in self.read(case).items()}
+        return {**tables, WHOLE: np.sum(list(tables.values()), axis=0)} if tables else {}
+
+    def at(self, counts: Counts) -> float:
+        """The value of one vector of counts."""
+        return float(self.value(np.asarray(counts, dtype=np.float64)))
+
+    def __call__(self, case: Case) -> Values:
+        return {layer: self.at(counts) for layer, counts in self.tables(case).items()}
+
+
+@dataclass(frozen=True)
+class Layerwise:
+    """A value of each layer alone; the whole network's is the mean over the layers that have one."""
+
+    read: Reader
+    value: Callable[..., float]
+
+    def __call__(self, case: Case) -> Values:
+        return with_mean({name: float(self.value(*layers)) for name, layers in self.read(case).items()})
+
+
+def with_mean(values: Values) -> Values:
+    """The values of layers, and their mean over those that have one for the whole network."""
+    if not values:
+        return {}
+    known = [value for value in values.values() if not np.isnan(value)]
+    return {**values, WHOLE: float(np.mean(known)) if known else np.nan}
 
 
 @dataclass(frozen=True)
@@ -37,25 +127,33 @@ class Exact:
 class Measure:
     """A number for a pair of subjects, or for one, in each layer and in the whole network.
 
-    `counts` turns a layer of the two into numbers that add up over layers, `value` turns those into the
-    measure (NaN where it has none, e.g. agreement without a common survivor); `value` takes arrays of any
-    shape with the counts along the first axis. `null` is what it is judged against unless told otherwise,
-    `exact` that null in closed form where there is one. `alike` is -1 where a small value means likeness.
+    `of` takes the values, `Additive` and `Layerwise` being its usual forms. `nulls` are what it is judged
+    against, each in turn, unless told otherwise; `exact` is the first of them in closed form where there is one,
+    for an `Additive` measure. `alike` is -1 where a small value means likeness.
     """
 
-    counts: Callable[[Layer, Layer], Counts]
-    value: Callable[[Counts], Counts]
+    of: Callable[[Case], Values]
+    family: Family
     reads: Reads
-    null: str
+    nulls: tuple[str, ...]
     exact: Exact | None = None
     subjects: Literal[1, 2] = 2
     alike: Literal[1, -1] = 1
     adjusted: bool = False
     """Whether the table also holds (value - expected) / (1 - expected), under the name `NAME-adjusted`."""
+    wired: bool = False
+    """Whether it follows paths through the network, and so has to know which layer feeds which."""
 
-    def at(self, counts: Counts) -> float:
-        """The value of one vector of counts."""
-        return float(self.value(np.asarray(counts, dtype=np.float64)))
+    @property
+    def null(self) -> str:
+        """The null that comes first."""
+        return self.nulls[0]
+
+    @property
+    def additive(self) -> Additive:
+        """Its counts. Only measures of counts have them."""
+        assert isinstance(self.of, Additive)
+        return self.of
 
 
 MEASURES: Registry[Measure] = Registry("measure")
@@ -84,8 +182,18 @@ class Judged:
     p: float
 
 
-def judged_exactly(measure: Measure, layers: Sequence[Counts]) -> Judged:
-    """The value of some layers together against the closed form of the measure's null.
+def judged_exactly(measure: Measure, case: Case) -> dict[str, Judged]:
+    """The values of each layer and of the whole network against the closed form of the measure's null."""
+    tables = measure.additive.tables(case)
+    layers = [tables[name] for name in tables if name != WHOLE]
+    return {
+        name: judged_together(measure, layers if name == WHOLE else [counts])
+        for name, counts in tables.items()
+    }
+
+
+def judged_together(measure: Measure, layers: Sequence[Counts]) -> Judged:
+    """The value of some layers together.
 
     The expectation and deviation are those of the value itself, not of the count under it; p is exact, and
     the value is NaN, with everything else, where it is undefined.
@@ -98,21 +206,22 @@ def judged_exactly(measure: Measure, layers: Sequence[Counts]) -> Judged:
     def value(numbers: Counts) -> Counts:
         varied = np.broadcast_to(counts[:, None], (len(counts), len(numbers))).copy()
         varied[place] = numbers
-        return measure.value(varied)
+        return measure.additive.value(varied)
 
-    seen, expected, deviation = measure.at(counts), chance.mean(value), chance.deviation(value)
+    seen, expected, deviation = measure.additive.at(counts), chance.mean(value), chance.deviation(value)
     z = (seen - expected) / deviation if deviation > ROUNDING else np.nan
     return Judged(0, seen, expected, z, np.nan if np.isnan(seen) else chance.at_least(counts[place]))
 
 
-def judged_by_samples(measure: Measure, value: float, sampled: Counts) -> Judged:
-    """The value against values of sampled nulls; p counts the sample itself among the nulls."""
+def judged_by_samples(value: float, sampled: Counts, alike: int = 1) -> Judged:
+    """The value against values of sampled nulls; p counts the sample itself among the nulls, and `alike` is that of a
+    measure."""
     drawn = sampled[~np.isnan(sampled)]
     if np.isnan(value) or not len(drawn):
         return Judged(len(drawn), value, np.nan, np.nan, np.nan)
     expected = float(drawn.mean())
     deviation = float(drawn.std(ddof=1)) if len(drawn) > 1 else 0.0
-    as_alike = int(np.sum(measure.alike * (drawn - value) >= -ROUNDING))
+    as_alike = int(np.sum(alike * (drawn - value) >= -ROUNDING))
     z = (value - expected) / deviation if deviation > ROUNDING else np.nan
     return Judged(len(drawn), value, expected, z, (1 + as_alike) / (1 + len(drawn)))
 

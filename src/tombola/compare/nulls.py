@@ -3,7 +3,8 @@
 A null makes from a subject another that keeps some of it and draws the rest at random. Mask, start, end and
 dense weights are changed together, weight by weight, so that what ties them to one another (a mask keeps the
 large weights of its dense network) stays: an alignment that reads one of them finds in the null as much to
-fit as in the subject.
+fit as in the subject. Only `end-shuffle` and `dense-shuffle` cut such a tie, for the measures of one subject that
+ask whether it is there.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Order = NDArray[np.intp]
 @NULLS.register("layer-shuffle")
 def layer_shuffle(subject: Subject, rng: np.random.Generator) -> Subject:
     """The same weights at random places of their layer, living or dead (Paganini & Forde 2020)."""
-    return _moved(subject, {name: rng.permutation(subject.mask.size(name)) for name in subject.mask})
+    return _moved(subject, _anywhere(subject, rng))
 
 
 @NULLS.register("rewire")
@@ -47,12 +48,7 @@ def rewire(subject: Subject, rng: np.random.Generator) -> Subject:
 @NULLS.register("sign-shuffle")
 def sign_shuffle(subject: Subject, rng: np.random.Generator) -> Subject:
     """The real mask and magnitudes, with the survivors' signs in random order within each layer (house null)."""
-    orders = {}
-    for name, living in subject.living().items():
-        order = np.arange(living.size)
-        for places in (np.flatnonzero(living), np.flatnonzero(~living)):
-            order[places] = rng.permutation(places)
-        orders[name] = order
+    orders = _within_mask(subject, rng)
 
     def change(name: str, tensor: Tensor) -> Tensor:
         flat = tensor.reshape(-1)
@@ -60,6 +56,46 @@ def sign_shuffle(subject: Subject, rng: np.random.Generator) -> Subject:
         return (flat.abs() * signs).view_as(tensor)
 
     return _with_weights(subject, change)
+
+
+@NULLS.register("value-shuffle")
+def value_shuffle(subject: Subject, rng: np.random.Generator) -> Subject:
+    """The real mask, with the survivors' values in random order within each layer (house null)."""
+    return _moved(subject, _within_mask(subject, rng))
+
+
+@NULLS.register("end-shuffle")
+def end_shuffle(subject: Subject, rng: np.random.Generator) -> Subject:
+    """The survivors' final values in random order within each layer, mask and start as they are (house null)."""
+    return replace(subject, end=_reordered(subject.end, _within_mask(subject, rng)))
+
+
+@NULLS.register("dense-shuffle")
+def dense_shuffle(subject: Subject, rng: np.random.Generator) -> Subject:
+    """The dense network's weights at random places under the real mask (house null)."""
+    orders = _anywhere(subject, rng)
+    dense, start = (_reordered(state, orders) for state in (subject.dense, subject.dense_start))
+    return replace(subject, dense=dense, dense_start=start)
+
+
+@NULLS.register("unit-shuffle")
+def unit_shuffle(subject: Subject, rng: np.random.Generator) -> Subject:
+    """The units of each layer in random order, cut off from what reads them: each layer as it is (house null)."""
+    orders = {}
+    for name, shape in subject.mask.shapes.items():
+        places = np.arange(subject.mask.size(name)).reshape(shape)
+        orders[name] = places[rng.permutation(shape[0])].reshape(-1)
+    return _moved(subject, orders)
+
+
+@NULLS.register("kernel-shuffle")
+def kernel_shuffle(subject: Subject, rng: np.random.Generator) -> Subject:
+    """The same weights at random kernels, each at its own place of the kernel (house null)."""
+    orders = {}
+    for name, shape in subject.mask.shapes.items():
+        places = np.arange(subject.mask.size(name)).reshape(shape[0] * shape[1], -1)
+        orders[name] = rng.permuted(places, axis=0).reshape(-1)
+    return _moved(subject, orders)
 
 
 @NULLS.register("random-sparse")
@@ -78,18 +114,36 @@ def random_sparse(subject: Subject, rng: np.random.Generator) -> Subject:
     return replace(_with_weights(subject, change), mask=Mask(mask))
 
 
+def _anywhere(subject: Subject, rng: np.random.Generator) -> dict[str, Order]:
+    """A random order of every layer."""
+    return {name: rng.permutation(subject.mask.size(name)) for name in subject.mask}
+
+
+def _within_mask(subject: Subject, rng: np.random.Generator) -> dict[str, Order]:
+    """A random order of every layer's living weights, and one of its dead ones."""
+    orders = {}
+    for name, living in subject.living().items():
+        order = np.arange(living.size)
+        for places in (np.flatnonzero(living), np.flatnonzero(~living)):
+            order[places] = rng.permutation(places)
+        orders[name] = order
+    return orders
+
+
 def _moved(subject: Subject, orders: Mapping[str, Order]) -> Subject:
     """The subject with every weight of the masked tensors moved, in mask and states alike."""
+    return subject.changed(lambda tensors: _in_order(tensors, orders))
 
-    def change(tensors: Mapping[str, Tensor]) -> State:
-        return {
-            name: tensor.reshape(-1)[torch.from_numpy(orders[name])].view_as(tensor)
-            if name in orders
-            else tensor
-            for name, tensor in tensors.items()
-        }
 
-    return subject.changed(change)
+def _reordered(state: State | None, orders: Mapping[str, Order]) -> State | None:
+    return None if state is None else _in_order(state, orders)
+
+
+def _in_order(tensors: Mapping[str, Tensor], orders: Mapping[str, Order]) -> State:
+    return {
+        name: tensor.reshape(-1)[torch.from_numpy(orders[name])].view_as(tensor) if name in orders else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def _with_weights(subject: Subject, change: Callable[[str, Tensor], Tensor]) -> Subject:
@@ -100,9 +154,7 @@ def _with_weights(subject: Subject, change: Callable[[str, Tensor], Tensor]) -> 
             return None
         return {name: change(name, x) if name in subject.mask else x for name, x in state.items()}
 
-    return replace(
-        subject, start=changed(subject.start), end=changed(subject.end), dense=changed(subject.dense)
-    )
+    return subject.with_states(changed)
 
 
 def _carried(old: NDArray[np.bool_], new: NDArray[np.bool_], rng: np.random.Generator) -> Order:

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from tombola.compare.measures import MEASURES, TABLE, Counts, Layer, Measure, quotient
+from tombola.compare.measures import MEASURES, TABLE, Additive, Counts, Layer, Measure, masks, quotient
 
 
 def table(a: Layer, b: Layer) -> Counts:
@@ -14,7 +14,8 @@ def table(a: Layer, b: Layer) -> Counts:
     return np.array([a.size, np.count_nonzero(a), np.count_nonzero(b), np.count_nonzero(a & b)], np.float64)
 
 
-_overlap = partial(Measure, table, reads="mask", null="layer-shuffle", exact=TABLE)
+_mask_pair = partial(Measure, family="overlap", reads="mask", nulls=("layer-shuffle",))
+_kept = partial(Additive, masks, table)
 
 
 def jaccard(counts: Counts) -> Counts:
@@ -42,16 +43,16 @@ def kept_by_both(counts: Counts) -> Counts:
 
 
 MEASURES.register("jaccard", "weights that both keep, of those that either keeps (Paganini & Forde 2020)")(
-    _overlap(jaccard)
+    _mask_pair(_kept(jaccard), exact=TABLE)
 )
 MEASURES.register(
     "overlap-coefficient", "weights that both keep, of those that the sparser keeps (Simpson 1943)"
-)(_overlap(overlap_coefficient))
+)(_mask_pair(_kept(overlap_coefficient), exact=TABLE))
 MEASURES.register("hamming", "share of weights that exactly one of the two keeps (You et al. 2020)")(
-    _overlap(hamming, alike=-1)
+    _mask_pair(_kept(hamming), exact=TABLE, alike=-1)
 )
 MEASURES.register("kept-by-both", "share of weights that both keep (Paganini & Forde 2020)")(
-    _overlap(kept_by_both)
+    _mask_pair(_kept(kept_by_both), exact=TABLE)
 )
 
 
@@ -74,4 +75,4 @@ def mean_of_units(counts: Counts) -> Counts:
 MEASURES.register(
     "unit-distance",
     "mean Jaccard distance of the units' input sets; aligned by mask it is NNSTD (Liu et al. 2020)",
-)(Measure(unit_distances, mean_of_units, reads="mask", null="layer-shuffle", alike=-1))
+)(_mask_pair(Additive(masks, unit_distances, mean_of_units), alike=-1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,18 +13,16 @@ import polars as pl
 from tombola.compare.align import ALIGNMENTS, RAW, align
 from tombola.compare.measures import (
     MEASURES,
-    WHOLE,
-    Counts,
+    Case,
     Judged,
-    Layer,
-    Measure,
+    Values,
     judged_by_samples,
     judged_exactly,
 )
 from tombola.compare.network import Network
 from tombola.compare.nulls import NULLS
-from tombola.compare.questions import Question, check, questions
-from tombola.compare.subject import SIDES, Side, Subject
+from tombola.compare.questions import Question, check, lightened, questions
+from tombola.compare.subject import Side, Subject
 from tombola.seeds import stream
 
 SCHEMA = {
@@ -42,8 +40,8 @@ SCHEMA = {
     "p": pl.Float64,
 }
 Row = dict[str, str | int | float | None]
-LayerCounts = dict[str, Counts]
-"""Layer -> counts of one measure, and those of the whole network under `WHOLE`."""
+Path = tuple[str | int, ...]
+"""What names a stream of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +68,18 @@ def compare(
     """Every measure of all pairs of subjects, per layer and for the whole network (layer `all`).
 
     Columns: `a, b, layer, measure, side, aligned, null, n_null, value, expected, z, p`. `side` is start or
-    end where signs are read, else null. `b` is null for measures of one subject. In a pair, b (the one of the
-    later replicate, or later in the list) is laid over a by each alignment, which needs the `network`; `among`
-    says which pairs are wanted.
+    end where weights of one side are read, else null. `b` is null for measures of one subject. In a pair, b (the
+    one of the later replicate, or later in the list) is laid over a by each alignment, which needs the `network`;
+    `among` says which pairs are wanted.
 
-    `measures` are by default all that the subjects hold the weights for; `nulls` are by default each measure's
+    `measures` are names, and families (overlap, signs, topology, weights, kernels) for all in them that the subjects
+    hold the weights for; by default overlap and signs, which are quick. `nulls` are by default each measure's
     own. A null is in closed form (`n_null` 0) for raw pairs where the measure has it in that form: exact
     expectation, deviation and p. Else `n_null` nulls are made of b and each is laid over a by the same
-    alignment; `n_null` then says how many of them have a value.
+    alignment (for a measure of one subject: are made of it); `n_null` then says how many of them have a value.
 
     `p` is one-sided: the chance that a null is at least as alike as the two are (for a measure of one subject:
-    has at least as many positive, or unchanged, signs). For samples it is (1 + nulls as alike) / (1 + nulls).
+    has at least its value; for `flips`, at most). For samples it is (1 + nulls as alike) / (1 + nulls).
     `z` is (value - expected) over the null's deviation. What is undefined is null: a value without weights
     to take it from, a z where the null never varies. Pair rows describe; decisions are taken over replicates.
 
@@ -89,7 +88,8 @@ def compare(
     """
     network = network or Network()
     check(subjects, network, alignments, n_null)
-    task = Comparison(network, tuple(questions(subjects, measures, nulls)), n_null, seed)
+    task = Comparison(network, tuple(questions(subjects, network, measures, nulls)), n_null, seed)
+    subjects = [lightened(subject, task.questions, alignments) for subject in subjects]
     rows = [row for subject in subjects for row in _own_rows(task, subject)]
     for a, b in itertools.combinations(in_order(subjects), 2):
         if among(a, b):
@@ -108,53 +108,65 @@ def in_order(subjects: Sequence[Subject]) -> list[Subject]:
 
 
 def _own_rows(task: Comparison, subject: Subject) -> Iterator[Row]:
-    """Rows of the measures that take one subject; their nulls are in closed form."""
-    for question in task.questions:
-        measure = MEASURES[question.measure]
-        if measure.subjects == 1:
-            yield from _exact_rows(
-                measure, question, _counts(question, subject, subject), (subject.name, None)
-            )
+    """Rows of the measures that take one subject: those in closed form, then those judged by samples."""
+    names = (subject.name, None)
+    own = [question for question in task.questions if MEASURES[question.measure].subjects == 1]
+    sampled = []
+    for question in own:
+        if MEASURES[question.measure].exact is not None:
+            yield from _exact_rows(task, question, subject, subject, names)
+        else:
+            sampled.append(question)
+
+    def values(other: Subject, asked: Sequence[Question], _: Path) -> dict[Question, Values]:
+        return {question: _values(task, question, other, other) for question in asked}
+
+    yield from _judged_rows(task, subject, sampled, RAW, names, values)
 
 
 def _pair_rows(task: Comparison, a: Subject, b: Subject, alignment: str) -> Iterator[Row]:
     """Rows of one pair under one alignment: those in closed form, then those judged by samples."""
     names = (a.name, b.name)
-    pending: dict[str, list[Question]] = {}
+    sampled = []
     for question in task.questions:
         measure = MEASURES[question.measure]
         if measure.subjects == 2:
             if alignment == RAW and measure.exact is not None and question.null == measure.null:
-                yield from _exact_rows(measure, question, _counts(question, a, b), names)
+                yield from _exact_rows(task, question, a, b, names)
             else:
-                pending.setdefault(question.null, []).append(question)
-    if not pending:
-        return
-    seen = _aligned_counts(
-        task, a, b, alignment, [q for each in pending.values() for q in each], (*names, "seen")
-    )
-    for null, asked in pending.items():
-        sampled: dict[Question, list[LayerCounts]] = {question: [] for question in asked}
-        for draw in range(task.n_null):
-            path = (*names, null, draw)
-            other = NULLS[null](b, stream(task.seed, "compare", "null", *path))
-            for question, counts in _aligned_counts(task, a, other, alignment, asked, path).items():
-                sampled[question].append(counts)
-        for question in asked:
-            yield from _sampled_rows(question, alignment, seen[question], sampled[question], names)
+                sampled.append(question)
+
+    def values(other: Subject, asked: Sequence[Question], path: Path) -> dict[Question, Values]:
+        laid = _laid(task, a, other, alignment, {question.side for question in asked}, path)
+        return {question: _values(task, question, a, laid[question.side]) for question in asked}
+
+    yield from _judged_rows(task, b, sampled, alignment, names, values)
 
 
-def _aligned_counts(
+def _judged_rows(
     task: Comparison,
-    a: Subject,
-    b: Subject,
-    alignment: str,
+    subject: Subject,
     asked: Sequence[Question],
-    path: tuple[str | int, ...],
-) -> dict[Question, LayerCounts]:
-    """The counts that answer each question, with b laid over a."""
-    laid = _laid(task, a, b, alignment, {question.side for question in asked}, path)
-    return {question: _counts(question, a, laid[question.side]) for question in asked}
+    alignment: str,
+    names: tuple[str, str | None],
+    values: Callable[[Subject, Sequence[Question], Path], dict[Question, Values]],
+) -> Iterator[Row]:
+    """Rows of the questions, with the values of a subject beside those of nulls made of it; a null is made once
+    for all questions that it answers."""
+    if not asked:
+        return
+    place = tuple(name for name in names if name is not None)
+    seen = values(subject, asked, (*place, "seen"))
+    for null in dict.fromkeys(question.null for question in asked):
+        here = [question for question in asked if question.null == null]
+        sampled: dict[Question, list[Values]] = {question: [] for question in here}
+        for draw in range(task.n_null):
+            path: Path = (*place, null, draw)
+            other = NULLS[null](subject, stream(task.seed, "compare", "null", *path))
+            for question, drawn in values(other, here, path).items():
+                sampled[question].append(drawn)
+        for question in here:
+            yield from _sampled_rows(question, alignment, seen[question], sampled[question], names)
 
 
 def _laid(
@@ -163,7 +175,7 @@ def _laid(
     b: Subject,
     alignment: str,
     sides: Set[Side | None],
-    path: tuple[str | int, ...],
+    path: Path,
 ) -> dict[Side | None, Subject]:
     """b laid over a for each side: anew for each where the alignment reads signs, else once for all.
 
@@ -180,41 +192,30 @@ def _laid(
     return {side: laid[read[side]] for side in sides}
 
 
-def _counts(question: Question, a: Subject, b: Subject) -> LayerCounts:
-    """The question's counts in each layer and in the whole network."""
-    measure = MEASURES[question.measure]
-    mine, theirs = _layers(measure, question.side, a, 0), _layers(measure, question.side, b, 1)
-    layers = {name: measure.counts(mine[name], theirs[name]) for name in mine}
-    return {**layers, WHOLE: np.sum(list(layers.values()), axis=0)}
-
-
-def _layers(measure: Measure, side: Side | None, subject: Subject, which: int) -> Mapping[str, Layer]:
-    """What a measure reads of the first or second subject."""
-    if measure.reads == "mask":
-        return subject.living()
-    return subject.signs(SIDES[which] if side is None else side)
+def _values(task: Comparison, question: Question, a: Subject, b: Subject) -> Values:
+    """The answer to a question in each layer and in the whole network."""
+    return MEASURES[question.measure].of(Case(a, b, question.side, task.network))
 
 
 def _exact_rows(
-    measure: Measure, question: Question, counts: LayerCounts, names: tuple[str, str | None]
+    task: Comparison, question: Question, a: Subject, b: Subject, names: tuple[str, str | None]
 ) -> Iterator[Row]:
-    layers = [counts[name] for name in counts if name != WHOLE]
-    for layer in counts:
-        judged = judged_exactly(measure, layers if layer == WHOLE else [counts[layer]])
+    case = Case(a, b, question.side, task.network)
+    for layer, judged in judged_exactly(MEASURES[question.measure], case).items():
         yield _row(names, layer, question, RAW, judged)
 
 
 def _sampled_rows(
     question: Question,
     alignment: str,
-    seen: LayerCounts,
-    sampled: Sequence[LayerCounts],
+    seen: Values,
+    sampled: Sequence[Values],
     names: tuple[str, str | None],
 ) -> Iterator[Row]:
     measure = MEASURES[question.measure]
     for layer in seen:
-        drawn = measure.value(np.array([counts[layer] for counts in sampled]).T)
-        judged = judged_by_samples(measure, measure.at(seen[layer]), drawn)
+        drawn = np.array([values[layer] for values in sampled])
+        judged = judged_by_samples(seen[layer], drawn, measure.alike)
         yield _row(names, layer, question, alignment, judged)
         if measure.adjusted:
             yield _row(names, layer, question, alignment, _adjusted(judged), "-adjusted")

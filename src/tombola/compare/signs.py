@@ -6,7 +6,17 @@ from functools import partial
 
 import numpy as np
 
-from tombola.compare.measures import COIN, MEASURES, TABLE, Counts, Layer, Measure, quotient
+from tombola.compare.measures import (
+    COIN,
+    MEASURES,
+    TABLE,
+    Additive,
+    Counts,
+    Layer,
+    Measure,
+    quotient,
+    signs,
+)
 
 
 def table(a: Layer, b: Layer) -> Counts:
@@ -66,24 +76,30 @@ def share(counts: Counts) -> Counts:
     return quotient(counts[0], counts[1])
 
 
-_signs = partial(Measure, table, reads="side", null="sign-shuffle", exact=TABLE)
+_measure = partial(Measure, family="signs", reads="side")
+_common = partial(Additive, signs, table)
+_ternary = partial(Additive, signs, ternary_table)
 
 MEASURES.register("sign-agreement", "share of common survivors with equal signs (Zhou et al. 2019)")(
-    _signs(agreement)
+    _measure(_common(agreement), nulls=("sign-shuffle",), exact=TABLE)
 )
 MEASURES.register(
     "cohen-kappa", "agreement of signs beyond that of the shares of positive weights (Cohen 1960)"
-)(_signs(kappa))
+)(_measure(_common(kappa), nulls=("sign-shuffle",), exact=TABLE))
 MEASURES.register(
     "ternary-agreement", "weights with equal mask and sign, of those that either keeps (house measure)"
-)(Measure(ternary_table, ternary_agreement, reads="side", null="layer-shuffle"))
+)(_measure(_ternary(ternary_agreement), nulls=("layer-shuffle",)))
 MEASURES.register(
     "sign-similarity",
     "equal minus opposite signs, of the weights that either keeps (docs/sign-similarity.md)",
-)(Measure(ternary_table, signed_similarity, reads="side", null="layer-shuffle", adjusted=True))
+)(_measure(_ternary(signed_similarity), nulls=("layer-shuffle",), adjusted=True))
 MEASURES.register(
     "positive-share", "one ticket: share of survivors that are positive (Frankle & Carbin 2019, App. F)"
-)(Measure(positives, share, reads="side", null="fair-signs", exact=COIN, subjects=1))
+)(_measure(Additive(signs, positives, share), nulls=("fair-signs",), exact=COIN, subjects=1))
 MEASURES.register(
     "flips", "one ticket: share of survivors whose sign changed in training (Gadhikar & Burkholz 2024)"
-)(Measure(table, disagreement, reads="both sides", null="sign-shuffle", exact=TABLE, subjects=1, alike=-1))
+)(
+    _measure(
+        _common(disagreement), nulls=("sign-shuffle",), exact=TABLE, subjects=1, alike=-1, reads="both sides"
+    )
+)

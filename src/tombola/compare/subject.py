@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,10 @@ from tombola.models import State
 
 Side = Literal["start", "end"]
 SIDES: tuple[Side, ...] = ("start", "end")
-WeightsAt = Literal["start", "end", "dense"]
+WeightsAt = Literal["start", "end", "dense start", "dense"]
+DENSE: dict[Side, WeightsAt] = {"start": "dense start", "end": "dense"}
+"""Which weights of the dense network stand beside the ticket's at a side."""
+HELD: tuple[WeightsAt, ...] = ("start", "end", "dense start", "dense")
 Array = NDArray[np.float64]
 Signs = NDArray[np.int8]
 
@@ -26,7 +30,8 @@ class Subject:
     """One ticket, or one network with a mask, to compare with others.
 
     `start` and `end` are whole states: where the ticket's training began and ended. `dense` is the trained
-    dense network it was drawn from. Any of them may be absent; what reads it then says so.
+    dense network it was drawn from, `dense_start` that network where the ticket is rewound to: the values that
+    pruned weights had. Any of them may be absent; what reads it then says so.
     """
 
     name: str
@@ -41,11 +46,12 @@ class Subject:
     draw: int = 0
     density: float | None = None
     """The density of its level; that of the mask where none is given."""
+    dense_start: State | None = None
 
     def __post_init__(self) -> None:
-        for which in ("start", "end", "dense"):
-            state = getattr(self, which)
-            for name, shape in (self.mask.shapes if state is not None else {}).items():
+        for which in HELD:
+            state = self._state(which) or {}
+            for name, shape in self.mask.shapes.items() if self.holds(which) else ():
                 if name not in state or tuple(state[name].shape) != shape:
                     found = f"shape {tuple(state[name].shape)}" if name in state else "nothing"
                     raise UserError(
@@ -59,11 +65,11 @@ class Subject:
 
     def holds(self, which: WeightsAt) -> bool:
         """Whether it has these weights."""
-        return getattr(self, which) is not None
+        return self._state(which) is not None
 
     def weights(self, which: WeightsAt) -> State:
-        """Its start, end or dense state. Raises UserError where it has none."""
-        state: State | None = getattr(self, which)
+        """Its start or end state, or the dense network's. Raises UserError where it has none."""
+        state = self._state(which)
         if state is None:
             raise UserError(f"{self.name} holds no {which} weights, which this comparison reads")
         return state
@@ -76,9 +82,14 @@ class Subject:
             for name, living in self.mask.items()
         }
 
+    def values(self, which: WeightsAt) -> dict[str, Array]:
+        """Weight name -> its values, dead or alive, as an array."""
+        state = self.weights(which)
+        return {name: state[name].double().numpy() for name in self.mask}
+
     def living(self) -> dict[str, NDArray[np.bool_]]:
-        """Weight name -> its mask as an array."""
-        return {name: living.numpy() for name, living in self.mask.items()}
+        """Weight name -> its mask as an array, which cannot be written to."""
+        return dict(self._living)
 
     def changed(self, change: Callable[[Mapping[str, torch.Tensor]], State]) -> Subject:
         """A copy whose mask and states went through the same function of tensors by name."""
@@ -86,5 +97,30 @@ class Subject:
         def new(state: State | None) -> State | None:
             return None if state is None else change(state)
 
-        mask = Mask(change(self.mask))
-        return replace(self, mask=mask, start=new(self.start), end=new(self.end), dense=new(self.dense))
+        return replace(self, mask=Mask(change(self.mask))).with_states(new)
+
+    def with_states(self, change: Callable[[State | None], State | None]) -> Subject:
+        """A copy with each of its states changed."""
+        return replace(
+            self,
+            start=change(self.start),
+            end=change(self.end),
+            dense=change(self.dense),
+            dense_start=change(self.dense_start),
+        )
+
+    @cached_property
+    def _living(self) -> dict[str, NDArray[np.bool_]]:
+        """Read once: every measure of every null asks for it."""
+        arrays = {name: living.numpy() for name, living in self.mask.items()}
+        for array in arrays.values():
+            array.flags.writeable = False
+        return arrays
+
+    def _state(self, which: WeightsAt) -> State | None:
+        return {
+            "start": self.start,
+            "end": self.end,
+            "dense start": self.dense_start,
+            "dense": self.dense,
+        }[which]

@@ -16,6 +16,11 @@ one draw an arm, T is the mean of
 (the labels of s do not matter to d_r, and swapping those of r turns its sign), so this is the sign-flip test of
 the d_r. With more draws the labels are dealt anew among all draws of a replicate. For a measure of one subject
 S is its value alone, and the test is the paired sign-flip test.
+
+One-sided, p is the share of ways that give a T as large (or as small). With a margin, A is held against B moved by
+it: S grows by half of it for each of its subjects that is A's (by all of it where S is of one subject), so that T
+and every d_r grow by it. "Not worse by more than the margin" is `greater` with a margin, and `same` is both sides
+of it, the larger p of the two (two one-sided tests; Schuirmann 1987).
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +36,8 @@ from scipy.stats import t as student
 
 Floats = NDArray[np.float64]
 Bits = NDArray[np.bool_]
+Direction = Literal["greater", "less", "different", "same"]
+"""What is asked of A - B: above -margin, below the margin, not zero (without a margin), within the margin."""
 
 WAYS = 2**14
 """Up to so many ways of dealing the labels are gone through one by one; of more, so many are drawn."""
@@ -67,11 +75,18 @@ class Contrasted:
     p: float | None = None
 
 
-def contrasted(scores: Floats, items: Items, rng: np.random.Generator) -> Contrasted:
+def contrasted(
+    scores: Floats,
+    items: Items,
+    rng: np.random.Generator,
+    direction: Direction = "different",
+    margin: float = 0.0,
+) -> Contrasted:
     """Test A against B, given the scores [items, items] of pairs or [items] of single subjects.
 
-    `effect` is the difference in standard deviations of the jackknife's pseudo-values (for a measure of one
-    subject: of the paired differences). Scores within a replicate are not read.
+    `p` is that of the direction and margin; nothing else depends on them. `effect` is the difference in standard
+    deviations of the jackknife's pseudo-values (for a measure of one subject: of the paired differences). Scores
+    within a replicate are not read.
     """
     count = items.replicates
     if count < scores.ndim:
@@ -79,21 +94,21 @@ def contrasted(scores: Floats, items: Items, rng: np.random.Generator) -> Contra
     mean_a, mean_b = (float(_means(scores, items, chosen[None])[0]) for chosen in (items.in_a, ~items.in_a))
     seen = mean_a - mean_b
     ways, complete = deals(items, rng)
-    others = _means(scores, items, ways) - _means(scores, items, ~ways)
-    as_large = int(np.sum(np.abs(others) >= abs(seen) - ROUNDING * np.abs(scores).max()))
-    p = as_large / len(ways) if complete else (1 + as_large) / (1 + len(ways))
+    sides: tuple[Direction, ...] = ("greater", "less") if direction == "same" else (direction,)
+    as_far = max(_as_far(scores, items, ways, side, margin) for side in sides)
+    p = as_far / len(ways) if complete else (1 + as_far) / (1 + len(ways))
     return Contrasted(mean_a, mean_b, seen, *_interval(scores, items, seen), p)
 
 
-def smallest_p(items: Items) -> float:
+def smallest_p(items: Items, direction: Direction = "different") -> float:
     """The smallest p that the test can give for so many replicates and draws.
 
     Where A and B have equally many draws in every replicate, dealing all labels the other way round turns T's
-    sign and no more, so two ways at least are as extreme as any.
+    sign and no more, so two ways at least are as far from zero as any.
     """
     a, b = items.per_replicate(items.in_a), items.per_replicate(~items.in_a)
     ways = math.prod(math.comb(int(both), int(one)) for one, both in zip(a, a + b, strict=True))
-    symmetric = bool(len(a)) and bool((a == b).all())
+    symmetric = direction == "different" and bool(len(a)) and bool((a == b).all())
     return min((1 + symmetric) / ways if ways <= WAYS else 1 / (1 + WAYS), 1.0)
 
 
@@ -115,6 +130,16 @@ def deals(items: Items, rng: np.random.Generator) -> tuple[Bits, bool]:
         ranks = rng.permuted(np.tile(np.arange(len(group)), (len(ways), 1)), axis=1)
         ways[:, group] = ranks < size
     return ways, False
+
+
+def _as_far(scores: Floats, items: Items, ways: Bits, direction: Direction, margin: float) -> int:
+    """How many of the ways give a contrast as far in the direction as the labels that were seen."""
+    shift = (margin if direction == "greater" else -margin) * items.in_a
+    moved = scores + (shift if scores.ndim == 1 else (shift[:, None] + shift[None, :]) / 2)
+    chosen = np.concatenate([items.in_a[None], ways])
+    contrasts = _means(moved, items, chosen) - _means(moved, items, ~chosen)
+    far = {"greater": contrasts, "less": -contrasts, "different": np.abs(contrasts)}[direction]
+    return int(np.sum(far[1:] >= far[0] - ROUNDING * np.abs(moved).max()))
 
 
 def _means(scores: Floats, items: Items, chosen: Bits) -> Floats:

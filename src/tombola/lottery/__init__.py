@@ -5,10 +5,11 @@ from __future__ import annotations
 from tombola.lottery.arms import ARMS, CONTINUED, TICKET, Arm
 from tombola.lottery.cell import Begin, Cell, Drawn, Status, Train, level_cells, train_cells
 from tombola.lottery.dead_actions import DEAD_ACTIONS
-from tombola.lottery.draw import MODES, Lottery, Mode, draw
-from tombola.lottery.mask_actions import MASK_ACTIONS
+from tombola.lottery.draw import draw
+from tombola.lottery.lottery import MODES, Lottery, Mode
+from tombola.lottery.mask_actions import MASK_ACTIONS, rule_of
 from tombola.lottery.rewind import REWINDS, After, check_rewind, rewind_point
-from tombola.lottery.scene import Actions, Scene, Trait
+from tombola.lottery.scene import Actions, Rung, Scene, Trait
 from tombola.lottery.ticket import Ticket
 from tombola.lottery.weight_actions import WEIGHT_ACTIONS
 
@@ -29,6 +30,7 @@ __all__ = [
     "Drawn",
     "Lottery",
     "Mode",
+    "Rung",
     "Scene",
     "Status",
     "Ticket",
@@ -38,5 +40,6 @@ __all__ = [
     "draw",
     "level_cells",
     "rewind_point",
+    "rule_of",
     "train_cells",
 ]

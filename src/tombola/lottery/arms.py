@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tombola.lottery.dead_actions import DEAD_ACTIONS
-from tombola.lottery.mask_actions import MASK_ACTIONS
+from tombola.lottery.mask_actions import AT_INIT, MASK_ACTIONS
 from tombola.lottery.scene import Scene, Trait
 from tombola.lottery.weight_actions import NOISES, WEIGHT_ACTIONS
 from tombola.masks import Mask
@@ -123,6 +123,21 @@ ARMS.register(
 ARMS.register(
     "permute-mask", "the ticket's mask with its hidden units in another order (after Ainsworth et al. 2023)"
 )(Arm("permute"))
+
+# Other masks with the ticket's count in each layer, found by pruning.
+ARMS.register(
+    "one-shot",
+    "the ticket's count in each layer, found by pruning the trained dense network once (Frankle & Carbin 2019, 2)",
+)(Arm("one-shot"))
+for _action, (_, _called) in AT_INIT.items():
+    ARMS.register(_action, f"the ticket's count in each layer, found in the untrained network by {_called}")(
+        Arm(_action)
+    )
+ARMS.register(
+    "fresh",
+    "the ticket's count in each layer, found by a ladder that draws fresh weights at every level (after Frankle & "
+    "Carbin 2019, 2)",
+)(Arm("own-ladder", "reinit"))
 
 # Other values of dead weights.
 ARMS.register("freeze", "the ticket with its dead weights frozen at initialisation (Zhou et al. 2019)")(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tombola.lottery.arms import TICKET
+from tombola.masks import Mask
 from tombola.training import Start, Trained
 
 Status = Literal["ok", "collapsed", "diverged"]
@@ -25,23 +26,34 @@ class Cell:
         return f"r{self.replicate}/L{self.level:02d}/{self.arm}/{self.draw}"
 
 
-def level_cells(replicate: int, level: int, arms: Sequence[tuple[str, int]]) -> list[Cell]:
+def level_cells(
+    replicate: int, level: int, arms: Sequence[tuple[str, int]], search: str | None = None
+) -> list[Cell]:
     """The cells of one replicate at one level for arms given as (name, draws): the ticket first, and at
-    level 0, which is dense, alone."""
+    level 0, which is dense, alone. Before all of them comes the search for their mask, if there is one."""
     others = [(name, draws) for name, draws in arms if level and name != TICKET]
     drawn = [Cell(replicate, level, name, draw) for name, draws in others for draw in range(draws)]
-    return [Cell(replicate, level, TICKET, 0), *drawn]
+    sought = [Cell(replicate, level, search, 0)] if level and search else []
+    return [*sought, Cell(replicate, level, TICKET, 0), *drawn]
 
 
 @dataclass(frozen=True)
 class Drawn:
     """A cell with what it started from and how it trained: not at all when its mask left a layer empty
-    (`collapsed`), to non-finite numbers when it `diverged`. A cell remembered from disk has no start."""
+    (`collapsed`), to non-finite numbers when it `diverged`. A cell remembered from disk has no start. `found` is the
+    mask that a search ended with."""
 
     cell: Cell
     status: Status
     start: Start | None
     trained: Trained | None
+    found: Mask | None = None
+
+    @property
+    def mask(self) -> Mask:
+        """The mask it ended with, of a cell that was not remembered."""
+        assert self.start is not None, "a cell that was remembered has its mask on disk"
+        return self.start.mask if self.found is None else self.found
 
 
 Begin = Callable[[Cell], Start]
@@ -63,5 +75,5 @@ def train_cells(
     for cell in cells:
         result = trained.get(cell)
         status: Status = "collapsed" if result is None else "diverged" if result.diverged else "ok"
-        drawn[cell] = Drawn(cell, status, starts[cell], result)
+        drawn[cell] = Drawn(cell, status, starts[cell], result, result.mask if result else None)
     return drawn

@@ -23,7 +23,7 @@ def freeze(scene: Scene) -> State:
     return {name: scene.initial[name] for name in scene.mask}
 
 
-@DEAD_ACTIONS.register("zero-towards")
+@DEAD_ACTIONS.register("zero-towards", traits=["trained"])
 def zero_towards(scene: Scene) -> State:
     """Zero where training moved the weights towards zero, else as at iteration 0 (Zhou et al. 2019, variant 1)."""
     return {name: scene.initial[name].masked_fill(scene.shrank(name), 0) for name in scene.mask}

@@ -5,14 +5,19 @@ A tensor whose rate is 0 stays whole in all of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor
 
+from tombola.errors import UserError
 from tombola.lottery.rewire import rewired
-from tombola.lottery.scene import Actions, Scene
-from tombola.masks import Mask
+from tombola.lottery.scene import Actions, Rung, Scene
+from tombola.masks import CRITERIA, Mask, PruneRule, prune_to_counts
 from tombola.models import Architecture
 
 MASK_ACTIONS: Actions[Mask] = Actions("mask action")
@@ -92,6 +97,71 @@ def input_map(scene: Scene) -> Mask:
 def permute(scene: Scene) -> Mask:
     """The mask with hidden units in another order (after Ainsworth et al. 2023)."""
     return Mask(scene.permuted(scene.mask))
+
+
+# --- masks pruned to the ticket's count in each layer: only where the weights are differs from the ticket --------
+
+
+@MASK_ACTIONS.register("one-shot", traits=["prunes"])
+def one_shot(scene: Scene) -> Mask:
+    """The trained dense network pruned once, to the ticket's count in each layer (Frankle & Carbin 2019, 2)."""
+    return _pruned_like_the_ticket(scene, "one-shot", scene.dense, scene.rule)
+
+
+AT_INIT: Mapping[str, tuple[str, str]] = {
+    "magnitude-at-init": ("large-init", "magnitude (Frankle & Carbin 2019, App. F.4)"),
+    "snip-at-init": ("snip", "SNIP (Lee et al. 2019)"),
+    "grasp-at-init": ("grasp", "GraSP (Wang et al. 2020)"),
+    "synflow-at-init": ("synflow", "SynFlow (Tanaka et al. 2020)"),
+}
+"""Mask actions that prune the untrained network: the criterion they prune by, and what people call it."""
+
+
+def at_init(scene: Scene, action: str) -> Mask:
+    """The network of iteration 0 pruned by a criterion to the ticket's count in each layer (Frankle et al. 2021)."""
+    untrained = Rung(Mask.dense(scene.mask.shapes), scene.initial, scene.initial)
+    return _pruned_like_the_ticket(scene, action, untrained, rule_of(action, scene.rule))
+
+
+def rule_of(action: str, rule: PruneRule) -> PruneRule:
+    """The rule that a mask action prunes by in a study of this one: its own criterion, the study's structure.
+
+    Raises UserError for a criterion and a structure that do not go together.
+    """
+    criterion = AT_INIT[action][0] if action in AT_INIT else rule.criterion
+    try:
+        return PruneRule(**{**dict(rule), "criterion": criterion})
+    except ValidationError as problem:
+        raise UserError(f"mask action '{action}': {problem.errors()[0]['ctx']['error']}") from None
+
+
+for _action, (_, _called) in AT_INIT.items():
+    MASK_ACTIONS.register(
+        _action,
+        f"the untrained network pruned to the ticket's count in each layer, by {_called}",
+        traits=["prunes"],
+    )(partial(at_init, action=_action))
+
+
+@MASK_ACTIONS.register("own-ladder", traits=["prunes", "ladder"])
+def own_ladder(scene: Scene) -> Mask:
+    """The arm's own mask of the level before, pruned by its own weights (after Frankle & Carbin 2019, 2).
+
+    To the ticket's count in each layer, by the study's criterion; at level 1 the dense network is what is pruned.
+    """
+    return _pruned_like_the_ticket(scene, "own-ladder", scene.own, scene.rule)
+
+
+def _pruned_like_the_ticket(scene: Scene, action: str, rung: Rung | None, rule: PruneRule) -> Mask:
+    """What was trained, pruned to the ticket's count in each layer."""
+    if rung is None:
+        raise UserError(
+            f"mask action '{action}' at level {scene.level} prunes trained weights, and there are none"
+        )
+    asks = CRITERIA.needs(rule.criterion).probe
+    probe = scene.probing() if scene.probing and asks else None
+    counts, ties = scene.mask.counts(), scene.rng(action)
+    return prune_to_counts(rung.mask, rung.start, rung.trained, counts, rule, ties, probe)
 
 
 def _scatter(like: list[Tensor], alive: int | float, rng: np.random.Generator) -> list[Tensor]:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from tombola.errors import UserError
-from tombola.masks import Mask
+from tombola.masks import Mask, Probing, PruneRule
 from tombola.models import Architecture, State, permute, unit_axes
 from tombola.registry import Registry
 from tombola.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What one network of a ladder was trained from and to: what the mask of the next level is pruned from."""
+
+    mask: Mask
+    start: State
+    trained: State
+    """Where it ended; dead weights tell nothing there."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,14 @@ class Scene:
     training with while it lived. None before anything was trained."""
     partner: Mask | None = None
     """The ticket's mask of the partner replicate at this level; None where that ladder has ended."""
+    dense: Rung | None = None
+    """The dense network, from iteration 0 to its end. None before it was trained."""
+    own: Rung | None = None
+    """This arm's own network of the level before, at level 1 the dense one: for actions with the trait `ladder`."""
+    rule: PruneRule = field(default_factory=PruneRule)
+    """How the ticket is pruned."""
+    probing: Callable[[], Probing] | None = None
+    """The replicate's probes, for criteria that look at the network and its data."""
     treated: Mask | None = None
     """What the mask action made of `mask`: for the actions on weights, which come after it."""
 
@@ -82,9 +100,11 @@ class Scene:
         return permute(tensors, groups, [rng.permutation(group.size) for group in groups])
 
 
-Trait = Literal["random", "initialiser", "partner", "units"]
+Trait = Literal["random", "initialiser", "partner", "units", "trained", "prunes", "ladder"]
 """What an action does or needs: it draws at random (so that a second draw is another one), it draws new weights, it
-takes the partner replicate's mask (so that replicates come in pairs), it tells hidden units apart."""
+takes the partner replicate's mask (so that replicates come in pairs), it tells hidden units apart, it looks at how the
+ticket was trained, it prunes to the ticket's count in each layer, it prunes what the arm's own training left a level
+before (so that the arm has to be trained at every level)."""
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ def rewind(scene: Scene) -> State:
     return scene.rewound
 
 
-@WEIGHT_ACTIONS.register("trained")
+@WEIGHT_ACTIONS.register("trained", traits=["trained"])
 def trained(scene: Scene) -> State:
     """The trained state that the mask was pruned from, biases and norms as well (Renda et al. 2020).
 
@@ -137,7 +137,7 @@ def permute(scene: Scene) -> State:
     return scene.permuted(scene.rewound)
 
 
-@WEIGHT_ACTIONS.register("zero-towards")
+@WEIGHT_ACTIONS.register("zero-towards", traits=["trained"])
 def zero_towards(scene: Scene) -> State:
     """Zero where training moved the weights towards zero, else the ticket's own (Zhou et al. 2019, variant 2)."""
     return scene.with_weights(lambda name, old: old.masked_fill(scene.shrank(name), 0))

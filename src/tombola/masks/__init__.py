@@ -1,7 +1,7 @@
 """Masks, and pruning: criterion, allocation and structure, three choices that do not depend on each other."""
 
 from tombola.masks import saliency  # noqa: F401  (it registers its criteria)
-from tombola.masks.allocation import ALLOCATIONS, Allocation, Pool, removals
+from tombola.masks.allocation import ALLOCATIONS, LIKE, Allocation, Pool, allocation_like, removals
 from tombola.masks.criteria import CRITERIA, Criterion, Needs, Weights
 from tombola.masks.dynamic import drop_fraction, rigl_update, set_update
 from tombola.masks.early_bird import EarlyBird, channel_mask, distance_map, mask_distance, norm_scales
@@ -17,6 +17,7 @@ __all__ = [
     "ALLOCATIONS",
     "CRITERIA",
     "EXAMPLES",
+    "LIKE",
     "STRUCTURES",
     "Allocation",
     "Criterion",
@@ -29,6 +30,7 @@ __all__ = [
     "PruneRule",
     "Structure",
     "Weights",
+    "allocation_like",
     "balanced_batch",
     "channel_mask",
     "cubic_counts",

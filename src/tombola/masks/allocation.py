@@ -2,17 +2,21 @@
 
 A new allocation is a function of the tensors' shapes and rates that returns pools, registered under its name. Every
 tensor is in exactly one pool, so the counts of all pools add up to the network. What is counted are the groups of
-the structure: single weights, unless it says otherwise.
+the structure: single weights, unless it says otherwise. `like:TICKET` stands for a family: `like:` and the layers of
+some ticket, as `allocation_like` writes them down (in study files also the path of the ticket).
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 from tombola.errors import UserError, nearest
+from tombola.masks.mask import Mask
 from tombola.registry import Registry
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -55,7 +59,7 @@ class Pool:
 
 Allocation = Callable[[Shapes, Mapping[str, float]], tuple[Pool, ...]]
 
-ALLOCATIONS: Registry[Allocation] = Registry("allocation")
+ALLOCATIONS: Registry[Callable[..., tuple[Pool, ...]]] = Registry("allocation")
 
 
 @ALLOCATIONS.register("layerwise")
@@ -73,7 +77,7 @@ def one_pool(shapes: Shapes, rates: Mapping[str, float]) -> tuple[Pool, ...]:
 @ALLOCATIONS.register("uniform")
 def uniform(shapes: Shapes, rates: Mapping[str, float]) -> tuple[Pool, ...]:
     """All tensors have one density, but for those of rate 0, which stay dense (Evci et al. 2020, section 3)."""
-    return _together("uniform", shapes, rates, lambda shape: Fraction(1))
+    return _together("uniform", shapes, rates, lambda name: Fraction(1))
 
 
 @ALLOCATIONS.register("erk")
@@ -82,14 +86,54 @@ def erdos_renyi_kernel(shapes: Shapes, rates: Mapping[str, float]) -> tuple[Pool
     for name, shape in shapes.items():
         if len(shape) < 2:
             raise UserError(f"erk allocation needs the sides of '{name}', found the shape {shape}")
-    return _together("erk", shapes, rates, lambda shape: Fraction(sum(shape), math.prod(shape)))
+    return _together("erk", shapes, rates, lambda name: Fraction(sum(shapes[name]), math.prod(shapes[name])))
+
+
+LIKE = "like:"
+
+
+@ALLOCATIONS.register("like:TICKET")
+def like(shapes: Shapes, rates: Mapping[str, float], densities: Mapping[str, Fraction]) -> tuple[Pool, ...]:
+    """Densities go as those of another ticket's layers, at most 1 (after Frankle et al. 2021, on layer proportions).
+
+    Where as many weights are left in all as that ticket has in these layers, each layer has just its count. Layers that
+    the ticket has and the network has not do not count.
+    """
+    for name in shapes:
+        if rates[name] and not densities.get(name):
+            found = "has no weights of it" if name in densities else "lacks it"
+            raise UserError(
+                f"like allocation is to prune '{name}' as a ticket that {found}{nearest(name, densities)}"
+            )
+    return _together("like", shapes, rates, lambda name: densities[name])
+
+
+def allocation_like(mask: Mask) -> str:
+    """The name of the allocation that shares weights out as this mask does: `like:` and what each layer has alive."""
+    return LIKE + ",".join(f"{name}={mask.count(name)}/{mask.size(name)}" for name in mask)
+
+
+def allocation(name: str) -> Allocation:
+    """The allocation of a name. Raises UserError, with the nearest, for an unknown one."""
+    if not name.startswith(LIKE):
+        return ALLOCATIONS[name]
+    densities = {}
+    for entry in name.removeprefix(LIKE).split(","):
+        found = re.fullmatch(r"(.+)=([0-9]+)/([1-9][0-9]*)", entry)
+        if not found or int(found[2]) > int(found[3]):
+            raise UserError(
+                f"allocation '{name}': '{entry}' is no layer=alive/size; expected what allocation_like(mask) gives "
+                "(or, in a study, a ticket's path)"
+            )
+        densities[found[1]] = Fraction(int(found[2]), int(found[3]))
+    return partial(like, densities=densities)
 
 
 def _together(
     label: str,
     shapes: Shapes,
     rates: Mapping[str, float],
-    density: Callable[[tuple[int, ...]], Fraction] | None = None,
+    density: Callable[[str], Fraction] | None = None,
 ) -> tuple[Pool, ...]:
     """One pool of all tensors; those of rate 0 stay out, each in a pool of its own."""
     members = tuple(name for name in sorted(shapes) if rates[name])
@@ -103,18 +147,18 @@ def _together(
     alone = tuple(Pool(name, (name,), 0.0) for name in sorted(shapes) if not rates[name])
     if not members:
         return alone
-    densities = {name: density(shapes[name]) for name in members} if density else None
+    densities = {name: density(name) for name in members} if density else None
     return (Pool(label, members, found[0], densities), *alone)
 
 
-def pools_of(shapes: Shapes, rates: Mapping[str, float], allocation: str) -> tuple[Pool, ...]:
+def pools_of(shapes: Shapes, rates: Mapping[str, float], kind: str) -> tuple[Pool, ...]:
     """The pools of the tensors in `shapes`. Raises UserError for a missing rate or one outside [0, 1)."""
     for name in shapes:
         if name not in rates:
             raise UserError(f"pruning rates lack '{name}'{nearest(name, rates)}")
         if not 0 <= rates[name] < 1:
             raise UserError(f"pruning rate of '{name}' is {rates[name]}, expected 0 to below 1")
-    return ALLOCATIONS[allocation](shapes, {name: rates[name] for name in shapes})
+    return allocation(kind)(shapes, {name: rates[name] for name in shapes})
 
 
 def removals(alive: int, rate: float) -> int:

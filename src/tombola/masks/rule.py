@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tombola.errors import UserError, nearest
-from tombola.masks.allocation import ALLOCATIONS
+from tombola.masks.allocation import allocation
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.structure import structure
 
@@ -43,7 +43,7 @@ class PruneRule(BaseModel):
     @field_validator("allocation")
     @classmethod
     def _known_allocation(cls, name: str) -> str:
-        ALLOCATIONS[name]
+        allocation(name)
         return name
 
     @field_validator("structure")

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from tombola.compare import CONSENSUS, SCHEMA
 from tombola.lottery import TICKET
-from tombola.report.tables import Tables
-from tombola.study import Run, histories, planned_cells, results, summary
+from tombola.report.tables import Looks, Tables
+from tombola.study import (
+    Connection,
+    Run,
+    compared,
+    connection_estimates,
+    connections_of,
+    histories,
+    planned_cells,
+    results,
+    summary,
+)
+from tombola.training import Bird
 
 
 def tables_of(run: Run) -> Tables:
     """The tables of a run, finished or not."""
     study = run.study
     history = histories(run)
-    return Tables.collect(
+    tables = Tables.collect(
         study.title or study.name,
         results(run),
         None if history.is_empty() else history,
@@ -26,6 +42,53 @@ def tables_of(run: Run) -> Tables:
         masks_map=input_maps(run),
         cells_planned=len(planned_cells(study)),
     )
+    tables = replace(with_structure(tables, run), seen=looks_of(run))
+    connection = connections_of(run)
+    return tables if connection is None else with_connection(tables, connection)
+
+
+def with_connection(tables: Tables, connection: Connection) -> Tables:
+    """The tables with the paths between networks, and how stable copies are (the error barrier on the test set)."""
+    copies = connection.pairs.filter(kind="instability", split="test")
+    summaries = {**tables.summaries, "instability": connection_estimates(copies, "barrier_error")}
+    return replace(tables, summaries=summaries, paths=connection.paths)
+
+
+def with_structure(tables: Tables, run: Run) -> Tables:
+    """The tables with what the last comparison found on cells of this run."""
+    pairs, consensus = compared(run, "measures", SCHEMA), compared(run, "consensus", CONSENSUS)
+    if pairs is not None:
+        pairs = _with_cells(pairs, run.path.name).join(_ladder(tables), on="level_a", how="left")
+    if consensus is not None:
+        consensus = consensus.filter(pl.col("run") == run.path.name)
+    return replace(tables, pairs=pairs, consensus=consensus)
+
+
+def _with_cells(pairs: pl.DataFrame, run: str) -> pl.DataFrame:
+    """The rows on two cells of the run, with what their names say."""
+    kinds = {"replicate": pl.Int64, "level": pl.Int64, "arm": pl.String, "draw": pl.Int64}
+    cell = re.escape(run) + r":r(\d+)/L(\d+)/(.+)/(\d+)"
+    for side in ("a", "b"):
+        parts = (
+            pl.col(side).str.extract(f"^{cell}$", group).cast(kind).alias(f"{name}_{side}")
+            for group, (name, kind) in enumerate(kinds.items(), start=1)
+        )
+        pairs = pairs.with_columns(*parts)
+    return pairs.drop_nulls(["arm_a", "arm_b"])
+
+
+def _ladder(tables: Tables) -> pl.DataFrame:
+    """Level -> mean density."""
+    densities = tables.densities()
+    return pl.DataFrame(
+        {"level_a": list(densities), "density": list(densities.values())},
+        schema={"level_a": pl.Int64, "density": pl.Float64},
+    )
+
+
+def tables_together(title: str, runs: Mapping[str, Run]) -> Tables:
+    """The tables of several runs, by label, on one page."""
+    return Tables.together(title, {label: tables_of(run) for label, run in runs.items()})
 
 
 def input_maps(run: Run) -> dict[int, NDArray[Any]] | None:
@@ -43,3 +106,18 @@ def input_maps(run: Run) -> dict[int, NDArray[Any]] | None:
                 return None
             found[cell.level].append(mask.sum(0).view(*shape).sum(0).numpy())
     return {level: np.mean(maps, axis=0) for level, maps in sorted(found.items())}
+
+
+def looks_of(run: Run) -> dict[int, Looks]:
+    """Level -> the masks made while dense networks trained: distances averaged over the replicates that were looked at
+    to the end. Empty unless early birds were drawn."""
+    found: dict[int, list[Bird]] = defaultdict(list)
+    for replicate in sorted({cell.replicate for cell in run.cells()}):
+        for bird in run.birds(replicate):
+            found[bird.level].append(bird)
+    looks = {}
+    for level, birds in sorted(found.items()):
+        times = max((bird.iterations for bird in birds), key=len)
+        whole = [bird.distances for bird in birds if bird.iterations == times]
+        looks[level] = Looks(times, np.mean(whole, axis=0))
+    return looks

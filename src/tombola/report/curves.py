@@ -7,9 +7,20 @@ import math
 import altair as alt
 import polars as pl
 
-from tombola.report.figures import Picture, figure, has_intervals, listed, replicates_of, rows_of, tooltip
-from tombola.report.style import DENSE, arm_channels, arm_pick, arm_styles, faded, round_steps
+from tombola.report.figures import (
+    Picture,
+    as_series,
+    figure,
+    has_intervals,
+    listed,
+    replicates_of,
+    rows_of,
+    series_of,
+    tooltip,
+)
+from tombola.report.style import DENSE, MOST_SERIES, arm_channels, arm_pick, arm_styles, faded, round_steps
 from tombola.report.tables import NothingToDrawError, Tables, percent
+from tombola.study.expect import NEAR
 from tombola.study.results import half_width
 
 LANDMARKS = (0.5, 0.21)
@@ -24,13 +35,22 @@ READING = (
 )
 
 
-@figure("learning-curves", "Validation loss during training", "Learning", READING)
+def share_panels(tables: Tables) -> bool:
+    """Whether several runs have few enough lines for one panel, and the same densities at the same levels."""
+    frame = tables.results.filter(pl.col("density").is_not_null())
+    few = frame.select("run", "arm").n_unique() <= MOST_SERIES
+    ladders = frame.group_by("run", "level").agg(pl.col("density").mean())
+    spread = ladders.group_by("level").agg(wide=pl.col("density").max() / pl.col("density").min())
+    return few and not (spread["wide"] > 1 + NEAR).any()
+
+
+@figure("learning-curves", "Validation loss during training", "Learning", READING, share_panels)
 def learning_curves(tables: Tables) -> Picture:
     """Validation loss (log axis) against iteration."""
     return curves(tables, "loss", "validation loss", scale=1, digits=4)
 
 
-@figure("learning-curves-accuracy", "Validation accuracy during training", "Learning", READING)
+@figure("learning-curves-accuracy", "Validation accuracy during training", "Learning", READING, share_panels)
 def learning_curves_accuracy(tables: Tables) -> Picture:
     """Validation accuracy (%) against iteration."""
     return curves(tables, "accuracy", "validation accuracy (%)", scale=100, digits=2)
@@ -42,11 +62,14 @@ def curves(tables: Tables, value: str, label: str, scale: float, digits: int) ->
     levels = chosen_levels(seen)
     densities = dict(seen.group_by("level").agg(pl.col("density").mean()).iter_rows())
     panels = {level: panel_name(level, densities[level]) for level in levels}
+    styles = series_of(seen)
+    if styles is not None:
+        seen = as_series(seen)
     means = mean_curves(seen.filter(pl.col("level").is_in([0, *levels])), value, scale)
-    frame = in_panels(means, panels)
+    frame = in_panels(means, panels) if styles is None else in_own_panels(means, panels)
 
     rows = rows_of(frame.select("arm", "panel", "iteration", "n", "mean", "low", "high"), digits)
-    channels = arm_channels(frame["arm"].unique(), markers=False)
+    channels = arm_channels(frame["arm"].unique(), markers=False, styles=styles)
     pick = arm_pick()
     y = value_axis(frame, value, label)
     base = alt.Chart().encode(
@@ -136,6 +159,12 @@ def in_panels(means: pl.DataFrame, panels: dict[int, str]) -> pl.DataFrame:
         for level, name in panels.items()
     ]
     return pl.concat(parts).sort("panel", "arm", "iteration")
+
+
+def in_own_panels(means: pl.DataFrame, panels: dict[int, str]) -> pl.DataFrame:
+    """Each curve in the panel of its level alone: of several runs, each has a dense network."""
+    names = pl.col("level").replace_strict(panels, default=None, return_dtype=pl.String)
+    return means.with_columns(panel=names).drop_nulls("panel").sort("panel", "arm", "iteration")
 
 
 def panel_name(level: int, density: float) -> str:

@@ -9,20 +9,25 @@ from typing import Any, TypeAlias
 import altair as alt
 import polars as pl
 
+from tombola.lottery import TICKET
 from tombola.registry import Registry
 from tombola.report.style import (
     DENSE,
     GREY,
     HEIGHT,
+    MOST_SERIES,
+    SEPARATOR,
     WIDTH,
+    ArmStyle,
     arm_channels,
     arm_pick,
     arm_styles,
     config,
     faded,
     round_steps,
+    series_styles,
 )
-from tombola.report.tables import Tables, percent
+from tombola.report.tables import NothingToDrawError, Tables, percent
 
 Picture: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
 Draw: TypeAlias = Callable[[Tables], Picture]
@@ -41,47 +46,81 @@ class Figure:
     section: str
     reading: str
     draw: Draw
+    holds_several: Callable[[Tables], bool] = lambda tables: False
+    """Whether one picture shows these several runs; else each run has its own."""
 
     def __call__(self, tables: Tables) -> Picture:
+        if tables.runs and not self.holds_several(tables):
+            raise NothingToDrawError("This picture shows one run at a time.")
         chart = self.draw(tables)
         chart.config = config()
         return chart
+
+    def parts(self, tables: Tables) -> dict[str, Tables]:
+        """Label -> what each picture is drawn from, '' where it is one.
+
+        Several runs are in one picture where it can hold them and their lines are few enough. Else their tickets
+        alone are put in one, if that can be, and every arm is shown in panels, or run by run.
+        """
+        if not tables.runs or (self.holds_several(tables) and series_count(tables) <= MOST_SERIES):
+            return {"": tables}
+        tickets = tables.only(TICKET)
+        few = self.holds_several(tickets) and series_count(tickets) <= MOST_SERIES
+        together = {"tickets": tickets} if few and series_count(tickets) > 1 else {}
+        return together | ({"every arm": tables} if self.holds_several(tables) else dict(tables.runs))
 
 
 FIGURES: Registry[Figure] = Registry("figure")
 
 
-def figure(name: str, title: str, section: str, reading: str) -> Callable[[Draw], Figure]:
+def figure(
+    name: str,
+    title: str,
+    section: str,
+    reading: str,
+    holds_several: Callable[[Tables], bool] = lambda tables: False,
+) -> Callable[[Draw], Figure]:
     """Decorator that makes a drawing function the Figure of that name, and so a part of page and catalogue."""
 
     def add(draw: Draw) -> Figure:
-        return FIGURES.register(name, title)(Figure(name, title, section, reading, draw))
+        return FIGURES.register(name, title)(Figure(name, title, section, reading, draw, holds_several))
 
     return add
+
+
+def always(tables: Tables) -> bool:
+    """For pictures that hold any runs."""
+    return True
 
 
 BAND = "Means over replicates; the band is their 95% t-interval. Sparser networks are to the right."
 
 
-@figure("accuracy-early-stop", "Test accuracy at early stop", "Accuracy", BAND)
+@figure("accuracy-early-stop", "Test accuracy at early stop", "Accuracy", BAND, always)
 def accuracy_early_stop(tables: Tables) -> Picture:
     """Test accuracy (%) of the network of least validation loss, against density."""
     return against_density(tables, "early_stop_test_accuracy", "test accuracy at early stop (%)", scale=100)
 
 
-@figure("accuracy-final", "Test accuracy at the end of training", "Accuracy", BAND)
+@figure("accuracy-final", "Test accuracy at the end of training", "Accuracy", BAND, always)
 def accuracy_final(tables: Tables) -> Picture:
     """Test accuracy (%) after the last iteration, against density."""
     return against_density(tables, "final_test_accuracy", "test accuracy at the end (%)", scale=100)
 
 
-@figure("early-stop", "Early-stop iteration", "Learning", f"Lower has learnt sooner. {BAND}")
+@figure("early-stop", "Early-stop iteration", "Learning", f"Lower has learnt sooner. {BAND}", always)
 def early_stop(tables: Tables) -> Picture:
     """Iteration of least validation loss, against density."""
     return against_density(tables, "early_stop_iteration", "early-stop iteration", digits=0)
 
 
-@figure("gap", "Train-test gap at the end of training", "Generalisation", f"Lower generalises better. {BAND}")
+@figure(
+    "gap",
+    "Train-test gap at the end of training",
+    "Generalisation",
+    f"Lower generalises better. {BAND}",
+    always,
+)
 def gap(tables: Tables) -> Picture:
     """Training minus test accuracy (percentage points) after the last iteration, against density."""
     return against_density(tables, "gap", "training − test accuracy (points)", scale=100)
@@ -90,13 +129,19 @@ def gap(tables: Tables) -> Picture:
 def against_density(tables: Tables, value: str, label: str, scale: float = 1, digits: int = 2) -> Picture:
     """One line an arm of a summarised value times `scale`, density (%) falling to the right on a log axis.
 
-    Level 0, the dense network, is the first point of its line and a rule across the picture.
+    Level 0, the dense network, is the first point of its line and a rule across the picture. Several runs share the
+    axes while there are few lines, else each has a panel, with an axis of its own.
     """
     frame = tables.summary(value).with_columns(
         pl.col("density") * 100, *(pl.col(column) * scale for column in ("mean", "low", "high"))
     )
-    rows = rows_of(frame.select("arm", "level", "density", "n", "mean", "low", "high"), digits)
-    channels = arm_channels(frame["arm"].unique())
+    styles = series_of(frame)
+    if styles is not None:
+        frame = as_series(frame)
+    panels = runs_in(frame) if styles is None else []
+    keys = ["arm", "run"] if panels else ["arm"]
+    rows = rows_of(frame.select(*keys, "level", "density", "n", "mean", "low", "high"), digits)
+    channels = arm_channels(frame["arm"].unique(), styles=styles)
     pick = arm_pick()
     x = density_axis(float(frame["density"].min()))  # type: ignore[arg-type]  # a frame of numbers, not empty
     y = alt.Y("mean:Q", title=label, scale=alt.Scale(zero=False, nice=True))
@@ -108,21 +153,60 @@ def against_density(tables: Tables, value: str, label: str, scale: float = 1, di
     points = base.mark_point(filled=True).encode(
         y=y, shape=channels["shape"], opacity=faded(pick, 1), tooltip=tooltip(label, density="density (%)")
     )
+    # One replicate has no interval, and Vega complains about an extent of nothing.
+    intervals = [band, bars] if has_intervals(frame) else []
+    layers = [*_dense_rule(frame), *intervals, lines, points.add_params(pick)]
+    data, description = alt.InlineData(values=rows), describe(frame, label, digits)
+    if not panels:
+        return alt.layer(*layers, data=data, width=WIDTH, height=HEIGHT, description=description)
+    picture: Picture = (
+        alt.layer(*layers, width=WIDTH * 2 // 3, height=HEIGHT * 4 // 5)
+        .facet(facet=alt.Facet("run:N", title=None, sort=panels), columns=2, data=data)
+        # One run may do so badly that the others' lines would all be one at the top.
+        .resolve_scale(y="independent")
+        .properties(description=description)
+    )
+    return picture
+
+
+def _dense_rule(frame: pl.DataFrame) -> list[alt.Chart]:
+    """A line across the picture where the dense network is, and its name; none where lines on the same axes are of
+    different dense networks."""
+    means = frame.filter(pl.col("level") == 0)["mean"]
+    if "run" not in frame.columns and means.n_unique() > 1:
+        return []
     dense = alt.Chart().transform_filter("datum.level === 0")
     rule = dense.mark_rule(color=GREY, strokeDash=[1, 2]).encode(y="mean:Q")
     # The name sits just inside the right edge, whatever the width; the rule is where it says.
     name = dense.mark_text(
         text=DENSE, color=GREY, align="right", baseline="bottom", dy=-2, fontSize=10
     ).encode(x=alt.value("width"), y="mean:Q")
-    # One replicate has no interval, and Vega complains about an extent of nothing.
-    intervals = [band, bars] if has_intervals(frame) else []
-    return alt.layer(
-        *[rule, name, *intervals, lines, points.add_params(pick)],
-        data=alt.InlineData(values=rows),
-        width=WIDTH,
-        height=HEIGHT,
-        description=describe(frame, label, digits),
-    )
+    return [rule, name]
+
+
+def series_count(tables: Tables) -> int:
+    """How many lines several runs have: one for each arm of each."""
+    return tables.results.select("run", "arm").n_unique()
+
+
+def series_of(frame: pl.DataFrame) -> dict[str, ArmStyle] | None:
+    """The styles of the lines of several runs (a column `run`) that share their axes; None for one run, and where
+    they are too many to."""
+    if "run" not in frame.columns:
+        return None
+    pairs = list(frame.select("run", "arm").unique(maintain_order=True).iter_rows())
+    return series_styles(pairs) if len(pairs) <= MOST_SERIES else None
+
+
+def as_series(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with `arm` named after its run as well, in place of the column `run`."""
+    names = pl.concat_str(pl.col("run").cast(pl.String), "arm", separator=SEPARATOR)
+    return frame.with_columns(arm=names).drop("run")
+
+
+def runs_in(frame: pl.DataFrame) -> list[str]:
+    """The labels of the runs in a frame, in its order; none where it is of one run."""
+    return frame["run"].unique(maintain_order=True).to_list() if "run" in frame.columns else []
 
 
 def has_intervals(frame: pl.DataFrame) -> bool:
@@ -175,10 +259,11 @@ def tooltip(label: str, **first: str) -> list[alt.Tooltip]:
 
 def describe(frame: pl.DataFrame, label: str, digits: int) -> str:
     """Alternative text: what is drawn, and each arm's values at its densest, middle and sparsest level."""
-    arms = list(arm_styles(frame["arm"].unique()))
+    named = as_series(frame) if "run" in frame.columns else frame
+    arms = list(arm_styles(named["arm"].unique()))
     sentences = []
     for arm in arms:
-        line = frame.filter(pl.col("arm") == arm).sort("level").select("density", "mean").rows()
+        line = named.filter(pl.col("arm") == arm).sort("level").select("density", "mean").rows()
         chosen = [line[i] for i in sorted({0, len(line) // 2, len(line) - 1})]
         values = ", ".join(f"{mean:.{digits}f} at {percent(density / 100)}" for density, mean in chosen)
         sentences.append(f"{arm}: {values}.")

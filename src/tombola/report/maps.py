@@ -65,11 +65,11 @@ def input_map(tables: Tables) -> Picture:
     return picture
 
 
-def spread(levels: list[int]) -> list[int]:
-    """At most PANELS of the levels, the first and last among them, evenly spread by index."""
-    if len(levels) <= PANELS:
+def spread(levels: list[int], most: int = PANELS) -> list[int]:
+    """At most so many of the levels, the first and last among them, evenly spread by index."""
+    if len(levels) <= most:
         return levels
-    return [levels[round(i * (len(levels) - 1) / (PANELS - 1))] for i in range(PANELS)]
+    return [levels[round(i * (len(levels) - 1) / (most - 1))] for i in range(most)]
 
 
 def pixels(counts: NDArray[np.float64], panel: str) -> list[dict[str, Any]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ import polars as pl
 import vl_convert
 
 from tombola.files import write_bytes
-from tombola.report.collect import tables_of
 from tombola.report.figures import FIGURES
 from tombola.report.saving import VEGA_LITE, compact, save, save_rows
 from tombola.report.tables import NothingToDrawError, Tables, percent
-from tombola.study import Run, claims, expectations
+from tombola.report.verdicts import VerdictSection
 
 BESIDE = (".svg", ".pdf", ".png")
 """Formats that each figure is saved as, beside the page."""
@@ -37,24 +35,6 @@ class Shown:
     missing: str = ""
 
 
-def write_report(run: Run) -> Path:
-    """Write `report/index.html` of a run, finished or not, and return its path."""
-    study, environment = run.study, run.environment
-    provenance = {
-        "run": run.path.name,
-        "repeat with": "tombola run study.toml (the file below)",
-        "seed": study.seed,
-        "replicates": study.replicates,
-        **{f"{name} version": number for name, number in environment.get("versions", {}).items()},
-        **{key: environment[key] for key in ("python", "processor", "gpu", "commit") if environment.get(key)},
-        **{key: value for key, value in environment.get("record", {}).items() if key != "stacks"},
-    }
-    tables = tables_of(run)
-    lines = [str(claim) for claim in claims(tables.results)]
-    published = [str(checked) for checked in expectations(tables.results, study.expect)]
-    return write(run.path / "report", tables, lines, provenance, study.to_toml(), published)
-
-
 def write(
     folder: Path,
     tables: Tables,
@@ -62,16 +42,30 @@ def write(
     provenance: Mapping[str, Any],
     spec_toml: str,
     published: Sequence[str] = (),
+    within: Mapping[str, Sequence[str]] | None = None,
+    differences: Mapping[str, Sequence[str]] | None = None,
+    verdicts: VerdictSection | None = None,
 ) -> Path:
-    """Write the page and, in `figures/`, each figure as SVG, PDF, PNG and CSV; returns the page's path."""
-    shown = [_show(name, tables, folder / "figures") for name in FIGURES]
-    order = list(dict.fromkeys(["Accuracy", "Learning", "Generalisation", *(s.section for s in shown)]))
+    """Write the page and, in `figures/`, each figure as SVG, PDF, PNG and CSV; returns the page's path.
+
+    Of several runs: `claims` are those between them, `within` those of each, and `differences` has a value a run for
+    each key that differs. `verdicts` come first, and have the published numbers with them.
+    """
+    figures = [each for name in FIGURES for each in _show(name, tables, folder / "figures")]
+    order = list(dict.fromkeys(["Accuracy", "Learning", "Generalisation", *(s.section for s in figures)]))
     text = _template().render(
         title=tables.title,
         notes=notes(tables),
         claims=claims,
+        within=within or {},
         published=published,
-        sections=[(section, [s for s in shown if s.section == section]) for section in order],
+        verdicts=verdicts,
+        runs=list(tables.runs),
+        differences=differences or {},
+        sections=[
+            (section, [s for s in figures if s.section == section and not s.missing]) for section in order
+        ],
+        missing={section: _reasons([s for s in figures if s.section == section]) for section in order},
         levels=level_rows(tables),
         provenance=provenance,
         spec=spec_toml,
@@ -83,21 +77,49 @@ def write(
     return page
 
 
-def _show(name: str, tables: Tables, folder: Path) -> Shown:
+def _reasons(figures: Sequence[Shown]) -> dict[str, str]:
+    """Why pictures are not there -> the titles of those that it keeps away."""
+    found: dict[str, list[str]] = {}
+    for figure in figures:
+        if figure.missing:
+            found.setdefault(figure.missing, []).append(figure.title)
+    return {reason: ", ".join(titles) for reason, titles in found.items()}
+
+
+def _show(name: str, tables: Tables, folder: Path) -> list[Shown]:
+    """A figure as it is shown: once, or in the parts that several runs take."""
+    parts = FIGURES[name].parts(tables)
+    found = [
+        _show_one(name, f"{name}-{i}" if label else name, label, each, folder)
+        for i, (label, each) in enumerate(parts.items(), 1)
+    ]
+    # What no run has is said once.
+    reasons = {shown.missing for shown in found}
+    return (
+        found
+        if "" in reasons or len(reasons) > 1
+        else [replace(found[0], name=name, title=FIGURES[name].title)]
+    )
+
+
+def _show_one(name: str, place: str, label: str, tables: Tables, folder: Path) -> Shown:
     figure = FIGURES[name]
+    title = f"{figure.title}: {label}" if label else figure.title
     try:
         chart = figure(tables)
     except NothingToDrawError as nothing:
-        return Shown(name, figure.title, figure.section, figure.reading, missing=str(nothing))
-    save(chart, *(folder / f"{name}{suffix}" for suffix in BESIDE))
-    save_rows(chart, folder / f"{name}.csv")
+        return Shown(place, title, figure.section, figure.reading, missing=str(nothing))
+    save(chart, *(folder / f"{place}{suffix}" for suffix in BESIDE))
+    save_rows(chart, folder / f"{place}.csv")
     # A "<" of the data must not end the script that the chart stands in; it can only be inside a string.
     spec = compact(chart).replace("<", "\\u003c")
-    return Shown(name, figure.title, figure.section, figure.reading, chart.to_dict()["description"], spec)
+    return Shown(place, title, figure.section, figure.reading, chart.to_dict()["description"], spec)
 
 
 def notes(tables: Tables) -> list[str]:
     """What a reader must know before the numbers: a run under way, no interval, cells without numbers."""
+    if tables.runs:
+        return [f"{label}: {note}" for label, each in tables.runs.items() for note in notes(each)]
     found = []
     frame = tables.results
     if tables.cells_planned is not None and len(frame) < tables.cells_planned:
@@ -113,19 +135,22 @@ def notes(tables: Tables) -> list[str]:
 
 
 def level_rows(tables: Tables) -> list[dict[str, str]]:
-    """The table of the page: one row for each arm at each level, formatted."""
+    """The table of the page: one row for each arm (of each run) at each level, formatted."""
     values = (
         ("early_stop_test_accuracy", 100, 2),
         ("final_test_accuracy", 100, 2),
         ("early_stop_iteration", 1, 0),
     )
-    cells: dict[tuple[int, str], dict[str, str]] = {}
+    runs = list(tables.runs)
+    cells: dict[tuple[int, int, str], dict[str, str]] = {}
     for value, scale, digits in values:
         frame = tables.summaries.get(value, pl.DataFrame())
         for row in frame.iter_rows(named=True):
+            run = {"run": row["run"]} if runs else {}
             place = cells.setdefault(
-                (row["level"], row["arm"]),
+                (row["level"], runs.index(row["run"]) if runs else 0, row["arm"]),
                 {
+                    **run,
                     "level": str(row["level"]),
                     "arm": row["arm"],
                     "density": percent(row["density"]),
@@ -133,7 +158,7 @@ def level_rows(tables: Tables) -> list[dict[str, str]]:
                 },
             )
             place[value] = _with_interval(row, scale, digits)
-    order = sorted(cells, key=lambda key: (key[0], key[1] != "ticket", key[1]))
+    order = sorted(cells, key=lambda key: (*key[:2], key[2] != "ticket", key[2]))
     return [cells[key] for key in order]
 
 
@@ -144,11 +169,14 @@ def _with_interval(row: Mapping[str, Any], scale: float, digits: int) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    text = (resources.files("tombola.report") / "templates" / "page.html.j2").read_text()
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("tombola.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-    return environment.from_string(text)
+    return environment.get_template("page.html.j2")
 
 
 @cache

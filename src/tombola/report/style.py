@@ -7,7 +7,7 @@ the same a second time, so that a picture keeps its meaning in grey.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -60,6 +60,42 @@ def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
     return known | spare
 
 
+# Eight of each, so that eight series differ in all of them.
+SERIES_COLOURS = ("#004488", "#d55e00", "#009e73", "#c06c9c", "#56a0d3", "#8c5a2b", "#222222", "#b8860b")
+SERIES_SHAPES = ("circle", "square", "triangle-up", "diamond", *SPARE_SHAPES)
+SERIES_DASHES = (SOLID, (7, 3), (3, 2), (8, 3, 2, 3), *SPARE_DASHES[:4])
+MOST_SERIES = len(SERIES_SHAPES)
+"""Series that one chart holds; more are told apart by panels."""
+
+
+SEPARATOR = " · "
+LONG = 28
+"""Letters of a name of which two do not fit beside each other in a legend."""
+
+
+def series_name(run: str, arm: str) -> str:
+    """What an arm of one of several runs is called: 'criterion large-final · ticket'."""
+    return f"{run}{SEPARATOR}{arm}"
+
+
+def series_styles(pairs: Sequence[tuple[str, str]]) -> dict[str, ArmStyle]:
+    """A style for each (run, arm), at most MOST_SERIES of them, in order of the runs, the ticket first.
+
+    Shape and dash are each series' own. Colour goes with the arm or with the run, whichever there are more of: so
+    that lines of one colour have something in common, and are few.
+    """
+    runs = list(dict.fromkeys(run for run, _ in pairs))
+    arms = list(arm_styles({arm for _, arm in pairs}))
+    by_arm = len(arms) > len(runs)
+    ordered = sorted(pairs, key=lambda pair: (runs.index(pair[0]), arms.index(pair[1])))
+    return {
+        series_name(run, arm): ArmStyle(
+            SERIES_COLOURS[arms.index(arm) if by_arm else runs.index(run)], SERIES_SHAPES[i], SERIES_DASHES[i]
+        )
+        for i, (run, arm) in enumerate(ordered)
+    }
+
+
 class ArmChannels(TypedDict):
     """Encodings of the field `arm`; they share one legend, as they share field and domain."""
 
@@ -68,19 +104,25 @@ class ArmChannels(TypedDict):
     strokeDash: alt.StrokeDash
 
 
-def arm_channels(arms: Iterable[str], markers: bool = True) -> ArmChannels:
-    """Colour, shape and dash encodings of the field `arm`, their domain being `arms` in style order.
+def arm_channels(
+    arms: Iterable[str], markers: bool = True, styles: Mapping[str, ArmStyle] | None = None
+) -> ArmChannels:
+    """Colour, shape and dash encodings of the field `arm`, their domain being `arms` in style order, or the names
+    of `styles`.
 
     The legend shows the markers of lines that have them, else pieces of the dashed lines themselves.
     """
-    styles = arm_styles(arms)
+    styles = arm_styles(arms) if styles is None else styles
     names = list(styles)
-    columns = 3 if len(names) <= 3 else 2
+    longest = max(map(len, names), default=0)
+    columns = 1 if longest > LONG else 3 if len(names) <= 3 and longest <= LONG // 2 else 2
     # symbolOpacity: else the legend takes the opacity of the pale band
     legend = (
-        alt.Legend(title=None, columns=columns, symbolOpacity=1)
+        alt.Legend(title=None, columns=columns, symbolOpacity=1, labelLimit=0)
         if markers
-        else alt.Legend(title=None, columns=columns, symbolOpacity=1, symbolType="stroke", symbolSize=500)
+        else alt.Legend(
+            title=None, columns=columns, symbolOpacity=1, labelLimit=0, symbolType="stroke", symbolSize=500
+        )
     )
     # Vega-Lite makes one legend of all scales with the same domain, and the dash would then outline the markers and
     # eat into them. A nameless last entry keeps the dashes of marked lines out of it.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,17 @@ def with_gap(results: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
+class Looks:
+    """Masks made at n `iterations` of a dense training: `distances` [n, n] (shares of all weights), means over
+    replicates."""
+
+    iterations: Sequence[int]
+    distances: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Tables:
-    """The frames of one run.
+    """The frames of one run, or of several together.
 
     results: one row a cell (replicate, level, arm, draw, status, density 0..1, accuracies 0..1, ...).
     history: one row an evaluation (replicate, level, arm, draw, density, iteration, split, loss, accuracy).
@@ -37,6 +46,12 @@ class Tables:
     masks_map: level -> [H, W] surviving first-layer weights of each input pixel, summed over channels (a count,
         or its mean over replicates); None where the input is not an image.
     cells_planned: how many cells the study has, to tell a finished run from one under way; None if not known.
+    paths: one row a pair, split and place between its networks (see `study.Connection`); None where none was measured.
+    pairs: the rows of `compare.SCHEMA` on pairs of the run's own cells, with their `density` and, for a and likewise
+        for b, `replicate_a, level_a, arm_a, draw_a`; None where nothing was compared.
+    consensus: the rows of the run's `study.Comparison.consensus`; None where nothing was compared.
+    seen: level -> the masks made while the dense networks trained; empty unless early birds were drawn.
+    runs: label -> the tables of each run, where there are several: all frames then have a column `run` of labels.
     """
 
     title: str
@@ -45,6 +60,37 @@ class Tables:
     summaries: Mapping[str, pl.DataFrame]
     masks_map: Mapping[int, NDArray[Any]] | None = None
     cells_planned: int | None = None
+    paths: pl.DataFrame | None = None
+    pairs: pl.DataFrame | None = None
+    consensus: pl.DataFrame | None = None
+    seen: Mapping[int, Looks] = field(default_factory=dict)
+    runs: Mapping[str, Tables] = field(default_factory=dict)
+
+    @classmethod
+    def together(cls, title: str, runs: Mapping[str, Tables]) -> Tables:
+        """The tables of several runs (label -> tables) as one, in their order."""
+
+        def stacked(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+            named = pl.Enum(list(runs))  # sorts in the order of the runs
+            labelled = [frame.with_columns(run=pl.lit(label, named)) for label, frame in frames.items()]
+            return pl.concat(labelled, how="diagonal_relaxed")
+
+        values = dict.fromkeys(value for each in runs.values() for value in each.summaries)
+        kept = {label: each.history for label, each in runs.items() if each.history is not None}
+        planned = [each.cells_planned for each in runs.values()]
+        return cls(
+            title,
+            stacked({label: each.results for label, each in runs.items()}),
+            stacked(kept) if kept else None,
+            {
+                value: stacked(
+                    {label: each.summaries[value] for label, each in runs.items() if value in each.summaries}
+                )
+                for value in values
+            },
+            cells_planned=None if None in planned else sum(number or 0 for number in planned),
+            runs=runs,
+        )
 
     @classmethod
     def collect(
@@ -61,8 +107,22 @@ class Tables:
         summaries = {value: summarise(full, value) for value in VALUES}
         return cls(title, full, history, summaries, masks_map, cells_planned)
 
+    def only(self, arm: str) -> Tables:
+        """The same without the rows of other arms."""
+
+        def kept(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.filter(pl.col("arm") == arm)
+
+        return replace(
+            self,
+            results=kept(self.results),
+            history=None if self.history is None else kept(self.history),
+            summaries={value: kept(frame) for value, frame in self.summaries.items()},
+            runs={label: each.only(arm) for label, each in self.runs.items()},
+        )
+
     def summary(self, value: str) -> pl.DataFrame:
-        """The summary of one value without the rows that have no finite mean, sorted by arm and level.
+        """The summary of one value without the rows that have no finite mean, sorted by run, arm and level.
 
         Raises NothingToDrawError when nothing is left.
         """
@@ -70,7 +130,8 @@ class Tables:
         if frame is not None and not frame.is_empty():
             # A column that is null throughout has polars' Null type, which knows no is_finite: hence the cast.
             frame = frame.with_columns(pl.col("density", "mean", "low", "high").cast(pl.Float64))
-            frame = frame.filter(pl.col("mean").is_finite() & (pl.col("density") > 0)).sort("arm", "level")
+            frame = frame.filter(pl.col("mean").is_finite() & (pl.col("density") > 0))
+            frame = frame.sort(*(["run"] if self.runs else []), "arm", "level")
         if frame is None or frame.is_empty():
             raise NothingToDrawError(f"No finished cell has a value of '{value.replace('_', ' ')}' yet.")
         return frame
@@ -94,6 +155,12 @@ class Tables:
         return {
             level: np.asarray(self.masks_map[level], dtype=np.float64) for level in sorted(self.masks_map)
         }
+
+    def looks(self) -> dict[int, Looks]:
+        """What was seen of the dense trainings, ascending by level; NothingToDrawError where nobody looked."""
+        if not self.seen:
+            raise NothingToDrawError("No masks were made while dense networks trained, as mode 'early-bird' does.")
+        return {level: self.seen[level] for level in sorted(self.seen)}
 
 
 def percent(density: float) -> str:

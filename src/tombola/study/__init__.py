@@ -3,53 +3,106 @@
 from __future__ import annotations
 
 from tombola.study.bind import bind
+from tombola.study.compared import compared
 from tombola.study.comparison import Comparison, compare_runs
-from tombola.study.diff import diff_results, diff_specs
+from tombola.study.connection import (
+    CONNECTION_VALUES,
+    Connection,
+    connect_run,
+    connection_estimates,
+    connections_of,
+    is_stable,
+)
+from tombola.study.contrast import contrasts
+from tombola.study.deciding import VERDICTS, Prospect, Verdict, prospects
+from tombola.study.dense import shares_dense
+from tombola.study.diff import diff_many, diff_results, diff_specs
 from tombola.study.estimate import estimate_seconds
 from tombola.study.expect import Checked, Expectation
-from tombola.study.finding import all_runs, find_run, open_ticket
-from tombola.study.load import load_study, parse_study, presets
+from tombola.study.finding import all_runs, all_sweeps, find, find_run, find_runs, open_ticket
+from tombola.study.hypotheses import Hypothesis
+from tombola.study.load import load_study, load_sweep, parse_study, parse_sweep, presets
 from tombola.study.machine import pick_device, prepare
+from tombola.study.matching import Matching, sparsest_match
+from tombola.study.pairing import DEFAULT_KINDS, KINDS
 from tombola.study.plan import Plan, make_plan, planned_cells
 from tombola.study.probing import probing
+from tombola.study.pruning import Pruning
 from tombola.study.results import Claim, claims, expectations, histories, results, summary
 from tombola.study.runner import Progress, missing, run
-from tombola.study.spec import ArmSpec, Pruning, StoreSpec, Study
+from tombola.study.spec import ArmSpec, StoreSpec, Study
 from tombola.study.store import Run
+from tombola.study.sweep import Member, Sweep, label_of
+from tombola.study.sweep_run import SweepRun, bound, run_sweep, sweep_results
+from tombola.study.verdicts import Verdicts, verdicts, write_verdicts
 
 __all__ = [
+    "CONNECTION_VALUES",
+    "DEFAULT_KINDS",
+    "KINDS",
+    "VERDICTS",
     "ArmSpec",
     "Checked",
     "Claim",
     "Comparison",
+    "Connection",
     "Expectation",
+    "Hypothesis",
+    "Matching",
+    "Member",
     "Plan",
     "Progress",
+    "Prospect",
     "Pruning",
     "Run",
     "StoreSpec",
     "Study",
+    "Sweep",
+    "SweepRun",
+    "Verdict",
+    "Verdicts",
     "all_runs",
+    "all_sweeps",
     "bind",
+    "bound",
     "claims",
     "compare_runs",
+    "compared",
+    "connect_run",
+    "connection_estimates",
+    "connections_of",
+    "contrasts",
+    "diff_many",
     "diff_results",
     "diff_specs",
     "estimate_seconds",
     "expectations",
+    "find",
     "find_run",
+    "find_runs",
     "histories",
+    "is_stable",
+    "label_of",
     "load_study",
+    "load_sweep",
     "make_plan",
     "missing",
     "open_ticket",
     "parse_study",
+    "parse_sweep",
     "pick_device",
     "planned_cells",
     "prepare",
     "presets",
     "probing",
+    "prospects",
     "results",
     "run",
+    "run_sweep",
+    "shares_dense",
+    "sparsest_match",
     "summary",
+    "sweep_results",
+    "verdicts",
+    "write_verdicts",
 ]

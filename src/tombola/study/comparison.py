@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 
-from tombola.compare import RAW, Network, Subject, compare, decide
+from tombola.compare import (
+    CONSENSUS,
+    DECISIONS,
+    RAW,
+    Exam,
+    Network,
+    Subject,
+    chain,
+    compare,
+    compare_functions,
+    consensus,
+    decide,
+    needs_network,
+    split_measures,
+)
 from tombola.data import Resident
-from tombola.errors import UserError, nearest
-from tombola.lottery import TICKET, Cell
+from tombola.errors import UserError
+from tombola.lottery import TICKET
+from tombola.seeds import stream
 from tombola.study.bind import bind
-from tombola.study.results import results
+from tombola.study.compared import keep_compared
 from tombola.study.store import Run
-from tombola.study.writing import write_parquet
+from tombola.study.subjects import Several, subjects_of
 
 EXAMPLES = 500
 """Training examples that activations are taken on."""
@@ -25,11 +41,17 @@ EXAMPLES = 500
 
 @dataclass(frozen=True)
 class Comparison:
-    """The table of pairs (`compare.SCHEMA`), the table of decisions (`compare.DECISIONS`) on the ticket against every
-    arm that at least two replicates share with it, and what was compared."""
+    """What a comparison found.
+
+    pairs: `compare.SCHEMA`. decisions: `compare.DECISIONS` after a column `run`, on the ticket against every arm that
+    at least two replicates of a run share with it; None where there is none. consensus: `compare.CONSENSUS` after
+    `run, arm, density`, for every arm that at least two replicates of a run have at a density; None where there is
+    none. subjects: what was compared.
+    """
 
     pairs: pl.DataFrame
     decisions: pl.DataFrame | None
+    consensus: pl.DataFrame | None
     subjects: Sequence[Subject]
 
 
@@ -37,8 +59,8 @@ def compare_runs(
     runs: Sequence[Run],
     others: Sequence[Subject] = (),
     *,
-    level: int | None = None,
-    density: float | None = None,
+    level: Several[int] = None,
+    density: Several[float] = None,
     arms: Collection[str] = (),
     measures: Sequence[str] = (),
     alignments: Sequence[str] = (RAW,),
@@ -50,90 +72,58 @@ def compare_runs(
 ) -> Comparison:
     """Compare the cells of runs, and other subjects, in pairs; the tables are stored in the first run.
 
-    See `subjects_of` for `level`, `density` and `arms`, and `compare.compare` for the rest; `same_density` leaves out
-    pairs of cells from levels of different density. Raises UserError.
+    See `subjects_of` for `level`, `density` and `arms`, `compare.compare` and `compare.compare_functions` for the rest;
+    `same_density` leaves out pairs of cells from levels of different density. Each run is decided on by itself:
+    replicates of two runs may share their seeds. Raises UserError.
     """
-    if level is not None and density is not None:
-        raise UserError("give a level or a density, not both")
+    of_masks, of_functions = split_measures(measures)
+    if of_functions and not runs:
+        raise UserError(
+            f"measure '{of_functions[0]}' needs the network and the data, which only a run knows of"
+        )
     subjects = [
         *(s for run in runs for s in subjects_of(run, level=level, density=density, arms=arms)),
         *others,
     ]
     if len(subjects) < 2:
         raise UserError(f"a comparison takes two tickets at least, found {len(subjects)}")
-    aligns = any(alignment != RAW for alignment in alignments)
-    if aligns and not runs:
-        raise UserError("masks made elsewhere come without a network to align by; compare them raw")
+    network = _network(runs, subjects, of_masks, alignments, data_dir)
+
+    def among(a: Subject, b: Subject) -> bool:
+        return not same_density or None in (a.density, b.density) or a.density == b.density
+
     pairs = compare(
         subjects,
-        network=network_of(runs, data_dir) if aligns else None,
-        measures=list(measures) or None,
+        network=network,
+        measures=of_masks,
         alignments=alignments,
         nulls=list(nulls) or None,
         n_null=n_null,
         seed=seed,
-        among=lambda a, b: not same_density or None in (a.density, b.density) or a.density == b.density,
+        among=among,
     )
-    replicates = {arm: {s.replicate for s in subjects if s.arm == arm} for arm in {s.arm for s in subjects}}
-    shared = replicates.get(TICKET, set())
-    contrasts = [
-        (TICKET, arm)
-        for arm in sorted(replicates)
-        if arm not in (TICKET, "") and len(replicates[arm] & shared) > 1
-    ]
-    decisions = decide(pairs, subjects, contrasts, seed=seed) if contrasts else None
+    if of_functions:
+        said = compare_functions(
+            subjects,
+            _exams(runs, data_dir),
+            network=network,
+            measures=of_functions,
+            alignments=alignments,
+            n_null=n_null,
+            seed=seed,
+            among=among,
+        )
+        pairs = pl.concat([pairs, said])
+    found = Comparison(
+        pairs,
+        _decisions(runs, subjects, pairs, seed),
+        _consensus(runs, subjects, network, alignments, n_null, seed),
+        subjects,
+    )
     if runs:
-        write_parquet(runs[0].path / "measures.parquet", pairs)
-        if decisions is not None:
-            write_parquet(runs[0].path / "decisions.parquet", decisions)
-    return Comparison(pairs, decisions, subjects)
-
-
-def subjects_of(
-    run: Run, *, level: int | None = None, density: float | None = None, arms: Collection[str] = ()
-) -> list[Subject]:
-    """The trained cells of a run: of one level, of the level whose density is nearest, or of all levels but dense;
-    of some arms, or of all.
-
-    Raises UserError for an arm the run does not have, a level that no cell is done at, and a run without weights.
-    """
-    frame = results(run, timed=False).filter(pl.col("status") == "ok")
-    known = sorted(set(frame["arm"]))
-    for arm in arms:
-        if arm not in known:
-            raise UserError(f"{run.path.name}: no arm '{arm}' is done{nearest(arm, known)}")
-    chosen = frame.filter(pl.col("level") > 0) if level is None else frame.filter(pl.col("level") == level)
-    if density is not None:
-        if not 0 < density <= 1:
-            raise UserError(f"density is a fraction above 0 and up to 1, found {density}")
-        far = (pl.col("density").log() - math.log(density)).abs()
-        chosen = frame.filter(pl.col("level") == frame.sort(far, "level")["level"][0])
-    if chosen.is_empty():
-        where = "below dense" if level is None else f"at level {level}"
-        raise UserError(f"{run.path.name}: no cell is done {where}")
-    ladder = frame.filter(pl.col("arm") == TICKET).group_by("level").agg(pl.col("density").mean())
-    densities = dict(ladder.iter_rows())
-    rows = chosen.filter(pl.col("arm").is_in(arms)) if arms else chosen
-    return [
-        _subject(run, Cell(row["replicate"], row["level"], row["arm"], row["draw"]), densities)
-        for row in rows.sort("replicate", "level", "arm", "draw").iter_rows(named=True)
-    ]
-
-
-def _subject(run: Run, cell: Cell, densities: dict[int, float]) -> Subject:
-    weights = run.keeps_weights(cell)
-    dense = Cell(cell.replicate, 0, TICKET, 0)
-    return Subject(
-        name=f"{run.path.name}:{cell}",
-        mask=run.mask(cell),
-        start=run.start(cell) if weights else None,
-        end=run.weights(cell, "end") if weights else None,
-        dense=run.weights(dense, "end") if weights else None,
-        replicate=f"{run.path.name}:r{cell.replicate}",
-        arm=cell.arm,
-        draw=cell.draw,
-        density=densities.get(cell.level),
-    )
+        tables = {"measures": found.pairs, "decisions": found.decisions, "consensus": found.consensus}
+        keep_compared(runs[0], tables)
+    return found
 
 
 def network_of(runs: Sequence[Run], data_dir: Path | None = None) -> Network:
@@ -150,4 +140,96 @@ def network_of(runs: Sequence[Run], data_dir: Path | None = None) -> Network:
                 "only runs of one network can be aligned"
             )
     data = Resident(dataset, study.data.normalisation, torch.device("cpu"))
-    return Network.of(net, data.train(torch.arange(min(EXAMPLES, data.n_train))))
+    return Network.of(net, data.train(examples_of(data)))
+
+
+def examples_of(data: Resident) -> torch.Tensor:
+    """The training examples that activations are taken on, int64 [n]: the same in every comparison."""
+    order = stream("compare", "examples").permutation(data.n_train)
+    return torch.from_numpy(np.sort(order[:EXAMPLES]))
+
+
+def _network(
+    runs: Sequence[Run],
+    subjects: Sequence[Subject],
+    measures: Sequence[str] | None,
+    alignments: Sequence[str],
+    data_dir: Path | None,
+) -> Network | None:
+    """The network, where an alignment or a measure asks for it; that of masks made elsewhere is a chain of layers."""
+    aligns = any(alignment != RAW for alignment in alignments)
+    if not runs:
+        return chain(subjects[0].mask) if aligns else None
+    seen = {(run.study.data.name, run.study.data.normalisation) for run in runs}
+    if len(seen) > 1 and "activations@dense" in alignments:
+        raise UserError("activations are compared on the same inputs; these runs differ in their data table")
+    return network_of(runs, data_dir) if aligns or needs_network(measures) else None
+
+
+def _exams(runs: Sequence[Run], data_dir: Path | None) -> Callable[[Subject], Exam]:
+    """What each subject is asked: the data of its run, as its run normalises them; others as the first run does."""
+
+    @cache
+    def exam_of(index: int) -> Exam:
+        study, dataset, net = bind(runs[index].study, data_dir)
+        data = Resident(dataset, study.data.normalisation, torch.device("cpu"))
+        return Exam(net, data, examples_of(data))
+
+    places = {run.path.name: index for index, run in enumerate(runs)}
+    return lambda subject: exam_of(places.get(run_of(subject), 0))
+
+
+def run_of(subject: Subject) -> str:
+    """The name of the run that a subject is a cell of, empty for one made elsewhere."""
+    return subject.replicate.rpartition(":")[0]
+
+
+def _decisions(
+    runs: Sequence[Run], subjects: Sequence[Subject], pairs: pl.DataFrame, seed: int
+) -> pl.DataFrame | None:
+    """The ticket against the other arms, each run by itself."""
+    frames = []
+    for run in runs:
+        own = [subject for subject in subjects if run_of(subject) == run.path.name]
+        names = [subject.name for subject in own]
+        replicates = {arm: {s.replicate for s in own if s.arm == arm} for arm in {s.arm for s in own}}
+        shared = replicates.get(TICKET, set())
+        contrasts = [
+            (TICKET, arm) for arm in sorted(replicates) if arm != TICKET and len(replicates[arm] & shared) > 1
+        ]
+        if contrasts:
+            inside = pl.col("a").is_in(names) & (pl.col("b").is_null() | pl.col("b").is_in(names))
+            frame = decide(pairs.filter(inside), own, contrasts, seed=seed)
+            frames.append(frame.select(pl.lit(run.path.name).alias("run"), *DECISIONS))
+    return pl.concat(frames) if frames else None
+
+
+def _consensus(
+    runs: Sequence[Run],
+    subjects: Sequence[Subject],
+    network: Network | None,
+    alignments: Sequence[str],
+    n_null: int,
+    seed: int,
+) -> pl.DataFrame | None:
+    """How many replicates keep each weight, for every run, arm and density."""
+    frames = []
+    for run in runs:
+        own = [subject for subject in subjects if run_of(subject) == run.path.name]
+        for arm, density, tickets in _alike(own):
+            found = consensus(tickets, network=network, alignments=alignments, n_null=n_null, seed=seed)
+            keys = {"run": run.path.name, "arm": arm, "density": density}
+            frames.append(found.select(*(pl.lit(key).alias(name) for name, key in keys.items()), *CONSENSUS))
+    return pl.concat(frames) if frames else None
+
+
+def _alike(subjects: Sequence[Subject]) -> Iterator[tuple[str, float, list[Subject]]]:
+    """Arms and densities that several replicates have, with one subject for each: the first draw, since draws of one
+    replicate may share their mask."""
+    groups: dict[tuple[str, float], dict[str, Subject]] = {}
+    for subject in subjects:
+        key = (subject.arm, subject.level_density)
+        groups.setdefault(key, {}).setdefault(subject.replicate, subject)
+    for (arm, density), tickets in groups.items():
+        if len(tickets) > 1:
+            yield arm, density, list(tickets.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -12,9 +13,15 @@ from tombola.study.spec import Study
 
 def diff_specs(a: Study, b: Study) -> dict[str, tuple[Any, Any]]:
     """Dotted key -> its values in both specs, for the keys that differ (None where a spec lacks it)."""
-    flat_a, flat_b = _flat(a.model_dump(mode="json")), _flat(b.model_dump(mode="json"))
-    keys = sorted(flat_a.keys() | flat_b.keys())
-    return {key: (flat_a.get(key), flat_b.get(key)) for key in keys if flat_a.get(key) != flat_b.get(key)}
+    return {key: (first, second) for key, (first, second) in diff_many([a, b]).items()}
+
+
+def diff_many(studies: Sequence[Study]) -> dict[str, list[Any]]:
+    """Dotted key -> its value in each spec, for the keys that are not the same in all (None where a spec lacks it)."""
+    flat = [_flat(study.model_dump(mode="json")) for study in studies]
+    keys = sorted({key for one in flat for key in one})
+    values = {key: [one.get(key) for one in flat] for key in keys}
+    return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -38,13 +38,14 @@ class EngineRecord:
         seed: int,
         recipe: Recipe,
         pinned: bool,
+        moving: bool,
         *,
         device: str = "auto",
         engine: str = "auto",
         threads: int | None = None,
     ) -> EngineRecord:
         """The folder's record, or a new one, not written yet; "auto" takes what is recorded. `pinned`: some arm of
-        the study freezes dead weights.
+        the study freezes dead weights; `moving`: some trainings change masks on their way.
 
         Raises UserError when asked for something else than recorded, when the engine cannot do what the study asks,
         and when cells are there without a record.
@@ -55,7 +56,8 @@ class EngineRecord:
             found = cls(folder, environment)
             found._agree(device, engine, threads, architecture, {"data": dataset.digest, "initial": initial})
             # Arms that were added may ask for more than those that the engine was chosen for.
-            choose(found.record["engine"], architecture, pick_device(found.record["device"]), recipe, pinned)
+            where = pick_device(found.record["device"])
+            choose(found.record["engine"], architecture, where, recipe, pinned, moving)
             return found
         if folder.cells():
             raise UserError(
@@ -65,7 +67,7 @@ class EngineRecord:
         where = pick_device(device)
         record = {
             "device": where.type,
-            "engine": choose(engine, architecture, where, recipe, pinned).name,
+            "engine": choose(engine, architecture, where, recipe, pinned, moving).name,
             "threads": torch.get_num_threads() if threads is None else threads,
             "data": dataset.digest,
             "initial": initial,

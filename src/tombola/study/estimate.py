@@ -23,7 +23,7 @@ def estimate_seconds(plan: Plan, dataset: Dataset, device: torch.device, engine:
     """
     study, architecture = plan.study, plan.architecture
     per_level = len(plan.lottery.cells(0, min(1, study.levels))) * study.replicates
-    chosen = choose(engine, architecture, device, study.recipe, plan.pinned)
+    chosen = choose(engine, architecture, device, study.recipe, plan.pinned, plan.moving)
     size = min(per_level, networks_that_fit(architecture, device, study.recipe, chosen.name))
     step, example = _probe(plan, dataset, device, chosen.name, size)
     held_out = validation_count(len(dataset.train_y), study.data.validation)
@@ -31,7 +31,7 @@ def estimate_seconds(plan: Plan, dataset: Dataset, device: torch.device, engine:
     everything = len(dataset.train_y) - held_out + n_test
     total = 0.0
     for cell in plan.cells():
-        start = study.pruning.rewind if cell.level else 0
+        start = study.first_iteration(cell)
         scored = len(study.recipe.evaluations(start)) * held_out
         scored += len(study.recipe.curve_points(start)) * everything + n_test
         total += plan.network_iterations(cell) * step + scored * example

@@ -63,16 +63,41 @@ class Checked:
             abs(self.mean - self.expected.value) <= self.expected.tolerance + 1e-12
         )  # a decimal is not exact
 
-    def __str__(self) -> str:
+    def table(self) -> dict[str, str | float | bool | None]:
+        """As JSON: the paper's mean and tolerance, what was found here, and whether they agree."""
+        expected = self.expected
+        return {
+            "quantity": expected.quantity,
+            "arm": expected.arm,
+            "wanted": expected.density,
+            "density": self.density,
+            "paper": expected.value,
+            "tolerance": expected.tolerance,
+            "source": expected.source,
+            "here": self.mean,
+            "low": self.low,
+            "high": self.high,
+            "n": self.n,
+            "agrees": self.agrees,
+        }
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """What was expected, the published number, and the one found here, in words."""
         expected, shown = self.expected, _shown(self.expected.quantity)
         what = f"{expected.arm} at {100 * expected.density:.1f}%, {expected.quantity.replace('_', ' ')}"
-        said = f"{what}: {shown(expected.value)} ± {shown(expected.tolerance)} in {expected.source}"
+        paper = f"{shown(expected.value)} ± {shown(expected.tolerance)} in {expected.source}"
         if self.mean is None:
-            return f"{said}; not measured here"
+            return what, paper, "not measured here"
         found = shown(self.mean)
         if self.low is not None and self.high is not None:
             found += f" [{shown(self.low)}, {shown(self.high)}]"
-        return f"{said}; here {found}, n = {self.n}: {'agrees' if self.agrees else 'differs'}"
+        return what, paper, f"here {found}, n = {self.n}"
+
+    def __str__(self) -> str:
+        what, paper, here = self.parts
+        agrees = {True: ": agrees", False: ": differs", None: ""}[self.agrees]
+        return f"{what}: {paper}; {here}{agrees}"
 
 
 def check(expectations: Sequence[Expectation], bands: dict[str, pl.DataFrame]) -> list[Checked]:

@@ -7,13 +7,14 @@ import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tombola.errors import UserError, nearest
-from tombola.study.spec import ArmSpec, Study
+from tombola.study.spec import Study
+from tombola.study.sweep import Axes, Sweep, axes_of, cross
 
 
 def presets() -> dict[str, str]:
@@ -27,31 +28,60 @@ def load_study(source: str, settings: Sequence[str] = ()) -> Study:
     """The study of a preset's name or a TOML file, with `key=value` settings put over it.
 
     A key is dotted (`recipe.lr`); its last part alone is enough where no other table has it. Values are TOML
-    (`true`, `1e-3`, `[1, 2]`), or else text. Raises UserError with the nearest valid name.
+    (`true`, `1e-3`, `[1, 2]`), or else text. Raises UserError with the nearest valid name, and for a sweep.
+    """
+    return _alone(load_sweep(source, settings), source)
+
+
+def load_sweep(source: str, settings: Sequence[str] = ()) -> Sweep:
+    """As `load_study`, for what may have a [sweep] table; without one it is a sweep of one study.
+
+    A setting with a list, for a key that holds no list, sweeps over it: `pruning.rate=[0.2,0.3]`.
     """
     path = Path(source)
     if path.suffix == ".toml" or "/" in source:
         if not path.is_file():
             raise UserError(f"{source}: no such study file")
-        return parse_study(read_text(path), source, settings)
+        return parse_sweep(read_text(path), source, settings)
     names = presets()
     if source not in names:
         raise UserError(f"unknown preset '{source}'{nearest(source, names)} (or give a file ending in .toml)")
-    return parse_study(_preset_text(source), source, settings)
+    return parse_sweep(_preset_text(source), source, settings)
 
 
 def parse_study(
     text: str, where: str, settings: Sequence[str] = (), tables: Sequence[str] | None = None
 ) -> Study:
     """The study in a TOML text; `where` names it in errors, `tables` are those that settings may change."""
+    return _alone(parse_sweep(text, where, settings, tables), where)
+
+
+def parse_sweep(
+    text: str, where: str, settings: Sequence[str] = (), tables: Sequence[str] | None = None
+) -> Sweep:
+    """The sweep in a TOML text, see `load_sweep` and `parse_study`."""
     table = _parse(text, where)
+    listed = axes_of(table.pop("sweep"), where) if "sweep" in table else {}
+    axes = {_dotted(key, f"{where}: [sweep] {key}"): values for key, values in listed.items()}
     for setting in settings:
-        _set(table, setting, tables)
-    _require_finite(table, where)
-    try:
-        return Study.model_validate(table)
-    except ValidationError as problem:
-        raise UserError(f"{where}: {_explain(problem.errors()[0])}") from None
+        _set(table, axes, setting, tables)
+
+    def read(member: dict[str, Any]) -> Study:
+        _require_finite(member, where)
+        try:
+            return Study.model_validate(member)
+        except ValidationError as problem:
+            raise UserError(f"{where}: {_explain(problem.errors()[0])}") from None
+
+    return cross(table, axes, where, read)
+
+
+def _alone(sweep: Sweep, where: str) -> Study:
+    if sweep.keys:
+        raise UserError(
+            f"{where}: sweeps over {', '.join(sweep.keys)} and is {len(sweep.members)} studies, expected one"
+        )
+    return sweep.first
 
 
 def read_text(path: Path) -> str:
@@ -87,21 +117,33 @@ def _require_finite(value: Any, where: str, place: str = "") -> None:
         raise UserError(f"{where}: {place} is {value}, expected a finite number")
 
 
-def _set(table: dict[str, Any], setting: str, allowed: Sequence[str] | None) -> None:
-    """Put one `key=value` into the nested table."""
+def _set(table: dict[str, Any], axes: Axes, setting: str, allowed: Sequence[str] | None) -> None:
+    """Put one `key=value` into the nested table; a list for a key that holds none is an axis."""
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise UserError(f"--set {setting}: expected key=value, e.g. --set recipe.lr=1e-3")
-    *tables, leaf = _dotted(key.strip()).split(".")
+    dotted, value = _dotted(key.strip(), f"--set {key.strip()}"), _value(text.strip())
+    *tables, leaf = dotted.split(".")
     head = (*tables, leaf)[0]
     if allowed is not None and head not in allowed:
         raise UserError(f"--set {setting}: '{head}' has no meaning here{nearest(head, allowed)}")
+    swept = isinstance(value, list) and allowed is None and dotted in _keys() and not _holds_lists(dotted)
+    if swept and not value:
+        raise UserError(f"--set {setting}: an empty list, expected the values to take")
+    if not swept and dotted in axes:
+        raise UserError(
+            f"--set {setting}: '{dotted}' is swept and also set; give a list to take the sweep's place"
+        )
     place = table
     for name in tables:
         place = place.setdefault(name, {})
         if not isinstance(place, dict):
             raise UserError(f"--set {setting}: '{name}' is not a table")
-    place[leaf] = _value(text.strip())
+    if swept:
+        place.pop(leaf, None)
+        axes[dotted] = value
+    else:
+        place[leaf] = value
 
 
 def _value(text: str) -> Any:
@@ -111,21 +153,31 @@ def _value(text: str) -> Any:
         return text
 
 
-def _dotted(key: str) -> str:
-    """The full dotted key for a key that may be a last part alone."""
+def _dotted(key: str, said: str) -> str:
+    """The full dotted key for a key that may be a last part alone; `said` begins the sentence where there is none."""
     known = _keys()
     if "." in key or key in Study.model_fields:
         head = key.split(".")[0]
         if head not in Study.model_fields:
-            raise UserError(f"--set {key}: unknown table '{head}'{nearest(head, Study.model_fields)}")
+            raise UserError(f"{said}: unknown table '{head}'{nearest(head, Study.model_fields)}")
         return key
     full = [name for name in known if name.rpartition(".")[2] == key]
     if len(full) == 1:
         return full[0]
     if full:
-        raise UserError(f"--set {key}: say which one: {', '.join(full)}")
+        raise UserError(f"{said}: say which one: {', '.join(full)}")
     leaves = {name.rpartition(".")[2] for name in known}
-    raise UserError(f"--set {key}: unknown key{nearest(key, leaves)}")
+    raise UserError(f"{said}: unknown key{nearest(key, leaves)}")
+
+
+def _holds_lists(key: str) -> bool:
+    """Whether a settable key takes a list as its value."""
+    model: Any = Study
+    for name in key.split("."):
+        kind = model.model_fields[name].annotation
+        model = kind
+    kinds = [kind, *get_args(kind)]
+    return any(get_origin(each) in (list, tuple) for each in kinds)
 
 
 def _keys() -> list[str]:
@@ -167,5 +219,5 @@ def _fields(tables: Sequence[str]) -> list[str]:
         info = model.model_fields.get(name) if hasattr(model, "model_fields") else None
         if info is None:
             return []
-        model = ArmSpec if name == "arms" else info.annotation
+        model = next(iter(get_args(info.annotation)), info.annotation)  # of the tables in a list
     return list(getattr(model, "model_fields", {}))

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from tombola.errors import UserError
-from tombola.lottery import Cell, Lottery, level_cells
-from tombola.masks import ladder, rates_for
+from tombola.lottery import Arm, Cell, Lottery, level_cells, rule_of
+from tombola.masks import ladder, rates_for, structure
 from tombola.models import Architecture, unit_axes
 from tombola.study.spec import ArmSpec, Study
+from tombola.training import EarlyBirds, Method
 
 CURVE_ROW, SMALL_FILES = 14, 4_000
 """Bytes of one row of a history, packed, and of a cell's records and headers: measured, and about right."""
@@ -34,13 +37,18 @@ class Plan:
         """Whether some arm freezes dead weights, at values that may not be zero."""
         return any(arm.pins for arm in self.lottery.treatments.values())
 
+    @property
+    def moving(self) -> bool:
+        """Whether some trainings change masks on their way."""
+        return self.lottery.method is not None
+
     def cells(self) -> list[Cell]:
         """Every cell of the study, in the order of training."""
         return planned_cells(self.study)
 
     def network_iterations(self, cell: Cell) -> int:
         """Optimizer steps that a cell takes."""
-        return self.study.recipe.iterations - (self.study.pruning.rewind if cell.level else 0)
+        return self.study.recipe.iterations - self.study.first_iteration(cell)
 
     def bytes_on_disk(self) -> int:
         """About how much the run folder will hold: masks, curves, and the kept weights as float32."""
@@ -50,13 +58,16 @@ class Plan:
         keep, rewound = study.store.keep, study.pruning.rewind > 0
         # A replicate's initial weights, and those of the iteration that its tickets go back to.
         total = study.replicates * params * 4 * ((keep != "masks") + rewound)
+        if self.lottery.watcher:  # a mask for each level, and distances
+            total += int(study.replicates * study.levels * (prunable / 8 + SMALL_FILES))
         for cell in self.cells():
             living = params - prunable + prunable * self.densities[cell.level]
             # The end, the best, and a start of its own where the weights are not the ticket's.
-            arm = self.lottery.treatments[cell.arm]
-            ends = 2 * (params if keep == "all" or arm.pins else living)
+            arm = self.lottery.treatments.get(cell.arm, Arm())  # a search starts from the initial weights
+            best = params if cell.arm == study.search_arm else living
+            ends = 2 * params if keep == "all" or arm.pins else living + best
             own = 0 if arm.rewinds else params if arm.pins else living
-            start = study.pruning.rewind if cell.level else 0
+            start = study.first_iteration(cell)
             rows = len(study.recipe.evaluations(start)) + 2 * len(study.recipe.curve_points(start))
             weights = 0 if keep == "masks" else 4 * (ends + own)
             total += int(prunable / 8 + weights + CURVE_ROW * rows + SMALL_FILES)
@@ -66,7 +77,12 @@ class Plan:
 def planned_cells(study: Study) -> list[Cell]:
     """Every cell of a study, in the order of training."""
     levels, replicates = range(study.levels + 1), range(study.replicates)
-    return [c for level in levels for r in replicates for c in level_cells(r, level, study.arms_at(level))]
+    return [
+        cell
+        for level in levels
+        for r in replicates
+        for cell in level_cells(r, level, study.arms_at(level), study.search_arm)
+    ]
 
 
 def make_plan(study: Study, architecture: Architecture) -> Plan:
@@ -74,7 +90,7 @@ def make_plan(study: Study, architecture: Architecture) -> Plan:
 
     Raises UserError when a rate names nothing, a ladder would empty a layer, or an arm needs what is not there.
     """
-    rule = study.pruning.rule
+    rule, search = study.pruning.rule, study.pruning.search
     rates = rates_for(rule, architecture.roles)
     shapes = {name: architecture.shapes[name] for name in architecture.prunable}
     alive = ladder(shapes, rates, rule.allocation, study.levels, rule.structure)
@@ -89,7 +105,11 @@ def make_plan(study: Study, architecture: Architecture) -> Plan:
         mode=study.pruning.mode,
         arms=study.arms_at,
         treatments=study.treatments,
+        method=search if isinstance(search, Method) else None,
+        watcher=search if isinstance(search, EarlyBirds) else None,
     )
+    for arm in study.arms:
+        _require_layer_counts(arm, lottery)
     return Plan(study, architecture, lottery)
 
 
@@ -114,3 +134,27 @@ def _require_what_it_needs(entry: ArmSpec, replicates: int, architecture: Archit
             raise UserError(f"arm '{entry.name}' reorders hidden units: {problem}") from None
         if not hidden:
             raise UserError(f"arm '{entry.name}' reorders hidden units, and {architecture.name} has none")
+
+
+def _require_layer_counts(entry: ArmSpec, lottery: Lottery) -> None:
+    """Raise UserError for an arm that prunes to the ticket's counts where its criterion or the structure cannot, and
+    for a ladder of its own where the ticket's counts may rise again on the way down."""
+    if "prunes" not in entry.arm.traits:
+        return
+    rule, architecture = rule_of(entry.arm.mask, lottery.rule), lottery.architecture
+    kind = structure(rule.structure)
+    for name in architecture.prunable:
+        sizes = np.bincount(kind.groups(architecture.shapes[name]))
+        if lottery.rates[name] and kind.most is None and sizes.min() < sizes.max():
+            raise UserError(
+                f"arm '{entry.name}' prunes to the ticket's count in each layer, but groups of structure "
+                f"'{rule.structure}' have {sizes.min()} to {sizes.max()} weights in '{name}'; expected a structure of "
+                "equal groups, or no such arm"
+            )
+    fixed = set(architecture.prunable) <= set(lottery.alive[0])
+    if "ladder" in entry.arm.traits and not fixed and lottery.mode not in ("iterative", "continued"):
+        raise UserError(
+            f"arm '{entry.name}' prunes its own mask to the ticket's counts, which may rise in a layer from one level "
+            f"to the next by allocation '{rule.allocation}' in mode '{lottery.mode}'; expected mode 'iterative' or "
+            "'continued', or an allocation that fixes the count of each layer"
+        )

@@ -38,6 +38,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "final_test_accuracy": pl.Float64,
     "final_train_accuracy": pl.Float64,
     "iterations": pl.Int64,
+    "found_iteration": pl.Int64,  # of the dense training, at which an early-bird mask was made
 }
 
 CURVES = {**{name: SCHEMA[name] for name in (*KEYS, "density")}, **HISTORY}
@@ -155,7 +156,7 @@ def claims(frame: pl.DataFrame) -> list[Claim]:
         ("early_stop_iteration", "iterations to early stop", "%"),
     ):
         pairs = _pairs(frame, value, ("ticket", near["level"]), ("ticket", 0))
-        found += _claim(f"ticket at {percent} against dense, {what}", pairs, unit)
+        found += claimed(f"ticket at {percent} against dense, {what}", pairs, unit)
     for arm in sorted(set(frame["arm"]) - {"ticket"}):
         levels = set(frame.filter((pl.col("arm") == arm) & (pl.col("status") == "ok"))["level"])
         both = sorted(levels & set(tickets["level"]))
@@ -163,7 +164,7 @@ def claims(frame: pl.DataFrame) -> list[Claim]:
             density = tickets.filter(pl.col("level") == both[-1])["density"].mean()
             pairs = _pairs(frame, "early_stop_test_accuracy", ("ticket", both[-1]), (arm, both[-1]))
             place = f"at {100 * float(density):.1f}%"  # type: ignore[arg-type]
-            found += _claim(f"ticket {place} against {arm}, test accuracy at early stop", pairs, "pp")
+            found += claimed(f"ticket {place} against {arm}, test accuracy at early stop", pairs, "pp")
     return found
 
 
@@ -183,7 +184,9 @@ def _pairs(
     return [(sides[0][r], sides[1][r]) for r in sorted(sides[0].keys() & sides[1].keys())]
 
 
-def _claim(sentence: str, pairs: list[tuple[float, float]], unit: str) -> list[Claim]:
+def claimed(sentence: str, pairs: list[tuple[float, float]], unit: str) -> list[Claim]:
+    """The claim on the paired values of the replicates: their difference in points ("pp"), or relative ("%"); none
+    where there are no pairs."""
     if not pairs:
         return []
     if unit == "pp":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -16,18 +16,20 @@ from torch import nn
 
 from tombola.data import Dataset, Resident
 from tombola.errors import UserError
-from tombola.lottery import CONTINUED, TICKET, Begin, Cell, Drawn, draw, train_cells
+from tombola.lottery import TICKET, Begin, Cell, Drawn, draw, train_cells
 from tombola.seeds import Seeds
 from tombola.study.bind import bind
+from tombola.study.dense import take_dense
 from tombola.study.engine_record import EngineRecord
 from tombola.study.machine import pick_device, prepare
 from tombola.study.plan import Plan, make_plan, planned_cells
 from tombola.study.probing import probing
+from tombola.study.registration import Registration
 from tombola.study.results import results
 from tombola.study.spec import Study
 from tombola.study.store import LOCK, Run
-from tombola.study.writing import write_cell, write_parquet
-from tombola.training import Checkpoint, networks_that_fit, train_stack
+from tombola.study.writing import write_birds, write_cell, write_parquet
+from tombola.training import EARLY_BIRD, Checkpoint, networks_that_fit, train_stack
 
 
 class Progress(Protocol):
@@ -64,11 +66,13 @@ def run(
     dataset: Dataset | None = None,
     model: nn.Module | Callable[..., nn.Module] | None = None,
     progress: Progress | None = None,
+    dense_from: Sequence[Run] = (),
 ) -> Run:
     """Run a study to its end, from wherever an earlier run of it stopped, and return its folder.
 
     Stopped at any moment, the same call finishes with the same bits; more levels, replicates, arms or draws
-    extend the folder without redoing a cell. Raises UserError for what a user can mend.
+    extend the folder without redoing a cell. Dense networks are copied from the runs of `dense_from` where that
+    gives the same bits, see `study.dense`. Raises UserError for what a user can mend.
     """
     prepare(threads)
     pick_device(device)
@@ -85,19 +89,24 @@ def run(
             study.seed,
             study.recipe,
             plan.pinned,
+            plan.moving,
             device=device,
             engine=engine,
             threads=threads,
         )
         _require_weights(folder, plan.study)
+        registration = Registration.of(folder)
         # Nothing is written before everything is checked: a refusal leaves the folder as it was.
         folder.sweep()
         folder.write_study(spec)
+        registration.register(folder, spec.hypothesis, plan.densities, spec.replicates)
         record.save()
         torch.set_num_threads(record.record["threads"])
         where = pick_device(record.record["device"] if device == "auto" else device)
         data = Resident(dataset, study.data.normalisation, where)
-        _Worker(folder, plan, data, record, progress or Silent()).work()
+        worker = _Worker(folder, plan, data, record, progress or Silent())
+        take_dense(folder, study, record, worker.size, dense_from)
+        worker.work()
         if spec.store.keep == "masks" and not missing(folder, spec):
             _forget(folder)
         write_parquet(folder.path / "results.parquet", results(folder, timed=False))
@@ -106,16 +115,31 @@ def run(
 
 def missing(folder: Run, study: Study) -> list[Cell]:
     """Cells of the study that are still to be trained: not done, and not above the end of a ladder whose
-    ticket collapsed or diverged."""
-    ends: dict[int, int] = {}
+    ticket, or of an arm's own ladder whose network, collapsed or diverged. Where a search failed there is no ticket.
+    A dense network of which early birds are missing has to be trained again, to be watched."""
+    ends: dict[int | tuple[int, str, int], int] = {}
     for cell in folder.cells():
-        if cell.arm in study.pruned_arms and folder.record(cell)["status"] != "ok":
-            ends[cell.replicate] = cell.level
+        if cell.arm == study.search_arm and folder.record(cell)["status"] != "ok":
+            ends[cell.replicate] = cell.level - 1
+        elif cell.arm in {*study.pruned_arms, *study.ladder_arms} and folder.record(cell)["status"] != "ok":
+            shared = cell.arm in study.pruned_arms
+            ends[cell.replicate if shared else (cell.replicate, cell.arm, cell.draw)] = cell.level
+
+    def on_its_ladders(cell: Cell) -> bool:
+        ladders = cell.replicate, (cell.replicate, cell.arm, cell.draw)
+        return all(cell.level <= ends.get(ladder, study.levels) for ladder in ladders)
+
     return [
-        cell
-        for cell in planned_cells(study)
-        if cell.level <= ends.get(cell.replicate, study.levels) and not folder.has(cell)
+        cell for cell in planned_cells(study) if on_its_ladders(cell) and not is_done(folder, study, cell)
     ]
+
+
+def is_done(folder: Run, study: Study, cell: Cell) -> bool:
+    """Whether a cell is there and, of a dense network that is watched, what was seen for every level of the study."""
+    if not folder.has(cell) or cell.level > 0 or study.pruning.mode != EARLY_BIRD:
+        return folder.has(cell)
+    seen = all(folder.bird_file(cell.replicate, level).exists() for level in range(1, study.levels + 1))
+    return seen or folder.record(cell)["status"] != "ok"
 
 
 def _locked(folder: Run) -> AbstractContextManager[object]:
@@ -151,23 +175,27 @@ def _settled(folder: Run, study: Study) -> Study:
 
 def _require_weights(folder: Run, study: Study) -> None:
     """Raise UserError when a missing cell is pruned from weights that are no longer there."""
-    tops = {cell.replicate: cell.level for cell in sorted(missing(folder, study))}
-    for replicate, top in tops.items():
-        for level in range(top):
-            source = Cell(replicate, level, study.pruned_arms[-1] if level else TICKET, 0)
-            if folder.has(source) and not folder.keeps_weights(source):
-                raise UserError(
-                    f"{folder.folder(source)}: the weights that level {level + 1} was pruned from are gone, so this "
-                    "ladder cannot be taken up again (store.keep = 'masks' drops them once a run is complete; "
-                    "'living' keeps them)"
-                )
+    for source in sorted({source for cell in missing(folder, study) for source in _below(cell, study)}):
+        if folder.has(source) and not folder.keeps_weights(source):
+            raise UserError(
+                f"{folder.folder(source)}: the weights that level {source.level + 1} was pruned from are gone, so this "
+                "ladder cannot be taken up again (store.keep = 'masks' drops them once a run is complete; "
+                "'living' keeps them)"
+            )
+
+
+def _below(cell: Cell, study: Study) -> Iterator[Cell]:
+    """The cells that the masks on the way down to this one are pruned from."""
+    for level in range(cell.level):
+        yield Cell(cell.replicate, level, study.pruned_arms[-1] if level else TICKET, 0)
+        if level and cell.arm in study.ladder_arms:
+            yield Cell(cell.replicate, level, cell.arm, cell.draw)
 
 
 def _forget(folder: Run) -> None:
     """Drop the weights that nothing is pruned from any more (store.keep = "masks")."""
     for cell in folder.cells():
-        if cell.arm in (TICKET, CONTINUED):
-            folder.forget_weights(cell)
+        folder.forget_weights(cell)
 
 
 class _Worker:
@@ -199,14 +227,17 @@ class _Worker:
     def train(self, cells: Sequence[Cell], begin: Begin) -> Mapping[Cell, Drawn]:
         """Train the missing cells of a level and remember the others (the lottery's `Train`)."""
         fresh: dict[Cell, Drawn] = {}
-        for stack in self.record.stacks(cells, self.folder.has, self.size):
+        for stack in self.record.stacks(cells, self._done, self.size):
             fresh |= self._train_stack(stack, begin)
         return {cell: fresh[cell] if cell in fresh else self.folder.recall(cell) for cell in cells}
 
+    def _done(self, cell: Cell) -> bool:
+        return is_done(self.folder, self.plan.study, cell)
+
     def _train_stack(self, cells: list[Cell], begin: Begin) -> dict[Cell, Drawn]:
         study, clock = self.plan.study, time.monotonic()
-        level, last = cells[0].level, study.pruning.rewind if cells[0].level else 0
-        wanted = [cell for cell in cells if not self.folder.has(cell)]
+        level, last = cells[0].level, study.first_iteration(cells[0])
+        wanted = [cell for cell in cells if not self._done(cell)]
 
         def progress(iteration: int) -> None:
             nonlocal last
@@ -223,6 +254,8 @@ class _Worker:
                 study.recipe_at(level),
                 study.data.validation,
                 engine=self.engine,
+                search=self.lottery.search(cells[0]),
+                watch=self.lottery.watch(cells[0]),
                 snapshot_at=study.pruning.rewind if level == 0 and study.pruning.rewind else None,
                 checkpoint=self.checkpoint,
                 progress=progress,
@@ -237,7 +270,10 @@ class _Worker:
 
     def _write(self, trained: Sequence[Drawn], seconds: float) -> None:
         for drawn in trained:
-            write_cell(self.folder, drawn, self.plan.study.store.keep, seconds)
+            if not self.folder.has(drawn.cell):
+                write_cell(self.folder, drawn, self.plan.study.store.keep, seconds)
+            elif drawn.trained is not None:
+                write_birds(self.folder.folder(drawn.cell), drawn.trained)
 
     def _written(self) -> None:
         """Wait until the last stack is stored; an error in storing it is raised here."""

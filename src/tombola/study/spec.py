@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tombola.data import DataSpec
 from tombola.errors import UserError
@@ -20,51 +27,20 @@ from tombola.lottery import (
     TICKET,
     WEIGHT_ACTIONS,
     Actions,
-    After,
     Arm,
-    Mode,
+    Cell,
     check_rewind,
 )
-from tombola.masks import PruneRule
 from tombola.models import ModelSpec
 from tombola.study.expect import Expectation
-from tombola.training import Recipe
+from tombola.study.hypotheses import Hypothesis, check_hypotheses
+from tombola.study.pruning import Count, Pruning
+from tombola.training import SEARCHES, Method, Recipe
 
-Count = Annotated[int, Field(ge=0, strict=True)]
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that are folders as well."""
 ACTIONS: Mapping[str, Actions[Any]] = {"mask": MASK_ACTIONS, "weights": WEIGHT_ACTIONS, "dead": DEAD_ACTIONS}
-
-
-class Pruning(PruneRule):
-    """The [pruning] table: the prune rule, when it is applied, and where tickets start from.
-
-    `mode`: `iterative` prunes the ticket of the level before (Frankle & Carbin 2019, Strategy 1); `continued` a network
-    that is trained on and on and never reset, beside which each ticket is trained from its rewound weights (Strategy
-    2, App. B); `one-shot` prunes the trained dense network once, to the same counts, and `at-init` the initial one.
-
-    `after`: `rewind` puts a ticket's weights and its schedule back to iteration `rewind`; `learning-rate` the schedule
-    alone; `fine-tune` neither: it trains on for as many iterations at the last learning rate (Renda et al. 2020).
-    """
-
-    mode: Mode = "iterative"
-    after: After = "rewind"
-    rewind: Count = 0
-
-    @model_validator(mode="after")
-    def _goes_together(self) -> Self:
-        if self.after != "rewind" and self.mode in ("continued", "at-init"):
-            raise ValueError(
-                f"mode = '{self.mode}' trains tickets from rewound weights; after = '{self.after}' needs mode = "
-                "'iterative' or 'one-shot'"
-            )
-        return self
-
-    @property
-    def rule(self) -> PruneRule:
-        """The prune rule alone."""
-        return PruneRule(**{name: getattr(self, name) for name in PruneRule.model_fields})
 
 
 class ArmSpec(BaseModel):
@@ -92,6 +68,11 @@ class ArmSpec(BaseModel):
 
     @model_validator(mode="after")
     def _is_an_arm(self) -> Self:
+        if self.name in SEARCHES:
+            raise ValueError(
+                f"'{self.name}' is what the networks of mode '{self.name}' are called in which masks are searched for; "
+                "give the arm another name"
+            )
         arm = self.arm
         if self.name in ARMS and arm != ARMS[self.name]:
             raise ValueError(
@@ -100,6 +81,17 @@ class ArmSpec(BaseModel):
             )
         if self.name == TICKET and (self.draws != 1 or self.levels is not None):
             raise ValueError("the ticket has one draw, at every level")
+        steps = list(range(1, max(self.levels or (0,)) + 1))
+        if "ladder" in arm.traits and self.levels is not None and sorted(self.levels) != steps:
+            raise ValueError(
+                f"arm '{self.name}' has a ladder of its own, which starts at level 1 and leaves none out: found "
+                f"levels = {list(self.levels)}, expected {steps}"
+            )
+        if {"ladder", "trained"} <= arm.traits:
+            raise ValueError(
+                f"arm '{self.name}' is {arm}: its masks come from trainings of its own, and what it does to weights "
+                "from the ticket's; expected actions that look at one of the two"
+            )
         if self.draws > 1 and "random" not in arm.traits:
             raise ValueError(
                 f"arm '{self.name}' draws nothing at random, so draws = {self.draws} would train the same "
@@ -137,12 +129,15 @@ class Study(BaseModel):
     recipe: Recipe = Recipe()
     pruning: Pruning = Pruning()
     arms: tuple[ArmSpec, ...] = ()
+    hypothesis: tuple[Hypothesis, ...] = ()
     expect: tuple[Expectation, ...] = ()
     store: StoreSpec = StoreSpec()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         check_rewind(self.pruning.rewind, self.recipe.iterations)
+        if self.pruning.search:
+            self.pruning.search.require(self.pruning.rule, self.recipe)
         names = [arm.name for arm in self.arms]
         for arm in self.arms if self.pruning.after == "fine-tune" else ():
             if arm.arm.weights != "trained":
@@ -153,6 +148,7 @@ class Study(BaseModel):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"arm '{name}' is listed twice; use draws = n for repetitions")
+        check_hypotheses(self.hypothesis, [*names, *([self.search_arm] if self.search_arm else [])])
         return self
 
     def arms_at(self, level: int) -> list[tuple[str, int]]:
@@ -166,6 +162,25 @@ class Study(BaseModel):
     def pruned_arms(self) -> tuple[str, ...]:
         """The arms whose end decides whether a ladder goes on; the last of them is what is pruned, below dense."""
         return (TICKET, CONTINUED) if self.pruning.mode == "continued" else (TICKET,)
+
+    @property
+    def search_arm(self) -> str | None:
+        """What the cells are called whose trainings find the masks of their levels; None where masks are pruned."""
+        return self.pruning.mode if isinstance(self.pruning.search, Method) else None
+
+    @property
+    def ladder_arms(self) -> frozenset[str]:
+        """The arms whose every draw has a ladder of its own."""
+        return frozenset(arm.name for arm in self.arms if "ladder" in arm.arm.traits)
+
+    @property
+    def source_arms(self) -> frozenset[str]:
+        """The arms whose trained weights masks of later levels are made from."""
+        return self.ladder_arms | {TICKET, CONTINUED}
+
+    def first_iteration(self, cell: Cell) -> int:
+        """The iteration that a cell's training begins at: a dense network and a search begin at 0."""
+        return self.pruning.rewind if cell.level and cell.arm != self.search_arm else 0
 
     def recipe_at(self, level: int) -> Recipe:
         """How the networks of a level are trained."""
@@ -186,6 +201,8 @@ class Study(BaseModel):
         """
         deciding = {"seed", "model", "data", "recipe", "pruning", "store"}
         content = self.model_dump(mode="json", include=deciding, exclude_defaults=True)
+        if content.get("pruning", {}).get("search") == {}:
+            del content["pruning"]["search"]  # which search it is, `mode` says
         return hashlib.sha256(canonical(content).encode()).hexdigest()[:8]
 
     @property

@@ -2,11 +2,13 @@
 
     study.toml        the whole resolved spec       environment.json  versions, device, commit, engine record
     cells/r0/L03/ticket/0/  mask.safetensors  end.safetensors  best.safetensors  history.parquet  cell.json  timing.json
+    cells/r0/L00/ticket/0/early-bird-L03.safetensors   where the dense training was watched: a mask, and distances
     starts/<digest>.safetensors   the weights that networks start from, once each
-    results.parquet   one row a cell
+    results.parquet   one row a cell                hypotheses.json   what was claimed, and when
+    verdicts.json     what came of the claims
 
 A cell is written beside its place and renamed into it: it is whole or it is not there. Everything but
-timing.json, environment.json and the report is bit-equal between equal runs.
+timing.json, environment.json, hypotheses.json (it holds times) and the report is bit-equal between equal runs.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ from filelock import FileLock, Timeout
 
 from tombola.errors import UserError
 from tombola.files import read_json, read_tensors, write_bytes, write_json
-from tombola.lottery import CONTINUED, TICKET, Cell, Drawn, Ticket
+from tombola.lottery import TICKET, Cell, Drawn, Ticket
 from tombola.masks import Mask, restore
 from tombola.models import State
 from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
-from tombola.training import NUMBERS, Trained
+from tombola.training import NUMBERS, Bird, Trained
 
 LOCK = ".lock"
 WEIGHT_FILES = ("end.safetensors", "best.safetensors")
@@ -131,12 +133,22 @@ class Run:
         """Whether the cell's end weights are there."""
         return (self.folder(cell) / "end.safetensors").is_file()
 
+    def bird_file(self, replicate: int, level: int) -> Path:
+        """Where the early-bird mask of a level lies, or would: with the dense network that it was seen in."""
+        return self.folder(Cell(replicate, 0, TICKET, 0)) / bird_name(level)
+
+    def birds(self, replicate: int) -> tuple[Bird, ...]:
+        """What was seen of the dense network of a replicate, one entry a level; empty where nobody watched."""
+        files = self.folder(Cell(replicate, 0, TICKET, 0)).glob("early-bird-L*.safetensors")
+        return tuple(sorted(map(Bird.load, files), key=lambda bird: bird.level))
+
     def mask(self, cell: Cell) -> Mask:
         """The mask of a cell."""
         return Mask.load(self.folder(cell) / "mask.safetensors")
 
     def start(self, cell: Cell) -> State:
-        """The state that a cell's training began from; dead weights are zero unless its arm gave them values."""
+        """The state that a cell's training began from; dead weights are zero unless its arm gave them values. Of a
+        search it is the initial state, under the mask that was found."""
         mask, where = self.mask(cell), self.record(cell)["start"]
         if where is None:
             raise UserError(f"{self.folder(cell)}: the study keeps masks only, the start was not stored")
@@ -189,10 +201,12 @@ class Run:
     def recall(self, cell: Cell) -> Drawn:
         """A finished cell as the lottery needs it: its status, and the weights of one that may have been pruned."""
         record = self.record(cell)
-        trained = None
-        if cell.arm in (TICKET, CONTINUED) and record["status"] == "ok" and self.keeps_weights(cell):
+        trained, found = None, None
+        if cell.arm == self.study.search_arm and record["status"] == "ok":
+            found = self.mask(cell)
+        if cell.arm in self.study.source_arms and record["status"] == "ok" and self.keeps_weights(cell):
             trained = self._trained(cell, record)
-        return Drawn(cell, record["status"], None, trained)
+        return Drawn(cell, record["status"], None, trained, found)
 
     def forget_weights(self, cell: Cell) -> None:
         """Drop the weights of a cell that nothing is pruned from any more (store.keep = "masks")."""
@@ -201,7 +215,7 @@ class Run:
 
     def sweep(self) -> None:
         """Remove what a killed process left half-written. Only for the holder of the lock."""
-        for pattern in ("cells/r*/L*/*/.*.tmp", "starts/.*.tmp", ".*.tmp"):
+        for pattern in ("cells/r*/L*/*/.*.tmp", "cells/r*/L00/*/*/.*.tmp", "starts/.*.tmp", ".*.tmp"):
             for path in self.path.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -212,7 +226,15 @@ class Run:
         rewind = record["rewind"]
         snapshot = read_tensors(self.start_file(rewind))[0] if rewind else None
         numbers = {name: record[name] for name in NUMBERS}
-        return Trained(end=end, best=end, snapshot=snapshot, history={}, diverged=False, **numbers)
+        birds = self.birds(cell.replicate) if cell.level == 0 else ()
+        return Trained(
+            end=end, best=end, snapshot=snapshot, history={}, diverged=False, birds=birds, **numbers
+        )
+
+
+def bird_name(level: int) -> str:
+    """What the file of a level's early-bird mask is called."""
+    return f"early-bird-L{level:02d}.safetensors"
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from typing import Any
 import polars as pl
 
 from tombola.files import digest_of, write_bytes, write_json, write_tensors
-from tombola.lottery import CONTINUED, TICKET, Drawn
+from tombola.lottery import TICKET, Cell, Drawn
 from tombola.models import State
-from tombola.study.store import Run
-from tombola.training import NUMBERS, Start
+from tombola.study.store import Run, bird_name
+from tombola.training import NUMBERS, Bird, Start, Trained
 
 HISTORY = {"iteration": pl.Int64, "split": pl.String, "loss": pl.Float64, "accuracy": pl.Float64}
 
@@ -27,15 +27,25 @@ def write_cell(run: Run, drawn: Drawn, keep: str, seconds: float) -> None:
     beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
     beside.mkdir(parents=True)
     try:
-        drawn.start.mask.save(beside / "mask.safetensors")
+        drawn.mask.save(beside / "mask.safetensors")
         if drawn.trained is not None:
-            _write_trained(beside, drawn, drawn.start, keep)
+            source = drawn.cell.arm in run.study.source_arms
+            _write_trained(beside, drawn, drawn.start, keep, source)
+            write_birds(beside, drawn.trained)
         write_json(beside / "cell.json", _describe(run, drawn, drawn.start, keep))
         write_json(beside / "timing.json", {"seconds": seconds})
         beside.replace(place)
         _sync(place.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_birds(folder: Path, trained: Trained) -> None:
+    """Store what was seen of a dense network with its cell, a file for each level that has none yet."""
+    for bird in trained.birds:
+        path = folder / bird_name(bird.level)
+        if not path.exists():
+            bird.save(path)
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:
@@ -46,17 +56,19 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
         write_bytes(path, buffer.getvalue())
 
 
-def _write_trained(folder: Path, drawn: Drawn, start: Start, keep: str) -> None:
+def _write_trained(folder: Path, drawn: Drawn, start: Start, keep: str, source: bool) -> None:
     trained = drawn.trained
     assert trained is not None
     states = {"end": trained.end, "best": trained.best}
     if keep == "masks":
         # Only what the next level is pruned from, until the run is complete.
-        states = {"end": trained.end} if drawn.cell.arm in (TICKET, CONTINUED) else {}
+        states = {"end": trained.end} if source else {}
     for name, state in states.items():
-        masked = start.mask.apply(state) if not start.dead else state
-        living = keep != "all" and not start.dead
-        packed = start.mask.living(masked) if living else masked
+        # The best of a search may have had another mask than the one that was found: it is kept whole.
+        masked = not start.dead and not (name == "best" and drawn.found is not None)
+        own = drawn.mask.apply(state) if masked else state
+        living = keep != "all" and masked
+        packed = drawn.mask.living(own) if living else own
         write_tensors(folder / f"{name}.safetensors", packed, {"kept": "living" if living else "all"})
     write_parquet(folder / "history.parquet", pl.DataFrame(trained.history, schema=HISTORY))
 
@@ -70,12 +82,23 @@ def _describe(run: Run, drawn: Drawn, start: Start, keep: str) -> dict[str, Any]
         "arm": cell.arm,
         "draw": cell.draw,
         "status": drawn.status,
-        "density": start.mask.density(),
-        "alive": start.mask.counts(),
+        "density": drawn.mask.density(),
+        "alive": drawn.mask.counts(),
         "start": None if keep == "masks" else _write_start(run, drawn, start),
         "rewind": None if snapshot is None else _write_state(run, snapshot),
         **{name: _finite(getattr(trained, name, None)) for name in NUMBERS},
+        **_when_found(run, cell),
     }
+
+
+def _when_found(run: Run, cell: Cell) -> dict[str, Any]:
+    """When and why the mask of an early-bird ticket was taken; nothing of any other cell."""
+    path = run.bird_file(cell.replicate, cell.level)
+    if cell.arm != TICKET or not path.exists():
+        return {}
+    bird = Bird.load(path)
+    why = "masks stood still" if bird.drawn else "masks never stood still, so the last one was taken"
+    return {"found_iteration": bird.iteration, "found_because": why}
 
 
 def _write_start(run: Run, drawn: Drawn, start: Start) -> dict[str, Any]:

@@ -51,9 +51,9 @@ class CounterDropout(nn.Module):
 
     kept: tuple[Tensor, int] | None = None
 
-    def __init__(self, p: float, by_channel: bool, layer: int, noise: Noise) -> None:
+    def __init__(self, p: float, by_channel: bool, layer: int, noise: Noise, inplace: bool = False) -> None:
         super().__init__()
-        self.p, self.by_channel, self.layer, self.noise = p, by_channel, layer, noise
+        self.p, self.by_channel, self.layer, self.noise, self.inplace = p, by_channel, layer, noise, inplace
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
@@ -63,7 +63,8 @@ class CounterDropout(nn.Module):
         drawn = uniform(hash64(stem + self._places(shape, x.device)))
         keep = (drawn >= round(self.p * (1 << UNIFORM_BITS))).view(shape)
         keep = keep.view(*shape, *(1,) * (x.dim() - len(shape)))
-        return x * keep / (1 - self.p) if self.p < 1 else x * 0
+        out = x * keep / (1 - self.p) if self.p < 1 else x * 0
+        return x.copy_(out) if self.inplace else out  # the network may read x again
 
     def _places(self, shape: torch.Size, device: torch.device) -> Tensor:
         """The number of each entry in the input as it would be with every unit."""
@@ -90,20 +91,11 @@ def swap_dropout(module: nn.Module, noise: Noise) -> nn.Module:
             continue
         if part not in swapped:
             p: float = part.p
-            swapped[part] = CounterDropout(p, type(part) in channels, len(swapped), noise)
+            inplace: bool = part.inplace
+            swapped[part] = CounterDropout(p, type(part) in channels, len(swapped), noise, inplace)
             swapped[part].train(part.training)
         if not name:
             return swapped[part]
         parent, _, leaf = name.rpartition(".")
         setattr(module.get_submodule(parent), leaf, swapped[part])
     return module
-
-
-def draws_from_torch(module: nn.Module, example: Tensor) -> bool:
-    """Whether the network still draws from torch's own generator in training mode (F.dropout, stochastic
-    depth, ...). `example` is a batch [n, ...]; the module's buffers may change, so hand in a copy."""
-    module.train()
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        before = torch.random.get_rng_state()
-        module(example)
-        return not torch.equal(before, torch.random.get_rng_state())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,8 +17,10 @@ from tombola.training.checkpoint import Checkpoint
 from tombola.training.engines import choose
 from tombola.training.recipe import Recipe
 from tombola.training.record import Record, Trained
+from tombola.training.search import Search
 from tombola.training.stack import Stack, Start, require_same_shapes
 from tombola.training.trainer import Trainer
+from tombola.training.watch import Watch, Watching
 
 
 def train_stack(
@@ -28,45 +31,67 @@ def train_stack(
     validation: int | float,
     *,
     engine: str = "auto",
+    search: Search | None = None,
+    watch: Watch | None = None,
     snapshot_at: int | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Trained]:
     """Train the networks of one stack from their starts to the recipe's last iteration.
 
-    Selection (the early stop) sees the validation split alone. `progress` is called with the iteration at
+    Selection (the early stop) sees the validation split alone. With a `search` the training finds masks, beginning from
+    those that `search.start` gave the starts; a `watch` only looks at it. `progress` is called with the iteration at
     every evaluation. Raises UserError when a start does not fit the architecture, or the recipe or a start does not
     fit the engine.
     """
     require_same_shapes(architecture, starts)
-    stack = Stack(architecture, starts, data.device)
+    stack = Stack(architecture, starts, data.device, moving=search is not None)
     groups, index = _groups(starts, data.n_train, validation)
     keys = [start.seeds.key("dropout", start.level) for start in starts]
     pinned = any(start.pinned for start in starts)
-    kind = choose(engine, architecture, data.device, recipe, pinned)
+    kind = choose(engine, architecture, data.device, recipe, pinned, stack.moving)
     net = kind(architecture, stack, index, keys, recipe)
-    trainer = net.trainer(recipe, Batches(groups, recipe.batch, data.device), data)
-    record = Record(net, stack, data, groups, recipe)
+    batches = Batches(groups, recipe.batch, data.device)
+    if search is None:
+        trainer, selects_from = net.trainer(recipe, batches, data), 0
+    else:
+        trainer = search.method.trainer(net, starts, recipe, batches, data, search.goal)
+        selects_from = search.method.selects_from(recipe)
+    record = Record(net, stack, data, groups, recipe, selects_from)
+    watching = Watching(watch, stack, starts, recipe, batches.length) if watch else None
     first = stack.iteration
-    key = _key(architecture, starts, data, recipe, validation, net.name, snapshot_at) if checkpoint else ""
+    asked = [
+        net.name,
+        snapshot_at,
+        search.describe() if search else None,
+        watch.describe() if watch else None,
+    ]
+    key = _key(architecture, starts, data, recipe, validation, asked) if checkpoint else ""
     if checkpoint and (kept := checkpoint.read(key)):
-        first = _resume(kept, stack, trainer, record)
+        first = _resume(kept, stack, trainer, record, watching)
 
-    stops = {*record.points} if snapshot_at is None else {*record.points, snapshot_at}
+    stops = {*record.points, *(watching.points if watching else ())}
+    stops |= set() if snapshot_at is None else {snapshot_at}
     for iteration, stop in pairwise(sorted(t for t in stops if t >= first)):
         if record.evaluates(iteration):
             if checkpoint and checkpoint.due():
-                checkpoint.write(iteration, _tensors(stack, trainer, record), key)
+                checkpoint.write(iteration, _tensors(stack, trainer, record, watching), key)
             record.evaluate(iteration)
             if progress:
                 progress(iteration)
         if iteration == snapshot_at:
             record.take_snapshot()
+        if watching:
+            watching.see(iteration)
         trainer.advance(iteration, stop)
     record.evaluate(recipe.iterations)
     if progress:
         progress(recipe.iterations)
-    trained = record.finish()
+    if watching:
+        watching.see(recipe.iterations)
+    trained = record.finish(trainer.found())
+    if watching:
+        trained = [replace(t, birds=birds) for t, birds in zip(trained, watching.birds(), strict=True)]
     if checkpoint:
         checkpoint.clear()
     return trained
@@ -91,32 +116,39 @@ def _key(
     data: Resident,
     recipe: Recipe,
     validation: int | float,
-    engine: str,
-    snapshot_at: int | None,
+    asked: list[Any],
 ) -> str:
     """What a checkpoint must agree on to be this stack's."""
     networks = [
-        [list(s.seeds.root), s.level, s.iteration, digest_of(s.masked_state()), digest_of(s.mask.pack())]
+        [list(s.seeds.path), s.level, s.iteration, digest_of(s.masked_state()), digest_of(s.mask.pack())]
         for s in starts
     ]
     examples = [data.name, list(data.shape), data.n_train, data.n_test, validation]
-    asked = [recipe.model_dump(mode="json"), engine, snapshot_at]
-    return canonical([architecture.name, networks, examples, asked])
+    return canonical([architecture.name, networks, examples, [recipe.model_dump(mode="json"), *asked]])
 
 
-def _tensors(stack: Stack, trainer: Trainer, record: Record) -> dict[str, Tensor]:
+def _tensors(stack: Stack, trainer: Trainer, record: Record, watching: Watching | None) -> dict[str, Tensor]:
     named = {f"stack/{n}": t for n, t in stack.tensors().items()}
     named |= {f"optimizer/{n}": t for n, t in trainer.tensors().items()}
+    named |= {f"watch/{n}": t for n, t in (watching.tensors() if watching else {}).items()}
     return named | {f"record/{n}": t for n, t in record.tensors.items()}
 
 
-def _resume(kept: tuple[int, dict[str, Tensor]], stack: Stack, trainer: Trainer, record: Record) -> int:
+def _resume(
+    kept: tuple[int, dict[str, Tensor]],
+    stack: Stack,
+    trainer: Trainer,
+    record: Record,
+    watching: Watching | None,
+) -> int:
     iteration, tensors = kept
-    parts: dict[str, dict[str, Tensor]] = {"stack": {}, "optimizer": {}, "record": {}}
+    parts: dict[str, dict[str, Tensor]] = {"stack": {}, "optimizer": {}, "record": {}, "watch": {}}
     for name, tensor in tensors.items():
         place, _, rest = name.partition("/")
         parts[place][rest] = tensor
     stack.load(parts["stack"])
     trainer.restore(parts["optimizer"])
+    if watching:
+        watching.restore(parts["watch"])
     record.tensors = {name: tensor.to(stack.device) for name, tensor in parts["record"].items()}
     return iteration

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from tombola.data import Resident
+from tombola.masks import Mask
 from tombola.models import State
 from tombola.training.batches import Group
 from tombola.training.engines import Engine
 from tombola.training.evaluate import Examples, Score
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
+from tombola.training.watch import Bird
 
 NUMBERS = (
     "early_stop_iteration",
@@ -37,7 +39,8 @@ class Trained:
     `end` and `best` are whole states (best: at the early stop). `history` has one list per column:
     iteration, split, loss, accuracy. `snapshot` is the state at the iteration that was asked for, if any.
     A network with non-finite weights or validation loss at the end has `diverged`; it may have no early stop, and
-    then the three numbers of the early stop are None, and `best` is its start.
+    then the three numbers of the early stop are None, and `best` is its start. `mask` is what a search has found:
+    the mask of `end`; `best` may have had another one. `birds` is what was seen by who watched, one entry a level.
     """
 
     end: State
@@ -51,16 +54,24 @@ class Trained:
     final_train_accuracy: float
     iterations: int
     diverged: bool
+    mask: Mask | None = None
+    birds: tuple[Bird, ...] = ()
 
 
 class Record:
     """What is measured along the way: scores on the evaluation grid and the best weights so far, all on the
-    device. `finish` is where they come to the host."""
+    device. `finish` is where they come to the host. The early stop is looked for from iteration `selects_from` on."""
 
     def __init__(
-        self, net: Engine, stack: Stack, data: Resident, groups: Sequence[Group], recipe: Recipe
+        self,
+        net: Engine,
+        stack: Stack,
+        data: Resident,
+        groups: Sequence[Group],
+        recipe: Recipe,
+        selects_from: int = 0,
     ) -> None:
-        self.net, self.stack, self.recipe = net, stack, recipe
+        self.net, self.stack, self.recipe, self.selects_from = net, stack, recipe, selects_from
         self.points = recipe.evaluations(stack.iteration)
         self.curve = set(recipe.curve_points(stack.iteration))
         shape = (len(self.points), stack.size)
@@ -86,11 +97,12 @@ class Record:
         place = self._place[iteration]
         score = self._score("validation")
         self._write("validation", place, score)
-        best = self.tensors["best.loss"]
-        better = score.loss < best  # strict: a tie keeps the earlier; NaN is never less
-        torch.where(better, score.loss, best, out=best)
-        self.tensors["best.point"].masked_fill_(better, place)
-        self.net.keep(better, {name: self.tensors[f"best:{name}"] for name in self.stack.tensors()})
+        if iteration >= self.selects_from:
+            best = self.tensors["best.loss"]
+            better = score.loss < best  # strict: a tie keeps the earlier; NaN is never less
+            torch.where(better, score.loss, best, out=best)
+            self.tensors["best.point"].masked_fill_(better, place)
+            self.net.keep(better, {name: self.tensors[f"best:{name}"] for name in self.stack.tensors()})
         if iteration in self.curve:
             self._write("train", place, self._score("train"))
             self._write("test", place, self._score("test"))
@@ -99,8 +111,9 @@ class Record:
         """Keep the weights as they are now: what later levels rewind to."""
         self.tensors |= {f"snapshot:{name}": t.clone() for name, t in self.stack.tensors().items()}
 
-    def finish(self) -> list[Trained]:
-        """Measure the early-stop networks on the test set and bring everything to the host: the one sync."""
+    def finish(self, masks: Sequence[Mask] | None = None) -> list[Trained]:
+        """Measure the early-stop networks on the test set and bring everything to the host: the one sync. `masks`
+        are those that a search has found."""
         ends = [self.stack.state(r) for r in range(self.stack.size)]
         bests = self._states("best:")
         snapshots = self._states("snapshot:")
@@ -128,6 +141,7 @@ class Record:
                     final_train_accuracy=host["train.accuracy"][last][r],
                     iterations=self.recipe.iterations - self.stack.iteration,
                     diverged=not finite,
+                    mask=masks[r] if masks is not None else None,
                 )
             )
         return trained

@@ -48,10 +48,16 @@ class Stack:
     """Parameters, buffers and masks of R networks: name -> [R, *shape], on one device.
 
     After every optimizer step `settle` has left each dead weight exactly at its dead value, with an
-    optimizer state of zero, for any optimizer.
+    optimizer state of zero, for any optimizer. `moving`: masks may change while the networks train, in place.
     """
 
-    def __init__(self, architecture: Architecture, starts: Sequence[Start], device: torch.device) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        starts: Sequence[Start],
+        device: torch.device,
+        moving: bool = False,
+    ) -> None:
         if len({start.iteration for start in starts}) != 1:
             raise ValueError("the networks of a stack begin at one iteration")
         states = [start.masked_state() for start in starts]
@@ -59,11 +65,12 @@ class Stack:
         tensors = {name: torch.stack([s[name] for s in states]).to(device) for name in states[0]}
         self.params = {name: tensors[name] for name in architecture.shapes}
         self.buffers = {name: tensor for name, tensor in tensors.items() if name not in self.params}
-        # A tensor whose weights all live in every network needs no mask.
+        self.moving = moving
+        # A tensor whose weights all live in every network needs no mask, unless some of them may die.
         self.masks = {
             name: torch.stack([s.mask[name] for s in starts]).to(device, tensors[name].dtype)
             for name in architecture.prunable
-            if any(s.mask.count(name) < s.mask.size(name) for s in starts)
+            if moving or any(s.mask.count(name) < s.mask.size(name) for s in starts)
         }
         pinned = {name for s in starts if s.pinned for name in s.dead if name in self.masks}
         self.pins = {name: tensors[name] * (1 - self.masks[name]) for name in sorted(pinned)}

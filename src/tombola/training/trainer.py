@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from tombola.data import Resident
+from tombola.masks import Mask
 from tombola.training.augment import Augment
 from tombola.training.batches import Batches
 from tombola.training.checkpoint import optimizer_tensors, restore_optimizer
@@ -33,6 +34,10 @@ class Trainer(ABC):
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Put back what `tensors` returned; the stack's own tensors are already back."""
 
+    def found(self) -> list[Mask] | None:
+        """The mask of each network, for trainings that find them; None for all others."""
+        return None
+
 
 class Steps(Trainer):
     """One step after the other through torch: gather, augmentation, gradients, mask, fused optimizer."""
@@ -50,14 +55,18 @@ class Steps(Trainer):
 
     def take(self, rows: Tensor, iteration: int | Tensor) -> None:
         """The step that leads from `iteration` (or an int64 scalar on the device) on a batch, int64 [G, batch]."""
+        self.differentiate(rows, iteration)
+        self.engine.stack.silence()
+        self.optimizer.step()
+        self.engine.stack.settle(self.optimizer)
+
+    def differentiate(self, rows: Tensor, iteration: int | Tensor) -> None:
+        """Leave the gradients of that step in the stack's parameters, those of dead weights too."""
         x = self.data.train(rows)
         if self.augment:
             self.augment.begin(iteration)
             x = self.augment(x)
         self.engine.backward(x, self.data.train_y[rows], iteration)
-        self.engine.stack.silence()
-        self.optimizer.step()
-        self.engine.stack.settle(self.optimizer)
 
     def tensors(self) -> dict[str, Tensor]:
         return optimizer_tensors(self.optimizer)

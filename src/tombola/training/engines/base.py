@@ -17,7 +17,9 @@ from tombola.models import Architecture
 from tombola.registry import Registry
 from tombola.training.augment import require_images
 from tombola.training.batches import Batches
+from tombola.training.dropout import Noise, swap_dropout
 from tombola.training.evaluate import Examples, Score, evaluate
+from tombola.training.generators import CPU, draws
 from tombola.training.graphed import Graphed
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
@@ -54,9 +56,12 @@ class Engine(ABC):
 
     @staticmethod
     @abstractmethod
-    def holds(architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool) -> bool:
+    def holds(
+        architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
+    ) -> bool:
         """Whether this engine can train the architecture by the recipe on the device; `pinned`: some network
-        of the stack freezes dead weights at values other than zero."""
+        of the stack freezes dead weights at values other than zero; `moving`: masks change while it trains, in
+        place."""
         ...
 
     def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
@@ -95,28 +100,34 @@ afresh for every run, so that equal runs have equal bits; `tombola bench` times 
 
 
 def choose(
-    name: str, architecture: Architecture, device: torch.device, recipe: Recipe = PLAIN, pinned: bool = False
+    name: str,
+    architecture: Architecture,
+    device: torch.device,
+    recipe: Recipe = PLAIN,
+    pinned: bool = False,
+    moving: bool = False,
 ) -> type[Engine]:
-    """The engine called `name`, or for "auto" the first of PREFERENCE that holds architecture, recipe and pins.
+    """The engine called `name`, or for "auto" the first of PREFERENCE that holds architecture, recipe, pins and
+    moving masks.
 
     Raises UserError when the named engine cannot hold them, saying what it lacks, and when the recipe augments
     what are not images.
     """
     require_images(recipe, architecture.input_shape)
     if name == "auto":
-        return _preferred(architecture, device, recipe, pinned)
+        return _preferred(architecture, device, recipe, pinned, moving)
     engine = ENGINES[name]
-    if not engine.holds(architecture, device, recipe, pinned):
-        what = _refused(engine, architecture, device, recipe)
+    if not engine.holds(architecture, device, recipe, pinned, moving):
+        what = _refused(engine, architecture, device, recipe, moving)
         raise UserError(f"engine '{name}' cannot {what}; it is for: {ENGINES.describe(name)}")
     return engine
 
 
 def _preferred(
-    architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool
+    architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool
 ) -> type[Engine]:
     order = [ENGINES[name] for name in PREFERENCE[device.type]]
-    found = next(engine for engine in order if engine.holds(architecture, device, recipe, pinned))
+    found = next(engine for engine in order if engine.holds(architecture, device, recipe, pinned, moving))
     if device.type == "cuda" and found is order[-1]:
         warnings.warn(
             f"{architecture.name} does something that cannot be computed for a whole stack at once, so engine "
@@ -126,13 +137,19 @@ def _preferred(
     return found
 
 
-def _refused(engine: type[Engine], architecture: Architecture, device: torch.device, recipe: Recipe) -> str:
+def _refused(
+    engine: type[Engine], architecture: Architecture, device: torch.device, recipe: Recipe, moving: bool
+) -> str:
     """What an engine cannot do, of all that was asked: found by asking for one thing at a time."""
     if not engine.holds(architecture, device, PLAIN, False):
-        return f"hold {architecture.name} on {device.type}"
+        noisy = draws(swap_dropout(architecture.build(), Noise(0, CPU)), architecture.input_shape)
+        why = ", which draws random numbers of its own as it computes" if noisy else ""
+        return f"hold {architecture.name} on {device.type}{why}"
     for option, value in recipe:
         if not engine.holds(architecture, device, PLAIN.model_copy(update={option: value}), False):
             return f"train {architecture.name} with recipe.{option} = {value}"
+    if not engine.holds(architecture, device, recipe, False, moving):
+        return "train networks whose masks change while they train"
     return "keep dead weights frozen at values other than zero"
 
 

@@ -75,7 +75,9 @@ class MlpEngine(Engine):
         self._count = count if even else stack.size
 
     @staticmethod
-    def holds(architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool) -> bool:
+    def holds(
+        architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
+    ) -> bool:
         return chain(architecture.build()) is not None
 
     def _spread(self, x: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from tombola.models import Architecture
 from tombola.training.compact import Link, compact, links
-from tombola.training.dropout import Noise, draws_from_torch, swap_dropout
+from tombola.training.dropout import Noise, swap_dropout
 from tombola.training.engines.base import ENGINES, PLAIN, Engine, autocast, widened
+from tombola.training.generators import draws, overwrites, put_back, require_repeatable, seed_all
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 
@@ -103,10 +104,12 @@ class ModulesEngine(Engine):
         self.noises = [Noise(key, stack.device) for key in dropout_keys]
         template = architecture.build()
         trial = swap_dropout(copy.deepcopy(template), Noise(0, torch.device("cpu")))
-        # torch's own noise has no counter; such networks get torch's generator seeded afresh each step.
-        # Found out on the CPU, where there is one generator to watch.
-        self._seeded = draws_from_torch(trial, torch.zeros(2, *architecture.input_shape))
-        chain = links(trial, architecture.input_shape)
+        # Noise that is not ours has no counter; such networks get everybody's generators seeded afresh each step.
+        require_repeatable(trial, architecture.input_shape, architecture.name)
+        self._seeded = draws(trial, architecture.input_shape)
+        self._overwrites = overwrites(trial, architecture.input_shape)
+        # What lives in a moving mask today may lead nowhere tomorrow, and who grows weights asks for gradients of all.
+        chain = None if stack.moving else links(trial, architecture.input_shape)
         template.to(stack.device)
         # A frozen parameter has no gradient, and the optimizer passes it by.
         for name, param in template.named_parameters():
@@ -118,15 +121,18 @@ class ModulesEngine(Engine):
         ]
 
     @staticmethod
-    def holds(architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool) -> bool:
+    def holds(
+        architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
+    ) -> bool:
         return True
 
     def _own_generator(self) -> AbstractContextManager[None]:
-        """A place where torch's generators may be seeded; outside of it they are as before."""
-        if not self._seeded:
-            return nullcontext()
-        device = self.stack.device
-        return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+        """A place where the generators may be seeded; outside of it they are as before."""
+        return put_back(self.stack.device) if self._seeded else nullcontext()
+
+    def _handed(self, x: Tensor) -> Tensor:
+        """A batch as a network gets it: its own copy if it writes into it."""
+        return _laid_out(x.clone() if self._overwrites else x)
 
     def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
         smoothing = self.recipe.label_smoothing
@@ -136,11 +142,11 @@ class ModulesEngine(Engine):
             ):
                 noise.begin(iteration)
                 if self._seeded:
-                    torch.manual_seed(key ^ int(iteration))
+                    seed_all(key ^ int(iteration))
                 member.read()
                 member.module.train()
                 with autocast(self.recipe, self.stack.device):
-                    logits = member.module(_laid_out(x[group]))
+                    logits = member.module(self._handed(x[group]))
                 loss = F.cross_entropy(widened(logits), y[group], label_smoothing=smoothing)
                 found = torch.autograd.grad(loss, member.trained, allow_unused=True)
                 member.write_gradients(found)
@@ -153,11 +159,11 @@ class ModulesEngine(Engine):
         with self._own_generator():
             for member, key, group in zip(self.members, self.keys, self.groups, strict=True):
                 if self._seeded:  # some draw in evaluation, too
-                    torch.manual_seed(key)
+                    seed_all(key)
                 member.read()
                 member.module.eval()
                 with autocast(self.recipe, self.stack.device):
-                    outputs.append(widened(member.module(_laid_out(x[0 if shared else group]))))
+                    outputs.append(widened(member.module(self._handed(x[0 if shared else group]))))
                 member.write_buffers(keep=False)  # being measured changes nothing
         return torch.stack(outputs)
 

@@ -56,11 +56,14 @@ class SparseEngine(Engine):
         self._kept: dict[Examples, NDArray[Any]] = {}
 
     @staticmethod
-    def holds(architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool) -> bool:
+    def holds(
+        architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
+    ) -> bool:
         if (
             kernels is None
             or device.type != "cpu"
             or pinned
+            or moving
             or recipe.precision != "float32"
             or recipe.augments
         ):

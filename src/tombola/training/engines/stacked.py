@@ -13,11 +13,13 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
+from tombola.errors import UserError
 from tombola.masks import Mask
 from tombola.models import Architecture, state_of
 from tombola.seeds import Seeds
 from tombola.training.dropout import Noise, swap_dropout
 from tombola.training.engines.base import ENGINES, PLAIN, Engine, autocast, widened
+from tombola.training.generators import draws, require_repeatable
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack, Start
 
@@ -82,7 +84,9 @@ class StackedEngine(Engine):
         self._trained = [name for name, param in self._module.named_parameters() if param.requires_grad]
 
     @staticmethod
-    def holds(architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool) -> bool:
+    def holds(
+        architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
+    ) -> bool:
         """Found out by one step of two networks on the CPU: there is no other way to know what a forward does."""
         try:
             _try(architecture, recipe)
@@ -134,8 +138,13 @@ class StackedEngine(Engine):
 
 
 def _try(architecture: Architecture, recipe: Recipe) -> None:
-    """One step of two networks on a batch that they share and on one each; raises what vmap raises."""
+    """One step of two networks on a batch that they share and on one each; raises what vmap raises, and for noise
+    that vmap does not know of (Python's, numpy's), which would be one for the whole stack."""
     cpu = torch.device("cpu")
+    module = swap_dropout(architecture.build(), Noise(0, cpu))
+    require_repeatable(module, architecture.input_shape, architecture.name)
+    if draws(module, architecture.input_shape):
+        raise UserError(f"{architecture.name} draws random numbers as it computes")
     mask = Mask.dense({name: architecture.shapes[name] for name in architecture.prunable})
     start = Start(state_of(architecture.build()), mask, Seeds.single(0))
     x, y = torch.zeros(2, 2, *architecture.input_shape), torch.zeros(2, 2, dtype=torch.int64)

@@ -1,0 +1,81 @@
+"""What a lottery is: an architecture, how it is pruned, how far, and the arms trained beside each ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tombola.lottery.arms import Arm
+from tombola.lottery.cell import Cell, level_cells
+from tombola.masks import CRITERIA, Mask, Probing, PruneRule, prune, prune_to
+from tombola.models import Architecture, State
+from tombola.seeds import Seeds
+from tombola.training import EARLY_BIRD, SEARCHES, EarlyBirds, Goal, Method, Search, Watch
+
+Mode = str
+"""A name of MODES."""
+
+MODES: Mapping[Mode, str] = {
+    "iterative": "the ticket of the level before is pruned: Strategy 1 (Frankle & Carbin 2019, App. B)",
+    "continued": "what is pruned is trained on and on and never reset: Strategy 2 (Frankle & Carbin 2019, App. B)",
+    "one-shot": "the trained dense network is pruned once, to every level (Frankle & Carbin 2019, 2)",
+    "at-init": "the untrained network is pruned once, to every level (Lee et al. 2019)",
+    EARLY_BIRD: "the dense network is pruned once, to every level, when its masks stand still (You et al. 2020)",
+    **{name: SEARCHES.describe(name) for name in SEARCHES},
+}
+"""When masks are made, or the training that finds them."""
+
+
+@dataclass(frozen=True)
+class Lottery:
+    """What is drawn: an architecture, a way to prune it, how far, and the arms trained beside each ticket.
+
+    `rates` are per prunable tensor; `alive` is the exact ladder, pool -> weights alive, one entry a level;
+    `rewind` is the iteration that weights go back to; `arms(level)` lists (name, draws) of the controls;
+    `probing(replicate)` is for criteria that look at the network and its data. Where the mode is a search, `method`
+    finds the mask of each level by a training of its own, in a cell that has the mode's name. In
+    mode `early-bird` the dense training is watched, as `watcher` says, and leaves the masks of all levels.
+    """
+
+    architecture: Architecture
+    rule: PruneRule
+    rates: Mapping[str, float]
+    alive: Sequence[Mapping[str, int]]
+    rewind: int
+    mode: Mode
+    arms: Callable[[int], Sequence[tuple[str, int]]]
+    treatments: Mapping[str, Arm]
+    probing: Callable[[int], Probing] | None = None
+    method: Method | None = None
+    watcher: EarlyBirds | None = None
+
+    @property
+    def levels(self) -> int:
+        """The last level; 0 is dense."""
+        return len(self.alive) - 1
+
+    def cells(self, replicate: int, level: int) -> list[Cell]:
+        """The cells of one replicate at one level, the ticket first."""
+        return level_cells(replicate, level, self.arms(level))
+
+    def search(self, cell: Cell) -> Search | None:
+        """What the training of a cell is to find; None for a cell that has its mask."""
+        if self.method is None or cell.arm != self.mode:
+            return None
+        return Search(self.method, Goal(self.alive[cell.level], self.rates, self.rule))
+
+    def watch(self, cell: Cell) -> Watch | None:
+        """Who looks at the training of a cell; None for all but dense networks whose early birds are drawn."""
+        if self.watcher is None or cell.level > 0:
+            return None
+        return Watch(self.watcher, [Goal(counts, self.rates, self.rule) for counts in self.alive[1:]])
+
+    def pruned(self, r: int, seeds: Seeds, level: int, mask: Mask, initial: State, trained: State) -> Mask:
+        """The mask of replicate r at a level, from the one a level above and the weights it ended with."""
+        asks = self.probing is not None and CRITERIA.needs(self.rule.criterion).probe
+        probe, ties = self.probing(r) if self.probing and asks else None, seeds.stream("ties", level)
+        if self.mode in ("iterative", "continued"):
+            return prune(mask, initial, trained, self.rates, self.rule, ties, probe)
+        scored = initial if self.mode == "at-init" else trained
+        dense = Mask.dense(mask.shapes)
+        return prune_to(dense, initial, scored, self.alive[level], self.rates, self.rule, ties, probe)

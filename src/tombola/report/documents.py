@@ -1,0 +1,75 @@
+"""Papers, proposals and talks, as files."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tombola.errors import UserError, nearest
+from tombola.files import write_bytes
+from tombola.report.blocks import Document
+from tombola.report.figures import FIGURES, Picture
+from tombola.report.markdown import write_markdown
+from tombola.report.material import Material, material_of_run, material_of_study
+from tombola.report.paper import HALF, WIDE, Charts, paper, proposal
+from tombola.report.sizing import fitted
+from tombola.report.slides import slides
+from tombola.report.tables import NothingToDrawError
+from tombola.report.typesetting import compiled, write_source
+from tombola.study import Run, Study
+
+Compose = Callable[[Material, Charts, str], Document]
+TEMPLATES: Mapping[str, Compose] = {"paper": paper, "proposal": proposal}
+FORMATS = ("pdf", "md", "typst", "slides")
+WIDE_SLIDE = 150.0
+"""Millimetres that a figure is laid out for on a slide, where it is then made as large as fits."""
+
+
+def write_document(
+    what: Run | Study, form: str = "pdf", template: str = "paper", *, out: Path, data_dir: Path | None = None
+) -> Path:
+    """Write a document of a run, or the proposal of a study that was not begun; returns the path of its main file.
+
+    `form` is pdf (`out`/TEMPLATE.pdf), md or typst (in the folder `out`/TEMPLATE, with the figures), or slides
+    (`out`/slides.pdf). Raises UserError for an unknown form or template, and for a paper of what was not run.
+    """
+    if form not in FORMATS:
+        raise UserError(f"unknown format '{form}'{nearest(form, ('html', *FORMATS))}")
+    if template not in TEMPLATES:
+        raise UserError(f"unknown template '{template}'{nearest(template, TEMPLATES)}")
+    if isinstance(what, Study) and template == "paper":
+        raise UserError(
+            f"study '{what.name}' was not run, and a paper takes a run; --template proposal writes a proposal"
+        )
+    m = material_of_run(what, data_dir) if isinstance(what, Run) else material_of_study(what, data_dir)
+    charts = drawable(m)
+    compose = slides if form == "slides" else TEMPLATES[template]
+    document = compose(m, charts, datetime.date.today().isoformat())
+    kind = ".svg" if form == "md" else ".pdf"
+    figures = {
+        f"{drawing.name}{kind}": fitted(
+            charts[drawing.name], WIDE_SLIDE if form == "slides" else HALF if drawing.half else WIDE, kind
+        )
+        for drawing in document.drawings()
+    }
+    if form == "md":
+        return write_markdown(document, figures, out / template / f"{template}.md")
+    if form == "typst":
+        return write_source(document, figures, out / template)
+    path = out / f"{'slides' if form == 'slides' else template}.pdf"
+    with tempfile.TemporaryDirectory() as folder:
+        write_bytes(path, compiled(write_source(document, figures, Path(folder))))
+    return path
+
+
+def drawable(m: Material) -> dict[str, Picture]:
+    """The figures that can be drawn, by name."""
+    found: dict[str, Picture] = {}
+    for name, figure in FIGURES.items() if m.tables is not None else ():
+        try:
+            found[name] = figure(m.tables)
+        except NothingToDrawError:
+            continue
+    return found

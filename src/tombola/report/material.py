@@ -1,0 +1,152 @@
+"""What a paper is written from: everything known of a run, or of a study that is yet to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tombola.compare import DECISIONS
+from tombola.errors import UserError
+from tombola.lottery import TICKET, Cell
+from tombola.report.collect import tables_of
+from tombola.report.tables import Tables
+from tombola.study import (
+    Prospect,
+    Run,
+    Study,
+    Verdicts,
+    bind,
+    compared,
+    estimate_seconds,
+    make_plan,
+    missing,
+    pick_device,
+    planned_cells,
+    prospects,
+    verdicts,
+)
+from tombola.study.registration import Registration
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A prunable layer: its name, the shape of its weights, and how many they are."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def weights(self) -> int:
+        """How many weights it has."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a document draws on.
+
+    name: of the run folder. tables, verdicts, environment: what was found; None and empty where nothing was run.
+    layers, densities (of all planned levels, dense first): empty where they are not known; `unknown` says why.
+    decisions: the rows of `compare.DECISIONS` of this run, None where nothing was compared. prospects: what each test
+    of the study can give. undone: the cells that are missing. seconds: what they take, by those that are done or by a
+    probe; None where nobody knows. recorded: the entry of hypotheses.json that was last written.
+    """
+
+    study: Study
+    name: str
+    tables: Tables | None = None
+    verdicts: Verdicts | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    layers: Sequence[Layer] = ()
+    densities: Sequence[float] = ()
+    unknown: str = ""
+    decisions: pl.DataFrame | None = None
+    prospects: Sequence[Prospect] = ()
+    undone: Sequence[Cell] = ()
+    seconds: float | None = None
+    recorded: Mapping[str, Any] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether any cell is done."""
+        return self.tables is not None and not self.tables.results.is_empty()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every cell is done."""
+        return not self.undone
+
+    @property
+    def weights(self) -> int:
+        """Prunable weights of the network; 0 where they are not known."""
+        return sum(layer.weights for layer in self.layers)
+
+
+def material_of_run(run: Run, data_dir: Path | None = None) -> Material:
+    """The material of a run, finished or not. Measures are not taken while it goes on."""
+    study, tables, known = run.study, tables_of(run), Registration.of(run)
+    dense = next((cell for cell in run.cells() if cell.arm == TICKET and cell.level == 0), None)
+    layers = [Layer(name, tuple(mask.shape)) for name, mask in run.mask(dense).items()] if dense else []
+    densities, unknown = list(known.densities), ""
+    if not layers or len(densities) <= study.levels:
+        layers, densities, unknown = _planned(study, data_dir, layers, list(tables.densities().values()))
+    decisions = compared(run, "decisions", ["run", *DECISIONS])
+    if decisions is not None:
+        decisions = decisions.filter(pl.col("run") == run.path.name)
+    undone = missing(run, study)
+    seconds = tables.results["seconds"].mean() if "seconds" in tables.results.columns else None
+    return Material(
+        study,
+        run.path.name,
+        tables,
+        verdicts(run, measures=not run.is_locked(), data_dir=data_dir),
+        run.environment,
+        layers,
+        densities[: study.levels + 1],
+        unknown,
+        decisions,
+        prospects(study, densities[: study.levels + 1]) if densities else (),
+        undone,
+        len(undone) * seconds if isinstance(seconds, float) else None,
+        known.history[-1] if known.history else None,
+    )
+
+
+def material_of_study(study: Study, data_dir: Path | None = None) -> Material:
+    """The material of a study that was not begun; the time it takes is from a short probe of this machine."""
+    undone = planned_cells(study)
+    try:
+        bound, dataset, net = bind(study, data_dir)
+        plan = make_plan(bound, net)
+        seconds = estimate_seconds(plan, dataset, pick_device("auto"), "auto")
+    except UserError as reason:
+        return Material(study, study.folder, unknown=str(reason), undone=undone)
+    layers = [Layer(name, net.shapes[name]) for name in net.prunable]
+    return Material(
+        bound,
+        bound.folder,
+        layers=layers,
+        densities=plan.densities,
+        prospects=prospects(bound, plan.densities),
+        undone=undone,
+        seconds=seconds,
+    )
+
+
+def _planned(
+    study: Study, data_dir: Path | None, layers: list[Layer], found: list[float]
+) -> tuple[list[Layer], list[float], str]:
+    """Layers and densities by the plan; those that were found, and why, where it cannot be made any more."""
+    if len(found) > study.levels and layers:
+        return layers, found, ""
+    try:
+        bound, _, net = bind(study, data_dir)
+        plan = make_plan(bound, net)
+    except UserError as reason:
+        return layers, found, str(reason)
+    return layers or [Layer(name, net.shapes[name]) for name in net.prunable], plan.densities, ""

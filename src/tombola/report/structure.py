@@ -1,0 +1,198 @@
+"""Structure: what tickets share, beside what chance gives, from the tables that `tombola compare` leaves in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from tombola.compare import RAW, WHOLE
+from tombola.lottery import TICKET
+from tombola.report.figures import Picture, density_axis, figure, listed
+from tombola.report.maps import spread
+from tombola.report.style import GREY, arm_channels, arm_pick, arm_styles, faded
+from tombola.report.tables import NothingToDrawError, Tables, percent
+
+PANEL = (150, 120)
+"""Width and height of a panel in px."""
+LAYERS = 3
+"""Layers shown beside the whole network: first, last, and between them."""
+NETWORK = "whole network"
+NOTHING = "No tickets were compared yet; `tombola compare RUN` does it."
+SECTION = "Structure"
+OTHERS = (
+    "Pairs are of one arm, from different replicates; pairs describe, decisions are taken over replicates."
+)
+
+
+@figure(
+    "overlap",
+    "Overlap of masks",
+    SECTION,
+    "Jaccard index of two masks over what chance gives at the same densities (1), unit for unit: without a shared "
+    f"start, hidden layers should be at 1. {OTHERS}",
+)
+def overlap(tables: Tables) -> Picture:
+    """Raw Jaccard index over its expectation against density, a panel a layer."""
+    return times_chance(tables, "jaccard", None, "overlap, times chance")
+
+
+@figure(
+    "sign-agreement",
+    "Agreement of signs",
+    SECTION,
+    "Share of the weights that both keep which have equal signs at the end of training, over what chance gives (1), "
+    f"unit for unit. {OTHERS}",
+)
+def sign_agreement(tables: Tables) -> Picture:
+    """Raw sign agreement at the end over its expectation against density, a panel a layer."""
+    return times_chance(tables, "sign-agreement", "end", "agreement, times chance")
+
+
+@figure(
+    "aligned",
+    "Likeness under alignment",
+    SECTION,
+    "Points are pairs of tickets or of a control, raw and with hidden units matched in different ways; grey bars are "
+    f"what layer-shuffled masks reach when they are matched in the same way. {OTHERS}",
+)
+def aligned(tables: Tables) -> Picture:
+    """Value and expectation of the whole network's overlap and sign similarity under each alignment."""
+    wanted = pl.col("measure").is_in(["jaccard", "sign-similarity"]) & (
+        pl.col("side").is_null() | (pl.col("side") == "end")
+    )
+    frame = own_pairs(tables).filter(wanted, pl.col("layer") == WHOLE)
+    if frame.filter(pl.col("aligned") != RAW).is_empty():
+        raise NothingToDrawError(
+            "No tickets were aligned yet; `tombola compare RUN --aligned raw,weights@dense,mask` does it."
+        )
+    frame = frame.filter(pl.col("density") == frame["density"].min())
+    means = (
+        frame.group_by("measure", "aligned", "arm", maintain_order=True)
+        .agg(pl.col("density").first(), pl.len().alias("pairs"), pl.col("value", "expected").mean())
+        .sort("measure", "aligned", "arm")
+    )
+    arms = list(arm_styles(means["arm"].unique()))
+    channels, pick = arm_channels(arms), arm_pick()
+    base = alt.Chart().encode(
+        x=alt.X("aligned:N", title=None, sort=[RAW], axis=alt.Axis(labelAngle=-35, grid=False)),
+        xOffset=alt.XOffset("arm:N", sort=arms),
+    )
+    chance = base.mark_tick(color=GREY, thickness=2, size=12).encode(y=alt.Y("expected:Q", title="likeness"))
+    points = base.mark_point(filled=True).encode(
+        y=alt.Y("value:Q", title="likeness"),
+        color=channels["color"],
+        shape=channels["shape"],
+        opacity=faded(pick, 1),
+        tooltip=hints(aligned="aligned"),
+    )
+    density = percent(float(means["density"][0]))
+    picture: Picture = (
+        alt.layer(chance, points.add_params(pick), width=210, height=150)
+        .facet(
+            facet=alt.Facet("measure:N", title=f"{density} remain"),
+            columns=2,
+            data=alt.InlineData(values=tidy(means)),
+        )
+        .resolve_scale(y="independent")
+        .properties(description=describe(means, f"Likeness of whole networks at {density}", "aligned"))
+    )
+    return picture
+
+
+def pairs_of(tables: Tables) -> pl.DataFrame:
+    """The rows of pairs of the run's cells; NothingToDrawError where there are none."""
+    if tables.pairs is None or tables.pairs.is_empty():
+        raise NothingToDrawError(NOTHING)
+    return tables.pairs
+
+
+def own_pairs(tables: Tables) -> pl.DataFrame:
+    """Pairs of one arm and level, of different replicates, with the column `arm`."""
+    same = (pl.col("arm_a") == pl.col("arm_b")) & (pl.col("level_a") == pl.col("level_b"))
+    frame = pairs_of(tables).filter(same, pl.col("replicate_a") != pl.col("replicate_b"))
+    return frame.drop_nulls(["value", "expected"]).rename({"arm_a": "arm"})
+
+
+def times_chance(tables: Tables, measure: str, side: str | None, label: str) -> Picture:
+    """Mean value of a raw measure over its mean expectation against density: a line an arm, a panel a layer."""
+    frame = own_pairs(tables).filter(
+        pl.col("measure") == measure, pl.col("side").eq_missing(pl.lit(side)), pl.col("aligned") == RAW
+    )
+    if frame.is_empty():
+        raise NothingToDrawError(
+            f"No pairs of replicates were compared by {measure} yet; `tombola compare RUN` does it."
+        )
+    means = (
+        in_panels(frame)
+        .group_by("panel", "arm", "density", maintain_order=True)
+        .agg(pl.len().alias("pairs"), pl.col("value", "expected").mean())
+        .filter(pl.col("expected") > 0)
+        .with_columns(pl.col("density") * 100, times=pl.col("value") / pl.col("expected"))
+    )
+    channels, pick = arm_channels(means["arm"].unique()), arm_pick()
+    y = alt.Y("times:Q", title=label, scale=alt.Scale(zero=False))
+    base = alt.Chart().encode(
+        x=density_axis(float(means["density"].min())).title("density (%)"),  # type: ignore[arg-type]
+        y=y,
+        color=channels["color"],
+    )
+    lines = base.mark_line().encode(strokeDash=channels["strokeDash"], opacity=faded(pick, 1))
+    points = base.mark_point(filled=True).encode(
+        shape=channels["shape"], opacity=faded(pick, 1), tooltip=hints(density="density (%)")
+    )
+    rule = alt.Chart().mark_rule(color=GREY, strokeDash=[1, 2]).encode(y=alt.datum(1))
+    picture: Picture = (
+        alt.layer(rule, lines, points.add_params(pick), width=PANEL[0], height=PANEL[1])
+        .facet(
+            facet=alt.Facet("panel:N", title=None, sort=panels_of(means)),
+            columns=4,
+            data=alt.InlineData(values=tidy(means)),
+        )
+        .properties(description=describe(means, f"{label.capitalize()}, against density", "panel"))
+    )
+    return picture
+
+
+def in_panels(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the whole network and of a few layers, with their names in the column `panel`, in order."""
+    layers = [layer for layer in frame["layer"].unique(maintain_order=True) if layer != WHOLE]
+    few = [layers[i] for i in spread(list(range(len(layers))), LAYERS)]
+    names = {layer: layer.removesuffix(".weight") for layer in few} | {WHOLE: NETWORK}
+    order = pl.Enum(list(names.values()))
+    panel = pl.col("layer").replace_strict(names, default=None, return_dtype=pl.String).cast(order)
+    return frame.with_columns(panel=panel).drop_nulls("panel").sort("panel", maintain_order=True)
+
+
+def panels_of(frame: pl.DataFrame) -> list[str]:
+    """The panels of a frame in order."""
+    return frame["panel"].cast(pl.String).unique(maintain_order=True).to_list()
+
+
+def tidy(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows for a chart, floats at six figures."""
+    floats = [name for name, kind in frame.schema.items() if kind.is_float()]
+    return frame.with_columns(pl.col(name).round_sig_figs(6) for name in floats).to_dicts()
+
+
+def hints(**first: str) -> Sequence[alt.Tooltip]:
+    """What the pointer shows: the arm, the fields of `first` (field -> title), value and chance."""
+    return [
+        alt.Tooltip("arm:N", title="arm"),
+        *(alt.Tooltip(f"{field}:N", title=title) for field, title in first.items()),
+        alt.Tooltip("value:Q", title="value", format=",.4~g"),
+        alt.Tooltip("expected:Q", title="by chance", format=",.4~g"),
+    ]
+
+
+def describe(means: pl.DataFrame, what: str, by: str) -> str:
+    """Alternative text: the ticket's value and its chance (of the first arm where there is none), by panel."""
+    arms = list(arm_styles(means["arm"].unique()))
+    first = TICKET if TICKET in arms else arms[0]
+    sentences = [
+        f"{row[by]}: {row['value']:.4g}, by chance {row['expected']:.4g}."
+        for row in means.filter(pl.col("arm") == first).iter_rows(named=True)
+    ]
+    return f"{what}, for {listed(arms)}. {first}: {' '.join(sentences)}"

@@ -1,0 +1,236 @@
+"""Deciding hypotheses: each tested over replicates, all of a family together; and what a plan could decide at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from tombola.compare.holm import judge
+from tombola.compare.swaps import Contrasted
+from tombola.errors import UserError
+from tombola.lottery import TICKET
+from tombola.seeds import stream
+from tombola.study.hypotheses import DENSE, DERIVED, Asked, Hypothesis, asked
+from tombola.study.results import by_replicate
+from tombola.study.spec import Study
+from tombola.study.statistics import beyond_margin, flips_needed, paired, replicates_for_power, smallest
+
+YES, NO, UNRESOLVED, UNTESTED = "yes", "no", "not resolved", "not tested"
+VERDICTS = {
+    **dict.fromkeys(("family", "name", "claim", "quantity", "a", "b"), pl.String),
+    "wanted": pl.Float64,
+    "level": pl.Int64,
+    "density": pl.Float64,
+    "direction": pl.String,
+    "margin": pl.Float64,
+    "test": pl.String,
+    "alpha": pl.Float64,
+    "n": pl.Int64,
+    "planned": pl.Int64,
+    "left_out": pl.Int64,
+    **dict.fromkeys(
+        ("mean_a", "mean_b", "difference", "low", "high", "effect", "p", "p_smallest"), pl.Float64
+    ),
+    "tests": pl.Int64,
+    "p_holm": pl.Float64,
+    "decision": pl.String,
+    "n_needed": pl.Int64,
+    "changed_after": pl.Int64,
+    "why": pl.String,
+}
+"""Columns of the table of verdicts and their types."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found for one test over n replicates, and the smallest p that so many can give.
+
+    `left_out` counts the cells of the two arms that have no number (collapsed, diverged); `why` says what stands
+    against an answer.
+    """
+
+    found: Contrasted = field(default_factory=Contrasted)
+    n: int = 0
+    p_smallest: float = 1.0
+    left_out: int = 0
+    why: str = ""
+
+
+Measured = Callable[[Hypothesis, int], Answer]
+"""What a measure says of a hypothesis at a level. Raises UserError where it cannot be taken."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One test of a hypothesis: what was asked, what was found over n of the planned replicates, and the decision.
+
+    `tests` is the size of the family that p is corrected in. `n_needed` is how many replicates it would take: by
+    sign-flip, where no p that n replicates can give would do, the fewest that can; by t, where the answer is no,
+    the fewest that have a power of 0.8 at the observed effect, at alpha / tests. `changed_after` is how many cells
+    were done when the family was last changed: None where it was fixed before the first, -1 where nobody knows.
+    """
+
+    asked: Asked
+    planned: int
+    answer: Answer = field(default_factory=Answer)
+    tests: int = 0
+    p_holm: float | None = None
+    decision: str = UNTESTED
+    n_needed: int | None = None
+    changed_after: int | None = None
+
+    @property
+    def hypothesis(self) -> Hypothesis:
+        """What was claimed."""
+        return self.asked.hypothesis
+
+    @property
+    def why(self) -> str:
+        """What stands against an answer, a sentence without its full stop; empty where nothing does."""
+        return self.asked.why or self.answer.why
+
+    def row(self) -> dict[str, Any]:
+        """The columns of `VERDICTS`."""
+        claim = self.hypothesis
+        every = {
+            **claim.model_dump(),
+            **asdict(self.answer.found),
+            **vars(self.answer),
+            **vars(self.asked),
+            **vars(self),
+            "a": claim.arms[0],
+            "b": claim.arms[1],
+            "why": self.why,
+        }
+        return {key: every[key] for key in VERDICTS}
+
+
+def decided(
+    study: Study, frame: pl.DataFrame, densities: Sequence[float], measured: Measured
+) -> list[Verdict]:
+    """Every test of a study's hypotheses with its decision; `frame` are the results, `densities` those of its levels.
+
+    A family holds all its tests that the study can answer by its plan, also those without results yet: these have
+    no p, count as 1, and are not decided. So a family is as large in the middle of a run as at its end.
+    """
+    found = []
+    for one in asked(study, densities):
+        answer = Answer() if one.level is None else _answer(one.hypothesis, one.level, study, frame, measured)
+        found.append(Verdict(one, study.replicates, answer))
+    for members in _families([each.asked for each in found]):
+        answers = [found[index].answer for index in members]
+        alpha = found[members[0]].hypothesis.alpha
+        judged = judge([each.found.p for each in answers], [each.p_smallest for each in answers], alpha)
+        for index, judgement in zip(members, judged, strict=True):
+            decision = YES if judgement.rejected else NO if judgement.resolvable else UNRESOLVED
+            verdict = replace(found[index], tests=len(members))
+            if verdict.answer.n:
+                p = None if verdict.answer.found.p is None else judgement.p
+                verdict = replace(verdict, p_holm=p, decision=decision)
+                verdict = replace(verdict, n_needed=_needed(verdict, study))
+            found[index] = verdict
+    return found
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What a test could give by the plan: its smallest p, alone and as corrected if all tests of its family had
+    theirs; whether that could be a yes; and how many replicates it would take where it could not."""
+
+    asked: Asked
+    p_smallest: float = 1.0
+    p_holm: float = 1.0
+    resolvable: bool = False
+    n_needed: int | None = None
+
+
+def prospects(study: Study, densities: Sequence[float]) -> list[Prospect]:
+    """What the tests of a study could give with all its replicates; `densities` are those of its levels."""
+    found = [Prospect(one) for one in asked(study, densities)]
+    for members in _families([each.asked for each in found]):
+        claims = [found[index].asked.hypothesis for index in members]
+        best = [smallest(each.test, study.replicates, each.direction, _draws(each, study)) for each in claims]
+        for index, claim, p, one in zip(
+            members, claims, best, judge(best, best, claims[0].alpha), strict=True
+        ):
+            needed = None
+            if not one.resolvable and claim.test == "sign-flip":
+                needed = flips_needed(claim.alpha / len(members), claim.direction, _draws(claim, study))
+            found[index] = Prospect(found[index].asked, p, one.p, one.resolvable, needed)
+    return found
+
+
+def densities_of(frame: pl.DataFrame) -> list[float]:
+    """The densities of levels 0, 1, ... as far as tickets are done, where a run has no record of the planned ones."""
+    rows = frame.filter(pl.col("arm") == TICKET).group_by("level").agg(pl.col("density").mean())
+    known: dict[int, float] = dict(rows.iter_rows())
+    return [known[level] for level in range(len(known)) if level in known]
+
+
+def sides(
+    frame: pl.DataFrame, quantity: str, level: int, arms: Sequence[str]
+) -> tuple[list[dict[int, float]], int]:
+    """The values of two arms at a level, replicate -> value, draws averaged; and how many cells have none."""
+    full = frame.with_columns(**DERIVED).with_columns(pl.col(pl.Float64).fill_nan(None))
+    values, left_out = list[dict[int, float]](), 0
+    for arm in arms:
+        name, at = (TICKET, 0) if arm == DENSE else (arm, level)
+        here = full.filter((pl.col("arm") == name) & (pl.col("level") == at))
+        values.append(dict(by_replicate(here, quantity).select("replicate", quantity).iter_rows()))
+        left_out += here.filter((pl.col("status") != "ok") | pl.col(quantity).is_null()).height
+    return values, left_out
+
+
+def _families(tests: Sequence[Asked]) -> list[list[int]]:
+    """The places of the tests of each family that the study can answer."""
+    places: dict[str, list[int]] = {}
+    for index, test in enumerate(tests):
+        if test.level is not None:
+            places.setdefault(test.hypothesis.family, []).append(index)
+    return list(places.values())
+
+
+def _answer(claim: Hypothesis, level: int, study: Study, frame: pl.DataFrame, measured: Measured) -> Answer:
+    if claim.measure:
+        try:
+            return measured(claim, level)
+        except UserError as problem:
+            return Answer(why=str(problem))
+    (a, b), left_out = sides(frame, claim.quantity, level, claim.arms)
+    both = sorted(a.keys() & b.keys())
+    if not both:
+        counts = ", ".join(f"{arm} {len(has)}" for arm, has in zip(claim.arms, (a, b), strict=True))
+        why = f"no replicate has both arms at level {level} (replicates with a number: {counts})"
+        return Answer(left_out=left_out, why=why)
+    rng = stream(study.seed, "verdict", claim.name, level)
+    values = [a[r] for r in both], [b[r] for r in both]
+    found = paired(*values, claim.test, claim.direction, claim.margin, rng)
+    why = ""
+    if found.p is None:
+        why = (
+            "one replicate has no t-test"
+            if len(both) == 1
+            else "the paired differences do not vary, so there is no t"
+        )
+    return Answer(found, len(both), smallest(claim.test, len(both), claim.direction), left_out, why)
+
+
+def _needed(verdict: Verdict, study: Study) -> int | None:
+    claim, answer = verdict.hypothesis, verdict.answer
+    alpha = claim.alpha / verdict.tests
+    if claim.test == "sign-flip":
+        needed = flips_needed(alpha, claim.direction, _draws(claim, study))
+        return needed if verdict.decision == UNRESOLVED and needed and needed > answer.n else None
+    effect = beyond_margin(answer.found, answer.n, claim.direction, claim.margin)
+    if verdict.decision != NO or effect is None:
+        return None
+    return replicates_for_power(effect, alpha, claim.direction)
+
+
+def _draws(claim: Hypothesis, study: Study) -> tuple[int, int]:
+    """How many draws the test deals labels among: those of the arms for a measure; else they are averaged."""
+    draws = {arm.name: arm.draws for arm in study.arms} if claim.measure else {}
+    return draws.get(claim.arms[0], 1), draws.get(claim.arms[1], 1)

@@ -1,0 +1,219 @@
+"""Hypotheses: what a study claims, written down before it is run, and at which levels it will be asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tombola.compare import ALIGNMENTS, MEASURES, RAW, WHOLE
+from tombola.compare.subject import SIDES
+from tombola.compare.swaps import Direction
+from tombola.errors import UserError, nearest
+from tombola.lottery import ARMS, TICKET
+from tombola.study.expect import NEAR, Quantity
+
+if TYPE_CHECKING:
+    from tombola.study.spec import Study
+
+DENSE = "dense"
+"""What a hypothesis calls the network of level 0, whichever level the other arm is at."""
+COLUMNS: tuple[str, ...] = get_args(Quantity)
+DERIVED = {"gap": pl.col("final_train_accuracy") - pl.col("final_test_accuracy")}
+"""Quantities made of columns of the results: `gap` is the generalisation gap at the end of training."""
+PREFIX = "measure:"
+Test = Literal["sign-flip", "t"]
+Density = Annotated[float, Field(gt=0, le=1, strict=True)]
+
+
+@dataclass(frozen=True)
+class MeasureAt:
+    """A measure as a quantity: at which side it is read (None where at none), by which alignment, in which layer."""
+
+    name: str
+    side: str | None = None
+    aligned: str = RAW
+    layer: str = WHOLE
+
+    @property
+    def registered(self) -> str:
+        """The measure that computes it: the name without `-adjusted`."""
+        return self.name if self.name in MEASURES else self.name.removesuffix("-adjusted")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`NAME[@side,aligned,layer]`, in any order: what is no side and no alignment is a layer.
+
+        Raises UserError for an unknown measure, one taken at a side without a side, and a side for one that is not.
+        """
+        name, _, rest = text.removeprefix(PREFIX).partition("@")
+        known = [*MEASURES, *(f"{each}-adjusted" for each in MEASURES if MEASURES[each].adjusted)]
+        if name not in known:
+            raise UserError(f"unknown measure '{name}'{nearest(name, known)}")
+        found = {"name": name}
+        for part in (part.strip() for part in rest.split(",") if part.strip()):
+            kind = "side" if part in SIDES else "aligned" if part in ALIGNMENTS else "layer"
+            if kind in found:
+                raise UserError(f"'{text}' has two of a kind: {found[kind]} and {part}, expected one {kind}")
+            found[kind] = part
+        at = cls(**found)
+        sided = MEASURES[at.registered].reads in ("side", "dense side")
+        if sided and at.side is None:
+            raise UserError(f"'{name}' is read at a side; expected {PREFIX}{name}@start or @end")
+        if at.side is not None and not sided:
+            raise UserError(f"'{name}' is not read at one side, found '{at.side}'; leave it out")
+        return at
+
+
+class Hypothesis(BaseModel):
+    """A [[hypothesis]] entry: a claim about a quantity of two arms, a and b, tested over replicates.
+
+    `quantity` is a column of the results, `gap`, or `measure:NAME[@side,aligned,layer]`, a measure less what chance
+    gives of it. `arms` are a and b; `dense` is the network of level 0. `densities` are asked at the level whose
+    density is nearest, if it is within 10%; every level when left out or "all". Each is a test of its own.
+
+    `direction` says what is claimed of a - b: `greater` than zero, `less`, `different`, or `same`. With a `margin` it
+    is `greater` that a is not less than b by more than the margin ("a matches b"), `less` that it is not more; `same`
+    is both, and needs one. `test` is `sign-flip`, exact where the paired differences are symmetric about the
+    margin if the claim is false; or `t`, where they are normal. All tests of a `family` are decided together, at
+    one `alpha`, by Holm's correction.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    claim: Annotated[str, Field(min_length=1)]
+    quantity: str
+    arms: tuple[str, str]
+    densities: tuple[Density, ...] = ()
+    direction: Direction
+    margin: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 0.0
+    test: Test = "sign-flip"
+    alpha: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.05
+    family: Annotated[str, Field(min_length=1)] = "claims"
+
+    @field_validator("densities", mode="before")
+    @classmethod
+    def _all_is_every_level(cls, given: object) -> object:
+        return () if given == "all" else given
+
+    @field_validator("quantity")
+    @classmethod
+    def _known_quantity(cls, given: str) -> str:
+        if given.startswith(PREFIX):
+            MeasureAt.parse(given)
+        elif given not in (known := [*COLUMNS, *DERIVED]):
+            raise ValueError(f"unknown quantity '{given}'{nearest(given, [*known, f'{PREFIX}NAME'])}")
+        return given
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.arms[0] == self.arms[1]:
+            raise ValueError(f"hypothesis '{self.name}' holds arm '{self.arms[0]}' against itself")
+        if self.direction == "same" and not self.margin:
+            raise ValueError(
+                f"hypothesis '{self.name}' claims that arms are the same, which needs a margin above 0: how much "
+                "of a difference does not matter"
+            )
+        if self.direction == "different" and self.margin:
+            raise ValueError(
+                f"hypothesis '{self.name}' has a margin, which goes with direction 'greater', 'less' or 'same'"
+            )
+        if self.measure and (self.test != "sign-flip" or DENSE in self.arms):
+            found = "test = 't'" if self.test != "sign-flip" else f"arm '{DENSE}'"
+            raise ValueError(
+                f"hypothesis '{self.name}' is on a measure, found {found}: pairs of tickets that share a replicate "
+                "are not independent, so it is tested by sign-flip, between two arms of one level"
+            )
+        return self
+
+    @property
+    def measure(self) -> MeasureAt | None:
+        """The measure that the quantity is, None where it is of the results."""
+        return MeasureAt.parse(self.quantity) if self.quantity.startswith(PREFIX) else None
+
+
+def check_hypotheses(hypotheses: Sequence[Hypothesis], own_arms: Collection[str]) -> None:
+    """Raises UserError for two of one name, an arm nobody knows, and a family of two alphas.
+
+    A registered arm that the study lacks is no mistake: arms are easily left out of a run. The verdict says so.
+    """
+    names = [each.name for each in hypotheses]
+    known = {*ARMS, *own_arms, DENSE}
+    alphas: dict[str, float] = {}
+    for each in hypotheses:
+        if names.count(each.name) > 1:
+            raise UserError(f"hypothesis '{each.name}' is listed twice; give each a name of its own")
+        for arm in each.arms:
+            if arm not in known:
+                raise UserError(f"hypothesis '{each.name}': unknown arm '{arm}'{nearest(arm, known)}")
+        if alphas.setdefault(each.family, each.alpha) != each.alpha:
+            raise UserError(
+                f"hypothesis '{each.name}' has alpha {each.alpha}, others of its family '{each.family}' have "
+                f"{alphas[each.family]}; a family is corrected at one alpha"
+            )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One test of a hypothesis: the density that was named (None: every level), and the level it is asked at, with its
+    density; or the sentence why the study cannot answer it. Only what can be answered is of the family."""
+
+    hypothesis: Hypothesis
+    wanted: float | None = None
+    level: int | None = None
+    density: float | None = None
+    why: str = ""
+
+
+def asked(study: Study, densities: Sequence[float]) -> list[Asked]:
+    """Every test of a study's hypotheses, in order; `densities` are those of its levels, dense first.
+
+    A density is asked at the level whose density is nearest to it, by their quotient, and not at all where that is
+    further away than 10%. Nothing here depends on what was found, so families are fixed before the run.
+    """
+    found: list[Asked] = []
+    for hypothesis in study.hypothesis:
+        tests = [_nearest(hypothesis, wanted, study, densities) for wanted in hypothesis.densities]
+        levels = set[int]()
+        for test in tests or _everywhere(hypothesis, study, densities):
+            if test.level is None or test.level not in levels:  # two densities of one level are one test
+                found.append(test)
+            if test.level is not None:
+                levels.add(test.level)
+    return found
+
+
+def _everywhere(hypothesis: Hypothesis, study: Study, densities: Sequence[float]) -> list[Asked]:
+    levels = [level for level in range(1, len(densities)) if not _absent(hypothesis, study, level)]
+    if not levels:
+        return [Asked(hypothesis, why=f"no level of this study has both {' and '.join(hypothesis.arms)}")]
+    return [Asked(hypothesis, None, level, densities[level]) for level in levels]
+
+
+def _nearest(hypothesis: Hypothesis, wanted: float, study: Study, densities: Sequence[float]) -> Asked:
+    ladder = range(1, len(densities))
+    if not ladder:
+        return Asked(hypothesis, wanted, why="this study has no level below dense")
+    level = min(ladder, key=lambda each: abs(math.log(densities[each] / wanted)))
+    percent = f"{100 * densities[level]:.1f}%"
+    if abs(math.log(densities[level] / wanted)) > math.log1p(NEAR):
+        why = (
+            f"no level of this study is within {100 * NEAR:.0f}% of this density; the nearest is at {percent}"
+        )
+        return Asked(hypothesis, wanted, why=why)
+    absent = _absent(hypothesis, study, level)
+    if absent:
+        why = f"this study does not train {' and '.join(absent)} at level {level} ({percent})"
+        return Asked(hypothesis, wanted, why=why)
+    return Asked(hypothesis, wanted, level, densities[level])
+
+
+def _absent(hypothesis: Hypothesis, study: Study, level: int) -> list[str]:
+    """The arms of a hypothesis that the study does not train at a level."""
+    here = {TICKET, DENSE, study.search_arm, *(name for name, _ in study.arms_at(level))}
+    return [arm for arm in hypothesis.arms if arm not in here]

@@ -1,0 +1,91 @@
+"""The [pruning] table of a study: the prune rule, when it is applied, and where tickets start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
+
+from tombola.errors import nearest
+from tombola.lottery import MODES, After, Mode
+from tombola.masks import PruneRule
+from tombola.study.like import with_ticket_read
+from tombola.training import EARLY_BIRD, SEARCHES, EarlyBirds, Method
+
+Count = Annotated[int, Field(ge=0, strict=True)]
+OPTIONS: Mapping[str, type[Method] | type[EarlyBirds]] = {**SEARCHES, EARLY_BIRD: EarlyBirds}
+"""Modes that have options in [pruning.search]."""
+
+
+class Pruning(PruneRule):
+    """The [pruning] table: the prune rule, when it is applied, and where tickets start from.
+
+    `mode`: `iterative` prunes the ticket of the level before (Frankle & Carbin 2019, Strategy 1); `continued` a network
+    that is trained on and on and never reset, beside which each ticket is trained from its rewound weights (Strategy
+    2, App. B); `one-shot` prunes the trained dense network once, to the same counts, and `at-init` the initial one.
+    `early-bird` prunes the dense network once, to the same counts, as soon as its masks stand still. Any other mode is
+    a search: a training of its own finds the mask of each level. `search` has the options of these two kinds.
+
+    `after`: `rewind` puts a ticket's weights and its schedule back to iteration `rewind`; `learning-rate` the schedule
+    alone; `fine-tune` neither: it trains on for as many iterations at the last learning rate (Renda et al. 2020).
+    """
+
+    mode: Mode = "iterative"
+    after: After = "rewind"
+    rewind: Count = 0
+    search: SerializeAsAny[Method | EarlyBirds] | None = Field(default=None, validate_default=True)
+
+    @field_validator("allocation", mode="before")
+    @classmethod
+    def _ticket_read(cls, name: object) -> object:
+        return with_ticket_read(name) if isinstance(name, str) else name
+
+    @field_validator("mode")
+    @classmethod
+    def _known_mode(cls, name: str) -> str:
+        if name not in MODES:
+            raise ValueError(f"unknown mode '{name}'{nearest(name, MODES)}")
+        return name
+
+    @field_validator("search", mode="before")
+    @classmethod
+    def _options_of_the_mode(cls, given: object, info: ValidationInfo) -> Method | EarlyBirds | None:
+        mode = info.data.get("mode", "")  # absent where it was refused
+        if mode not in OPTIONS:
+            if given is not None and mode:
+                raise ValueError(
+                    f"mode = '{mode}' does not search; expected mode = {' or '.join(map(repr, OPTIONS))}"
+                )
+            return None
+        method = OPTIONS[mode]
+        if given is None or isinstance(given, method):
+            return given or method()
+        if not isinstance(given, dict):
+            raise ValueError(f"is {given!r}, expected a table with {', '.join(method.model_fields)}")
+        try:
+            return method(**given)
+        except ValidationError as problem:
+            error = problem.errors()[0]
+            key = str(error["loc"][0]) if error["loc"] else ""
+            if error["type"] == "extra_forbidden":
+                raise ValueError(
+                    f"mode '{mode}' has no option '{key}'{nearest(key, method.model_fields)}"
+                ) from None
+            raise ValueError(
+                f"{key} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+            ) from None
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.after != "rewind" and (self.mode in ("continued", "at-init") or self.search):
+            raise ValueError(
+                f"mode = '{self.mode}' trains tickets from rewound weights; after = '{self.after}' needs mode = "
+                "'iterative' or 'one-shot'"
+            )
+        return self
+
+    @property
+    def rule(self) -> PruneRule:
+        """The prune rule alone."""
+        return PruneRule(**{name: getattr(self, name) for name in PruneRule.model_fields})

@@ -1,0 +1,153 @@
+"""The verdicts of a run: its hypotheses decided, the sparsest matching level, and published numbers beside its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tombola.compare import MEASURES, compare, decide
+from tombola.compare.align import RAW
+from tombola.compare.swaps import Contrasted
+from tombola.errors import UserError, nearest
+from tombola.files import write_json
+from tombola.study.comparison import network_of
+from tombola.study.deciding import VERDICTS, Answer, Verdict, decided, densities_of
+from tombola.study.expect import Checked
+from tombola.study.hypotheses import Hypothesis
+from tombola.study.matching import Matching, sparsest_match
+from tombola.study.registration import Registration, digest_of
+from tombola.study.results import expectations, results
+from tombola.study.runner import missing
+from tombola.study.store import Run
+from tombola.study.subjects import subjects_of
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What came of a study's claims: a verdict for each test, the sparsest matching level, published numbers beside
+    those found, what a reader has to know before them, and the digest of the hypotheses."""
+
+    verdicts: tuple[Verdict, ...]
+    matching: Matching
+    expected: tuple[Checked, ...]
+    notes: tuple[str, ...]
+    digest: str
+
+    def frame(self) -> pl.DataFrame:
+        """One row a test, with the columns of `VERDICTS`."""
+        return pl.DataFrame([each.row() for each in self.verdicts], schema=VERDICTS, orient="row")
+
+    def table(self) -> dict[str, Any]:
+        """All of it as JSON, the contents of verdicts.json."""
+        return {
+            "digest": self.digest,
+            "verdicts": self.frame().to_dicts(),
+            "sparsest_matching_level": self.matching.table(),
+            "expectations": [each.table() for each in self.expected],
+            "notes": list(self.notes),
+        }
+
+
+def verdicts(run: Run, *, measures: bool = True, data_dir: Path | None = None) -> Verdicts:
+    """The verdicts of a run, finished or not.
+
+    Without `measures`, hypotheses on measures, which take their time, are not tested. Raises UserError where the
+    folder cannot be read; what cannot be tested is said in its verdict.
+    """
+    study, frame, known = run.study, results(run, timed=False), Registration.of(run)
+
+    def by_measure(claim: Hypothesis, level: int) -> Answer:
+        if not measures:
+            raise UserError("measures are not taken here; `tombola verdicts RUN` takes them")
+        return _measured(run, claim, level, data_dir)
+
+    found = [
+        replace(each, changed_after=known.changed_after(study.hypothesis, each.hypothesis.family))
+        for each in decided(study, frame, known.densities or densities_of(frame), by_measure)
+    ]
+    return Verdicts(
+        tuple(found),
+        sparsest_match(frame, study),
+        tuple(expectations(frame, study.expect)),
+        tuple(_notes(run, frame, found, known)),
+        digest_of(study.hypothesis),
+    )
+
+
+def write_verdicts(run: Run, found: Verdicts) -> Path:
+    """Store verdicts in verdicts.json of the run; returns its path."""
+    path = run.path / "verdicts.json"
+    write_json(path, found.table())
+    return path
+
+
+def _measured(run: Run, claim: Hypothesis, level: int, data_dir: Path | None) -> Answer:
+    """What a measure says of a hypothesis at a level: the decision over replicates of `compare.decide`."""
+    at = claim.measure
+    assert at is not None
+    subjects = subjects_of(run, level=level, arms=claim.arms)
+    measure = MEASURES[at.registered]
+    network = network_of([run], data_dir) if at.aligned != RAW or measure.wired else None
+    pairs = compare(
+        subjects, network=network, measures=[at.registered], alignments=[at.aligned], seed=run.study.seed
+    ).filter(
+        (pl.col("measure") == at.name) & pl.col("side").eq_missing(at.side) & (pl.col("null") == measure.null)
+    )
+    layers = pairs["layer"].unique().to_list()
+    if at.layer not in layers:
+        raise UserError(f"measure '{at.name}' has no layer '{at.layer}'{nearest(at.layer, layers)}")
+    rows = decide(
+        pairs.filter(pl.col("layer") == at.layer),
+        subjects,
+        [claim.arms],
+        direction=claim.direction,
+        margin=claim.margin,
+        seed=run.study.seed,
+    )
+    if rows.is_empty():
+        raise UserError(f"no replicate has both arms at level {level}")
+    row = rows.row(0, named=True)
+    found = Contrasted(**{name: row[name] for name in Contrasted.__dataclass_fields__})
+    why = ""
+    if found.p is None:
+        pair = measure.subjects == 2 and row["replicates"] < 2
+        why = (
+            "pairs of tickets take two replicates"
+            if pair
+            else f"measure '{at.name}' has no value for some of them"
+        )
+    return Answer(found, row["replicates"], row["p_smallest"], why=why)
+
+
+def _notes(run: Run, frame: pl.DataFrame, found: list[Verdict], known: Registration) -> list[str]:
+    """What a reader has to know before the verdicts."""
+    study, notes = run.study, list[str]()
+    if not study.hypothesis:
+        notes.append(
+            "This study has no hypotheses: [[hypothesis]] entries, written before it is run, are decided here."
+        )
+    undone = missing(run, study)
+    if undone:
+        whole = study.replicates - len({cell.replicate for cell in undone})
+        going = "is still going" if run.is_locked() else "is not finished"
+        notes.append(
+            f"This run {going}: {whole} of {study.replicates} replicates have all their cells, and what is decided "
+            "here may change."
+        )
+    if frame["replicate"].n_unique() == 1:
+        notes.append("There is one replicate: no difference has an interval, and nothing can be decided.")
+    if any(each.changed_after == -1 for each in found):
+        notes.append(
+            "The hypotheses are not those recorded when the study was last run (study.toml or hypotheses.json was "
+            "changed by hand), so nothing says that they came before the results."
+        )
+    grown = known.extended_after()
+    if grown is not None and found:
+        notes.append(
+            f"Replicates were added after {grown} cells: a p is what it says only where this did not depend on the "
+            "results."
+        )
+    return notes

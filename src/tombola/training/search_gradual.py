@@ -1,0 +1,88 @@
+"""Gradual pruning: a dense network loses its weights while it trains."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from tombola.errors import UserError
+from tombola.masks import CRITERIA, Mask, PruneRule, cubic_counts, prune_to, structure
+from tombola.masks.ladder import in_proportion
+from tombola.models import State
+from tombola.training.recipe import PositiveInt, Recipe
+from tombola.training.search import SEARCHES, Goal, share_of
+from tombola.training.search_moving import Moment, MovingMethod
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@SEARCHES.register("gradual")
+class Gradual(MovingMethod):
+    """A dense network is pruned while it trains, fast at first and slower towards the end (Zhu & Gupta 2017, 3).
+
+    Every `every` iterations between `begin` and `end`, shares of the training, as many weights of the lowest score go
+    as the cubic schedule says; at `end` the counts of the level are reached, and the rest of the training is for
+    recovery. Masks are nested. The early-stop network is looked for after `end`.
+    """
+
+    every: PositiveInt = 100
+    begin: Share = 0.0
+    end: Annotated[float, Field(gt=0, lt=1)] = 0.75
+
+    def require(self, rule: PruneRule, recipe: Recipe) -> None:
+        begin, end = self._span(recipe)
+        if begin >= end:
+            raise UserError(
+                f"gradual pruning begins at iteration {begin} and ends at {end} of {recipe.iterations} (pruning.search "
+                f"has begin = {self.begin:g}, end = {self.end:g}), expected a later end"
+            )
+        if CRITERIA.needs(rule.criterion).probe:
+            raise UserError(
+                f"gradual pruning scores weights while they train, which criterion '{rule.criterion}' cannot: it looks "
+                "at the network and its data; expected another criterion"
+            )
+        if structure(rule.structure).most is not None:
+            raise UserError(
+                f"gradual pruning goes little by little and structure '{rule.structure}' prunes at one stroke; "
+                "expected another structure"
+            )
+
+    def first(self, state: State, goal: Goal, rng: np.random.Generator) -> Mask:
+        return goal.dense(state)
+
+    def points(self, recipe: Recipe) -> list[int]:
+        begin, end = self._span(recipe)
+        return [*range(begin + self.every, end, self.every), end]
+
+    def selects_from(self, recipe: Recipe) -> int:
+        return self._span(recipe)[1] + 1  # an evaluation at `end` is made just before the last pruning
+
+    def moved(self, moment: Moment) -> Mask:
+        goal, mask = moment.goal, moment.mask
+        begin, end = _span(self.begin, self.end, moment.iterations)
+        wanted = cubic_counts(moment.iteration, begin, end, goal.whole_counts(mask), goal.counts)
+        counts = _reachable(mask, wanted, goal)
+        return prune_to(mask, moment.start.state, moment.weights, counts, goal.rates, goal.rule, moment.rng)
+
+    def _span(self, recipe: Recipe) -> tuple[int, int]:
+        return _span(self.begin, self.end, recipe.iterations)
+
+
+def _span(begin: float, end: float, iterations: int) -> tuple[int, int]:
+    """Shares of a training as iterations."""
+    return share_of(begin, iterations), share_of(end, iterations)
+
+
+def _reachable(mask: Mask, wanted: dict[str, int], goal: Goal) -> dict[str, int]:
+    """Counts of weights of which `prune_to` leaves, of a mask that has been pruned before, as many groups as it would
+    leave of the dense one: where groups are unlike, those that live are no longer of average size."""
+    groups, whole = structure(goal.rule.structure), goal.whole_counts(mask)
+    dense = Mask.dense(mask.shapes)
+    counts = {}
+    for label, members in goal.contests(mask.shapes).items():
+        there, alive = (sum(groups.count(of[name].numpy()) for name in members) for of in (dense, mask))
+        stay = in_proportion(wanted[label], whole[label], there)
+        counts[label] = in_proportion(stay, alive, sum(mask.count(name) for name in members))
+    return counts
