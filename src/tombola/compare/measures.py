@@ -123,13 +123,18 @@ class Exact:
     place: int
 
 
+Drawn = Callable[[Layer, Layer, int, np.random.Generator], Counts]
+"""Draws the counts [counts, n] of n pairs of a layer and a null of the other one, where units are as they come."""
+
+
 @dataclass(frozen=True)
 class Measure:
     """A number for a pair of subjects, or for one, in each layer and in the whole network.
 
     `of` takes the values, `Additive` and `Layerwise` being its usual forms. `nulls` are what it is judged
     against, each in turn, unless told otherwise; `exact` is the first of them in closed form where there is one,
-    for an `Additive` measure. `alike` is -1 where a small value means likeness.
+    `drawn` gives its counts where they can be drawn without making the null, both for an `Additive` measure.
+    `alike` is -1 where a small value means likeness.
     """
 
     of: Callable[[Case], Values]
@@ -137,6 +142,7 @@ class Measure:
     reads: Reads
     nulls: tuple[str, ...]
     exact: Exact | None = None
+    drawn: Drawn | None = None
     subjects: Literal[1, 2] = 2
     alike: Literal[1, -1] = 1
     adjusted: bool = False
@@ -211,6 +217,20 @@ def judged_together(measure: Measure, layers: Sequence[Counts]) -> Judged:
     seen, expected, deviation = measure.additive.at(counts), chance.mean(value), chance.deviation(value)
     z = (seen - expected) / deviation if deviation > ROUNDING else np.nan
     return Judged(0, seen, expected, z, np.nan if np.isnan(seen) else chance.at_least(counts[place]))
+
+
+def judged_by_draws(measure: Measure, case: Case, n: int, rng: np.random.Generator) -> dict[str, Judged]:
+    """The values of each layer and of the whole network against n draws of counts; layers are independent."""
+    assert measure.drawn is not None
+    tables = measure.additive.tables(case)
+    drawn = {name: measure.drawn(a, b, n, rng) for name, (a, b) in measure.additive.read(case).items()}
+    drawn[WHOLE] = np.sum(list(drawn.values()), axis=0)
+    return {
+        name: judged_by_samples(
+            measure.additive.at(counts), measure.additive.value(drawn[name]), measure.alike
+        )
+        for name, counts in tables.items()
+    }
 
 
 def judged_by_samples(value: float, sampled: Counts, alike: int = 1) -> Judged:

@@ -67,6 +67,20 @@ def unit_distances(a: Layer, b: Layer) -> Counts:
     return np.array([np.sum(1 - both[either > 0] / either[either > 0]), len(mine)], np.float64)
 
 
+def shuffled_units(a: Layer, b: Layer, n: int, rng: np.random.Generator) -> Counts:
+    """The same [2, n] for a and b with its weights at random places of the layer: how many of them fall on each
+    unit, and how many of those on inputs that a's unit has."""
+    mine = np.count_nonzero(a.reshape(len(a), -1), axis=1)
+    width = a.size // len(a)
+    theirs = rng.multivariate_hypergeometric(
+        np.full(len(a), width), int(np.count_nonzero(b)), n, method="marginals"
+    )
+    both = rng.hypergeometric(mine, width - mine, theirs)
+    either = mine + theirs - both
+    distances = np.where(either > 0, 1 - both / np.maximum(either, 1), 0.0)
+    return np.array([distances.sum(axis=1), np.full(n, len(a))], np.float64)
+
+
 def mean_of_units(counts: Counts) -> Counts:
     """The sum per unit."""
     return quotient(counts[0], counts[1])
@@ -75,4 +89,4 @@ def mean_of_units(counts: Counts) -> Counts:
 MEASURES.register(
     "unit-distance",
     "mean Jaccard distance of the units' input sets; aligned by mask it is NNSTD (Liu et al. 2020)",
-)(_mask_pair(Additive(masks, unit_distances, mean_of_units), alike=-1))
+)(_mask_pair(Additive(masks, unit_distances, mean_of_units), drawn=shuffled_units, alike=-1))

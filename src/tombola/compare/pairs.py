@@ -16,6 +16,7 @@ from tombola.compare.measures import (
     Case,
     Judged,
     Values,
+    judged_by_draws,
     judged_by_samples,
     judged_exactly,
 )
@@ -75,8 +76,9 @@ def compare(
     `measures` are names, and families (overlap, signs, topology, weights, kernels) for all in them that the subjects
     hold the weights for; by default overlap and signs, which are quick. `nulls` are by default each measure's
     own. A null is in closed form (`n_null` 0) for raw pairs where the measure has it in that form: exact
-    expectation, deviation and p. Else `n_null` nulls are made of b and each is laid over a by the same
-    alignment (for a measure of one subject: are made of it); `n_null` then says how many of them have a value.
+    expectation, deviation and p. Else `n_null` nulls are made of b (or where that is the same, their counts are
+    drawn) and each is laid over a by the same alignment (for a measure of one subject: are made of it); `n_null`
+    then says how many of them have a value.
 
     `p` is one-sided: the chance that a null is at least as alike as the two are (for a measure of one subject:
     has at least its value; for `flips`, at most). For samples it is (1 + nulls as alike) / (1 + nulls).
@@ -125,16 +127,20 @@ def _own_rows(task: Comparison, subject: Subject) -> Iterator[Row]:
 
 
 def _pair_rows(task: Comparison, a: Subject, b: Subject, alignment: str) -> Iterator[Row]:
-    """Rows of one pair under one alignment: those in closed form, then those judged by samples."""
+    """Rows of one pair under one alignment: those whose null need not be made, then those judged by samples of it."""
     names = (a.name, b.name)
     sampled = []
     for question in task.questions:
         measure = MEASURES[question.measure]
-        if measure.subjects == 2:
-            if alignment == RAW and measure.exact is not None and question.null == measure.null:
-                yield from _exact_rows(task, question, a, b, names)
-            else:
-                sampled.append(question)
+        own = alignment == RAW and question.null == measure.null
+        if measure.subjects == 1:
+            continue
+        if own and measure.exact is not None:
+            yield from _exact_rows(task, question, a, b, names)
+        elif own and measure.drawn is not None:
+            yield from _drawn_rows(task, question, a, b, names)
+        else:
+            sampled.append(question)
 
     def values(other: Subject, asked: Sequence[Question], path: Path) -> dict[Question, Values]:
         laid = _laid(task, a, other, alignment, {question.side for question in asked}, path)
@@ -205,6 +211,15 @@ def _exact_rows(
         yield _row(names, layer, question, RAW, judged)
 
 
+def _drawn_rows(
+    task: Comparison, question: Question, a: Subject, b: Subject, names: tuple[str, str]
+) -> Iterator[Row]:
+    measure, case = MEASURES[question.measure], Case(a, b, question.side, task.network)
+    rng = stream(task.seed, "compare", "draw", *names, question.null, question.measure, question.side or "")
+    for layer, judged in judged_by_draws(measure, case, task.n_null, rng).items():
+        yield from _judged(names, layer, question, RAW, judged)
+
+
 def _sampled_rows(
     question: Question,
     alignment: str,
@@ -216,9 +231,16 @@ def _sampled_rows(
     for layer in seen:
         drawn = np.array([values[layer] for values in sampled])
         judged = judged_by_samples(seen[layer], drawn, measure.alike)
-        yield _row(names, layer, question, alignment, judged)
-        if measure.adjusted:
-            yield _row(names, layer, question, alignment, _adjusted(judged), "-adjusted")
+        yield from _judged(names, layer, question, alignment, judged)
+
+
+def _judged(
+    names: tuple[str, str | None], layer: str, question: Question, alignment: str, judged: Judged
+) -> Iterator[Row]:
+    """The row of a value that was judged by samples, and where the measure has one that of the adjusted value."""
+    yield _row(names, layer, question, alignment, judged)
+    if MEASURES[question.measure].adjusted:
+        yield _row(names, layer, question, alignment, _adjusted(judged), "-adjusted")
 
 
 def _adjusted(judged: Judged) -> Judged:

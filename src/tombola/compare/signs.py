@@ -66,6 +66,20 @@ def signed_similarity(counts: Counts) -> Counts:
     return quotient(same - opposite, either)
 
 
+def shuffled_ternary(a: Layer, b: Layer, n: int, rng: np.random.Generator) -> Counts:
+    """Tables [3, n] of a and of b with its weights at random places of the layer, each drawn by how many of b's
+    positive weights, and then of its negative ones, fall on a's positive and on its negative ones."""
+    up, down = np.count_nonzero(a > 0), np.count_nonzero(a < 0)
+    up_b, down_b = np.count_nonzero(b > 0), np.count_nonzero(b < 0)
+    up_up = rng.hypergeometric(up, a.size - up, up_b, n)
+    up_down = rng.hypergeometric(down, a.size - up - down, up_b - up_up)
+    free_up, free_down, free = up - up_up, down - up_down, a.size - up_b
+    down_up = rng.hypergeometric(free_up, free - free_up, down_b)
+    down_down = rng.hypergeometric(free_down, free - free_up - free_down, down_b - down_up)
+    same, opposite = up_up + down_down, up_down + down_up
+    return np.array([same, opposite, up + down + up_b + down_b - same - opposite], np.float64)
+
+
 def positives(a: Layer, _: Layer) -> Counts:
     """(positive, living)."""
     return np.array([np.count_nonzero(a > 0), np.count_nonzero(a)], np.float64)
@@ -88,11 +102,11 @@ MEASURES.register(
 )(_measure(_common(kappa), nulls=("sign-shuffle",), exact=TABLE))
 MEASURES.register(
     "ternary-agreement", "weights with equal mask and sign, of those that either keeps (house measure)"
-)(_measure(_ternary(ternary_agreement), nulls=("layer-shuffle",)))
+)(_measure(_ternary(ternary_agreement), nulls=("layer-shuffle",), drawn=shuffled_ternary))
 MEASURES.register(
     "sign-similarity",
     "equal minus opposite signs, of the weights that either keeps (docs/sign-similarity.md)",
-)(_measure(_ternary(signed_similarity), nulls=("layer-shuffle",), adjusted=True))
+)(_measure(_ternary(signed_similarity), nulls=("layer-shuffle",), drawn=shuffled_ternary, adjusted=True))
 MEASURES.register(
     "positive-share", "one ticket: share of survivors that are positive (Frankle & Carbin 2019, App. F)"
 )(_measure(Additive(signs, positives, share), nulls=("fair-signs",), exact=COIN, subjects=1))

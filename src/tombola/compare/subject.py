@@ -75,12 +75,9 @@ class Subject:
         return state
 
     def signs(self, side: Side) -> dict[str, Signs]:
-        """Weight name -> m * sign(w): 1, -1, or 0 where the weight is dead (or exactly zero)."""
-        state = self.weights(side)
-        return {
-            name: (torch.sign(state[name]) * living).to(torch.int8).numpy()
-            for name, living in self.mask.items()
-        }
+        """Weight name -> m * sign(w): 1, -1, or 0 where the weight is dead (or exactly zero); to read only."""
+        self.weights(side)  # says so where there are none
+        return dict(self._start_signs if side == "start" else self._end_signs)
 
     def values(self, which: WeightsAt) -> dict[str, Array]:
         """Weight name -> its values, dead or alive, as an array."""
@@ -108,6 +105,23 @@ class Subject:
             dense=change(self.dense),
             dense_start=change(self.dense_start),
         )
+
+    @cached_property
+    def _start_signs(self) -> dict[str, Signs]:
+        return self._signs_of(self.weights("start"))
+
+    @cached_property
+    def _end_signs(self) -> dict[str, Signs]:
+        return self._signs_of(self.weights("end"))
+
+    def _signs_of(self, state: State) -> dict[str, Signs]:
+        arrays = {
+            name: (torch.sign(state[name]) * living).to(torch.int8).numpy()
+            for name, living in self.mask.items()
+        }
+        for array in arrays.values():
+            array.flags.writeable = False
+        return arrays
 
     @cached_property
     def _living(self) -> dict[str, NDArray[np.bool_]]:
