@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 
-from tombola.compare.swaps import Items, contrasted, deals, smallest_p
+from tombola.compare.swaps import Contrasted, Items, clear, contrasted, deals, smallest_p
 
 RNG = np.random.default_rng
 
@@ -189,3 +190,35 @@ def test_one_sided_p_is_exact_under_exchangeable_arms_with_dependent_pairs():
     for level in (1 / 64, 4 / 64, 16 / 64):
         hits = np.mean(np.array(p_values) <= level + 1e-9)
         assert hits == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / trials))
+
+
+def test_arms_that_share_equally_much_but_not_the_same_are_not_said_to_differ():
+    """Each arm's subjects have a direction in common; the two have nothing to do with each other."""
+    rng, size, shared, times = RNG(5), 50, 0.7, 300
+    items = one_draw(8)
+    by_p, said = 0, 0
+    for _ in range(times):
+        common = rng.standard_normal((2, size))
+        common *= math.sqrt(size) / np.linalg.norm(common, axis=1, keepdims=True)
+        own = rng.standard_normal((16, size))
+        features = math.sqrt(shared) * common[items.in_a.astype(int)] + math.sqrt(1 - shared) * own
+        found = contrasted(features @ features.T / size, items, rng)
+        by_p += found.p <= 0.05
+        said += found.p <= 0.05 and clear(found)
+    most = 0.05 * times + 3 * math.sqrt(0.05 * 0.95 * times)
+    assert by_p > most  # the test alone would say so too often
+    assert said <= most
+
+
+def test_clear_asks_for_the_whole_interval():
+    found = Contrasted(low=0.1, high=0.5)
+    assert clear(found)
+    assert clear(found, "greater")
+    assert not clear(found, "less")
+    assert clear(Contrasted(low=-0.5, high=-0.1))
+    assert not clear(Contrasted(low=-0.1, high=0.5))
+    assert clear(Contrasted(low=-0.1, high=0.5), "greater", 0.2)
+    assert clear(found, "less", 0.6)
+    assert clear(found, "same", 0.6)
+    assert not clear(found, "same", 0.4)
+    assert not clear(Contrasted())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tombola.compare.holm import judge
 from tombola.compare.subject import Subject
-from tombola.compare.swaps import Contrasted, Direction, Items, contrasted, smallest_p
+from tombola.compare.swaps import Contrasted, Direction, Items, clear, contrasted, smallest_p
 from tombola.errors import UserError, nearest
 from tombola.seeds import stream
 
@@ -64,8 +64,8 @@ def decide(
     arms' labels anew within replicates (see `swaps`, also for `margin`); `p_smallest`, the smallest p that so
     many replicates can give; `p_holm`, p corrected over the primary rows, null for others; `verdict`: `not
     resolved` where no p that so many replicates can give would do (for primary rows: even if all had their
-    smallest) or where a value is undefined; `separates` where p, for primary rows p_holm, is at most `alpha`;
-    else `does not separate`.
+    smallest) or where a value is undefined; `separates` where p, for primary rows p_holm, is at most `alpha`
+    and the interval agrees (`swaps.clear`); else `does not separate`.
 
     Raises UserError for an arm that no subject has, a subject without a replicate, a pair that the table lacks,
     a primary row that does not exist, and a margin where the direction is `different`.
@@ -155,7 +155,12 @@ def _answer(
     undefined = bool(np.isnan(found).any())
     answer = Contrasted() if undefined else contrasted(found, items, rng, direction, margin)
     smallest = 1.0 if items.replicates < found.ndim else smallest_p(items, direction)
-    return {**asdict(answer), "p_smallest": smallest, "p_holm": None}
+    return {
+        **asdict(answer),
+        "p_smallest": smallest,
+        "p_holm": None,
+        "verdict": SEPARATES if clear(answer, direction, margin) else SAME,  # as far as the interval goes
+    }
 
 
 def _declared(rows: list[Row], primary: Sequence[Mapping[str, Value]]) -> list[Row]:
@@ -192,7 +197,7 @@ def _judged(rows: list[Row], alpha: float) -> list[Row]:
         else:
             [mine] = judge([_number(row["p"])], [_smallest(row)], alpha)
             corrected = None
-        verdict = SEPARATES if mine.rejected else SAME if mine.resolvable else UNRESOLVED
+        verdict = row["verdict"] if mine.rejected else SAME if mine.resolvable else UNRESOLVED
         judged.append({**row, "p_holm": corrected, "verdict": verdict})
     return judged
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from tombola.compare.holm import judge
-from tombola.compare.swaps import Contrasted
+from tombola.compare.swaps import Contrasted, clear
 from tombola.errors import UserError
 from tombola.lottery import TICKET
 from tombola.seeds import stream
@@ -125,8 +125,11 @@ def decided(
         alpha = found[members[0]].hypothesis.alpha
         judged = judge([each.found.p for each in answers], [each.p_smallest for each in answers], alpha)
         for index, judgement in zip(members, judged, strict=True):
-            decision = YES if judgement.rejected else NO if judgement.resolvable else UNRESOLVED
             verdict = replace(found[index], tests=len(members))
+            claim, seen = verdict.hypothesis, verdict.answer.found
+            agreed = not claim.measure or clear(seen, claim.direction, claim.margin)
+            shown = judgement.rejected and agreed
+            decision = YES if shown else NO if judgement.resolvable else UNRESOLVED
             if verdict.answer.n:
                 p = None if verdict.answer.found.p is None else judgement.p
                 verdict = replace(verdict, p_holm=p, decision=decision)
