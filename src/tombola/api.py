@@ -57,6 +57,7 @@ class RunOptions(TypedDict, total=False):
     engine: str
     threads: int | None
     progress: Progress | None
+    track: Sequence[str]
 
 
 @overload
@@ -79,10 +80,12 @@ def run(
     engine: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
+    track: Sequence[str] = (),
 ) -> Run | SweepRun:
     """Run a study or a sweep (or a preset's name or a TOML file of either) and return its folder.
 
-    `model` and `data` take the place of what the study names. See `tombola.study.run` and `run_sweep`. Raises
+    `model` and `data` take the place of what the study names; the trackers named in `track` ("tensorboard", ...) are
+    told of every cell. See `tombola.study.run` and `run_sweep`. Raises
     UserError for a user's mistake.
     """
     if not isinstance(what, Study | Sweep):
@@ -96,6 +99,7 @@ def run(
         "dataset": data,
         "model": model,
         "progress": progress,
+        "track": track,
     }
     if isinstance(what, Sweep):
         return study.run_sweep(what, Path(out), **given)

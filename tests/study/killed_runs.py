@@ -18,7 +18,7 @@ from typing import Any
 import torch._dynamo  # noqa: F401 - the first optimizer wants it: imported once here, not once in every run
 from study_kit import run_tiny, tiny
 
-from tombola.study import runner
+from tombola.study import worker
 from tombola.training import Checkpoint
 
 STUDY = tiny(recipe={"iterations": 30, "evaluate_every": 3, "curve_every": 6}, pruning={"rewind": 6})
@@ -80,7 +80,7 @@ def main(out: pathlib.Path, deaths: list[str]) -> None:
         kind, _, when = death.partition(":")
         child = os.fork()
         if child == 0:
-            runner.Checkpoint = partial(Checkpoint, seconds=0.0)  # type: ignore[misc, assignment]
+            worker.Checkpoint = partial(Checkpoint, seconds=0.0)  # type: ignore[misc, assignment]
             if kind == "op":
                 die_at(int(when))
             run_tiny(out / place, STUDY)

@@ -14,7 +14,7 @@ import tombola
 from tombola.errors import UserError
 from tombola.lottery import TICKET, Cell
 from tombola.masks import Mask
-from tombola.study import Pruning, Study, load_study, missing, planned_cells, results, runner
+from tombola.study import Pruning, Study, load_study, missing, planned_cells, results, worker
 from tombola.training import Checkpoint, Recipe
 
 EVERY = {"every": 2}
@@ -118,7 +118,7 @@ def test_a_run_that_is_extended_ends_with_the_same_bits(keep: str, tmp_path: Pat
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
     stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "Checkpoint", partial(Checkpoint, seconds=0.0))
+    monkeypatch.setattr(worker, "Checkpoint", partial(Checkpoint, seconds=0.0))
     whole = run_tiny(tmp_path / "whole", birds())
     with pytest.raises(KeyboardInterrupt):
         run_tiny(tmp_path / "parts", birds(), progress=Notes(stop_after=stop))

@@ -9,7 +9,7 @@ import pytest
 from study_kit import run_tiny, tiny
 
 from tombola.lottery import Cell
-from tombola.study import Run, runner
+from tombola.study import Run, worker
 from tombola.study.engine_record import EngineRecord, packed
 from tombola.training import ENGINES
 
@@ -92,13 +92,13 @@ def test_a_cell_that_is_done_without_a_record_is_left_alone(tmp_path: Path) -> N
 def test_a_run_trains_in_the_stacks_that_it_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ENGINES["mlp"], "stack_size", 3)
     trained: list[int] = []
-    real = runner.train_stack
+    real = worker.train_stack
 
     def train_stack(architecture: Any, starts: Any, *args: Any, **options: Any) -> Any:
         trained.append(len(starts))
         return real(architecture, starts, *args, **options)
 
-    monkeypatch.setattr(runner, "train_stack", train_stack)
+    monkeypatch.setattr(worker, "train_stack", train_stack)
     run = run_tiny(tmp_path)
     stacks = run.environment["record"]["stacks"]
     assert [len(stack) for stack in stacks] == trained == [2, 3, 3, 3, 3]

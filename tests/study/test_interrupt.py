@@ -17,7 +17,7 @@ from killed_runs import STUDY
 from study_kit import contents, no_leftovers, run_tiny, tiny
 
 from tombola.lottery import Cell, Drawn
-from tombola.study import Run, planned_cells, runner
+from tombola.study import Run, planned_cells, worker
 from tombola.training import Checkpoint
 
 OPERATIONS = 1000
@@ -33,7 +33,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def checkpoints_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "Checkpoint", partial(Checkpoint, seconds=0.0))
+    monkeypatch.setattr(worker, "Checkpoint", partial(Checkpoint, seconds=0.0))
 
 
 def die(out: Path, *deaths: str) -> list[str]:

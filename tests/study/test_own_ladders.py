@@ -13,7 +13,7 @@ from torch import nn
 from tombola.errors import UserError
 from tombola.lottery import Cell
 from tombola.models import architecture
-from tombola.study import ArmSpec, Run, Study, load_study, make_plan, missing, results, runner
+from tombola.study import ArmSpec, Run, Study, load_study, make_plan, missing, results, worker
 
 PRUNED = ["one-shot", "magnitude-at-init", "snip-at-init", "grasp-at-init", "synflow-at-init"]
 ARMS = [{"name": "fresh", "draws": 2}, *({"name": name} for name in PRUNED)]
@@ -108,7 +108,7 @@ def test_weights_of_a_ladder_that_somebody_removed_are_missed(tmp_path: Path) ->
 
 def test_a_ladder_that_diverges_ends_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks of the fresh ladder of replicate 0 begin beyond all bounds at level 2."""
-    real = runner.train_stack
+    real = worker.train_stack
 
     def wild(net: Any, starts: Any, *rest: Any, **options: Any) -> Any:
         trained = real(net, starts, *rest, **options)
@@ -118,14 +118,14 @@ def test_a_ladder_that_diverges_ends_alone(tmp_path: Path, monkeypatch: pytest.M
             for cell, result in zip(cells, trained, strict=True)
         ]
 
-    inner = runner._Worker._train_stack
+    inner = worker.Worker._train_stack
 
     def noted(self: Any, cells: Any, begin: Any) -> Any:
         wild.cells = cells  # type: ignore[attr-defined]
         return inner(self, cells, begin)
 
-    monkeypatch.setattr(runner, "train_stack", wild)
-    monkeypatch.setattr(runner._Worker, "_train_stack", noted)
+    monkeypatch.setattr(worker, "train_stack", wild)
+    monkeypatch.setattr(worker.Worker, "_train_stack", noted)
     study = tiny(arms=[{"name": "fresh", "draws": 2}], levels=4)
     run = run_tiny(tmp_path, study)
     monkeypatch.undo()

@@ -18,7 +18,7 @@ from tombola.errors import UserError
 from tombola.lottery import TICKET, Cell, level_cells
 from tombola.models import architecture
 from tombola.seeds import Seeds
-from tombola.study import Pruning, Study, load_study, make_plan, missing, planned_cells, results, run, runner
+from tombola.study import Pruning, Study, load_study, make_plan, missing, planned_cells, results, run, worker
 from tombola.training import Checkpoint, Search, Start, Trained, train_stack
 
 MODES = ("gradual", "set", "rigl")
@@ -94,7 +94,7 @@ def test_the_best_of_a_search_is_kept_whole(tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
     mode: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "Checkpoint", partial(Checkpoint, seconds=0.0))
+    monkeypatch.setattr(worker, "Checkpoint", partial(Checkpoint, seconds=0.0))
     study = searching(mode, levels=1)
     whole = run_tiny(tmp_path / "whole", study)
     with pytest.raises(KeyboardInterrupt):
@@ -154,7 +154,7 @@ def test_a_search_that_diverges_ends_the_ladder_of_its_replicate(
 ) -> None:
     study = searching("rigl")
     whole = run_tiny(tmp_path / "whole", study)
-    monkeypatch.setattr(runner, "train_stack", failing(Cell(1, 1, "rigl", 0)))
+    monkeypatch.setattr(worker, "train_stack", failing(Cell(1, 1, "rigl", 0)))
     folder = run_tiny(tmp_path / "broken", study)
     assert {str(cell) for cell in folder.cells() if cell.replicate == 1} == {
         "r1/L00/ticket/0",

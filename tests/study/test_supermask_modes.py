@@ -13,7 +13,7 @@ from study_kit import Notes, cells_of, contents, no_leftovers, run_tiny, times, 
 from tombola.errors import UserError
 from tombola.lottery import TICKET, Cell
 from tombola.models import State
-from tombola.study import Study, load_study, missing, planned_cells, run, runner
+from tombola.study import Study, load_study, missing, planned_cells, run, worker
 from tombola.training import Checkpoint
 
 MODES = ("edge-popup", "supermask")
@@ -72,7 +72,7 @@ def test_a_run_that_is_extended_ends_with_the_same_bits(mode: str, tmp_path: Pat
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
     mode: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "Checkpoint", partial(Checkpoint, seconds=0.0))
+    monkeypatch.setattr(worker, "Checkpoint", partial(Checkpoint, seconds=0.0))
     study = scoring(mode, levels=1)
     whole = run_tiny(tmp_path / "whole", study)
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from types import FrameType
 
 import typer
 
-from tombola.cli import compare, connect, figure, networks, parts, runs, verdicts
+from tombola.cli import compare, connect, figure, networks, parts, runs, verdicts, watch
 from tombola.errors import UserError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (runs, verdicts, figure, networks, compare, connect, parts):
+for group in (runs, watch, verdicts, figure, networks, compare, connect, parts):
     group.add_to(app)
 
 

@@ -43,6 +43,7 @@ KINDS: Mapping[str, Registry[Any] | Mapping[Any, str]] = {
     "nulls": NULLS,
     "engines": ENGINES,
     "figures": FIGURES,
+    "trackers": study.TRACKERS,
 }
 
 

@@ -11,11 +11,23 @@ import typer
 import tombola.report as pictures
 from tombola import study as studies
 from tombola.cli import sweeps
-from tombola.cli.options import Csv, DataDir, Device, EngineName, Json, Out, RunName, Settings, Threads
+from tombola.cli.options import (
+    Csv,
+    DataDir,
+    Device,
+    EngineName,
+    Json,
+    Out,
+    RunName,
+    Settings,
+    Threads,
+    Track,
+)
 from tombola.cli.papers import write_documents
 from tombola.cli.progress import Watcher
 from tombola.cli.show import console, duration, print_json, print_means, print_table, size
 from tombola.cli.verdicts import print_prospects, print_verdicts, prospects
+from tombola.cli.watch import Beside
 from tombola.errors import UserError
 from tombola.study import Plan, Run, Study, Sweep, SweepRun, find_run
 
@@ -39,6 +51,10 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be trained, and what it costs.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve the run's page meanwhile, see `tombola watch`.")
+    ] = False,
+    track: Track = None,
     as_json: Json = False,
 ) -> None:
     """Run a study to its end, from wherever it was stopped, and write its report."""
@@ -46,16 +62,28 @@ def run(
     if dry_run:
         _dry_run(sweep, out, device, engine, threads, data_dir, as_json)
         return
+    if sweep.keys and watch:
+        raise UserError(
+            "--watch shows one run, and this is a sweep; expected `tombola watch` with one of its runs"
+        )
     if sweep.keys:
-        found, page = sweeps.run_sweep(sweep, out, device, engine, threads, data_dir)
+        found, page = sweeps.run_sweep(sweep, out, device, engine, threads, data_dir, track or [])
         _print_results(found, as_json)
         if not as_json:
             print(f"\nsweep   {found.path}\nreport  {page}")
         return
     spec = sweep.first
-    with Watcher() as watcher:
+    with Beside(watch) as live, Watcher() as watcher:
         folder = studies.run(
-            spec, out, device=device, engine=engine, threads=threads, data_dir=data_dir, progress=watcher
+            spec,
+            out,
+            device=device,
+            engine=engine,
+            threads=threads,
+            data_dir=data_dir,
+            progress=watcher,
+            beginning=live.begin,
+            track=track or [],
         )
     verdicts = studies.verdicts(folder, data_dir=data_dir)
     studies.write_verdicts(folder, verdicts)

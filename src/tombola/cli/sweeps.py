@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,13 @@ Facts = dict[str, Any]
 
 
 def run_sweep(
-    sweep: Sweep, out: Path, device: str, engine: str, threads: int | None, data_dir: Path | None
+    sweep: Sweep,
+    out: Path,
+    device: str,
+    engine: str,
+    threads: int | None,
+    data_dir: Path | None,
+    track: Sequence[str] = (),
 ) -> tuple[SweepRun, Path]:
     """Run every member in turn, and write the page of all of them."""
     turn = 0
@@ -38,6 +44,7 @@ def run_sweep(
             data_dir=data_dir,
             progress=watcher,
             beginning=beginning,
+            track=track,
         )
     for run in found.runs.values():
         studies.write_verdicts(run, studies.verdicts(run, data_dir=data_dir))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 
+from tombola import views
 from tombola.errors import UserError, nearest
 from tombola.files import read_tensors, write_bytes, write_tensors
 from tombola.masks import Mask
@@ -28,9 +29,21 @@ class Ticket:
     """
 
     mask: Mask
-    start: State | None = None
-    end: State | None = None
+    start: State | None = field(default=None, repr=False)
+    end: State | None = field(default=None, repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: where it comes from, what it scored, which weights it holds, and its mask."""
+        known = {name: value for name, value in self.provenance.items() if not isinstance(value, Mapping)}
+        scores = self.provenance.get("scores")
+        kept = [which for which, state in (("start", self.start), ("end", self.end)) if state is not None]
+        facts = {
+            **known,
+            **(scores if isinstance(scores, Mapping) else {}),
+            "weights": ", ".join(kept) or "none",
+        }
+        return views.card("Ticket", views.facts(facts), self.mask._repr_html_())
 
     def save(self, path: Path) -> None:
         """Write one `.safetensors`: trained weights under their own names, so that anybody can read them,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tombola import views
 from tombola.errors import UserError, nearest
 from tombola.files import read_tensors, write_tensors
 
@@ -52,6 +53,19 @@ class Mask(Mapping[str, Tensor]):
 
     def __repr__(self) -> str:
         return f"Mask({self.count():,} of {self.size():,} weights in {len(self)} tensors)"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a row a tensor; the strip is the density of its output units, in order."""
+        rows = []
+        for name, tensor in self._tensors.items():
+            units = (
+                tensor.reshape(tensor.shape[0], -1) if tensor.dim() and tensor.numel() else tensor.view(-1, 1)
+            )
+            shares = views.strip(units.double().mean(1).tolist(), f"density of the output units of {name}")
+            shape = " × ".join(map(str, tensor.shape))
+            rows.append([name, shape, f"{self.count(name):,}", f"{100 * self.density(name):.2f}%", shares])
+        heads = ["tensor", "shape", "weights alive", "density", "by output unit"]
+        return views.card(f"{self!r}, {100 * self.density():.2f}% alive", views.table(heads, rows, raw=4))
 
     # Counts, of one tensor or overall.
 

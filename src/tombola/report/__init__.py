@@ -15,6 +15,7 @@ from tombola.report.reports import write_report, write_reports, write_sweep_repo
 from tombola.report.saving import save, save_rows
 from tombola.report.sizing import WIDTHS, save_figure
 from tombola.report.tables import VALUES, Looks, NothingToDrawError, Tables, with_gap
+from tombola.report.watch import LivePage, LiveServer
 
 __all__ = [
     "FIGURES",
@@ -23,6 +24,8 @@ __all__ = [
     "VALUES",
     "WIDTHS",
     "Figure",
+    "LivePage",
+    "LiveServer",
     "Looks",
     "NothingToDrawError",
     "Picture",

@@ -23,8 +23,8 @@ from tombola.study import Run, Study
 Compose = Callable[[Material, Charts, str], Document]
 TEMPLATES: Mapping[str, Compose] = {"paper": paper, "proposal": proposal}
 FORMATS = ("pdf", "md", "typst", "slides")
-WIDE_SLIDE = 150.0
-"""Millimetres that a figure is laid out for on a slide, where it is then made as large as fits."""
+ON_SLIDE = (150.0, 70.0)
+"""Millimetres across and down that a figure is laid out for on a slide, where it is then made as large as fits."""
 
 
 def write_document(
@@ -49,8 +49,10 @@ def write_document(
     document = compose(m, charts, datetime.date.today().isoformat())
     kind = ".svg" if form == "md" else ".pdf"
     figures = {
-        f"{drawing.name}{kind}": fitted(
-            charts[drawing.name], WIDE_SLIDE if form == "slides" else HALF if drawing.half else WIDE, kind
+        f"{drawing.name}{kind}": (
+            fitted(charts[drawing.name], ON_SLIDE[0], kind, ON_SLIDE[1])
+            if form == "slides"
+            else fitted(charts[drawing.name], HALF if drawing.half else WIDE, kind)
         )
         for drawing in document.drawings()
     }
@@ -67,7 +69,9 @@ def write_document(
 def drawable(m: Material) -> dict[str, Picture]:
     """The figures that can be drawn, by name."""
     found: dict[str, Picture] = {}
-    for name, figure in FIGURES.items() if m.tables is not None else ():
+    if m.tables is None:
+        return found
+    for name, figure in FIGURES.items():
         try:
             found[name] = figure(m.tables)
         except NothingToDrawError:

@@ -49,7 +49,7 @@ def markdown(document: Document) -> str:
 def escaped(text: str) -> str:
     """Text that Markdown leaves as it is."""
     text = re.sub(r"([\\`*_\[\]<>#|$~])", r"\\\1", re.sub(r"\s+", " ", text))
-    text = re.sub(r"^([-+=])", r"\\\1", text)
+    text = re.sub(r"^([-+=])(?=\s|$)", r"\\\1", text)
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)
 
 

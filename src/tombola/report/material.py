@@ -125,7 +125,7 @@ def material_of_study(study: Study, data_dir: Path | None = None) -> Material:
         plan = make_plan(bound, net)
         seconds = estimate_seconds(plan, dataset, pick_device("auto"), "auto")
     except UserError as reason:
-        return Material(study, study.folder, unknown=str(reason), undone=undone)
+        return Material(study, study.folder, unknown=_why(study, reason), undone=undone)
     layers = [Layer(name, net.shapes[name]) for name in net.prunable]
     return Material(
         bound,
@@ -148,5 +148,11 @@ def _planned(
         bound, _, net = bind(study, data_dir)
         plan = make_plan(bound, net)
     except UserError as reason:
-        return layers, found, str(reason)
+        return layers, found, _why(study, reason)
     return layers or [Layer(name, net.shapes[name]) for name in net.prunable], plan.densities, ""
+
+
+def _why(study: Study, reason: UserError) -> str:
+    """A reason to print: of data that are not here, without the folders of this machine."""
+    missing_data = f"data set '{study.data.name}'"
+    return f"{missing_data} was not found on this machine" if missing_data in str(reason) else str(reason)

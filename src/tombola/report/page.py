@@ -45,13 +45,16 @@ def write(
     within: Mapping[str, Sequence[str]] | None = None,
     differences: Mapping[str, Sequence[str]] | None = None,
     verdicts: VerdictSection | None = None,
+    beside: Sequence[str] = BESIDE,
 ) -> Path:
     """Write the page and, in `figures/`, each figure as SVG, PDF, PNG and CSV; returns the page's path.
+
+    Without any suffix in `beside` the page stands alone, and links to no files.
 
     Of several runs: `claims` are those between them, `within` those of each, and `differences` has a value a run for
     each key that differs. `verdicts` come first, and have the published numbers with them.
     """
-    figures = [each for name in FIGURES for each in _show(name, tables, folder / "figures")]
+    figures = [each for name in FIGURES for each in _show(name, tables, folder / "figures", beside)]
     order = list(dict.fromkeys(["Accuracy", "Learning", "Generalisation", *(s.section for s in figures)]))
     text = _template().render(
         title=tables.title,
@@ -69,7 +72,7 @@ def write(
         levels=level_rows(tables),
         provenance=provenance,
         spec=spec_toml,
-        formats=[*(suffix.removeprefix(".") for suffix in BESIDE), "csv"],
+        formats=[suffix.removeprefix(".") for suffix in (*beside, ".csv")] if beside else [],
         vega=_vega(),
     )
     page = folder / "index.html"
@@ -86,11 +89,11 @@ def _reasons(figures: Sequence[Shown]) -> dict[str, str]:
     return {reason: ", ".join(titles) for reason, titles in found.items()}
 
 
-def _show(name: str, tables: Tables, folder: Path) -> list[Shown]:
+def _show(name: str, tables: Tables, folder: Path, beside: Sequence[str]) -> list[Shown]:
     """A figure as it is shown: once, or in the parts that several runs take."""
     parts = FIGURES[name].parts(tables)
     found = [
-        _show_one(name, f"{name}-{i}" if label else name, label, each, folder)
+        _show_one(name, f"{name}-{i}" if label else name, label, each, folder, beside)
         for i, (label, each) in enumerate(parts.items(), 1)
     ]
     # What no run has is said once.
@@ -102,15 +105,18 @@ def _show(name: str, tables: Tables, folder: Path) -> list[Shown]:
     )
 
 
-def _show_one(name: str, place: str, label: str, tables: Tables, folder: Path) -> Shown:
+def _show_one(
+    name: str, place: str, label: str, tables: Tables, folder: Path, beside: Sequence[str]
+) -> Shown:
     figure = FIGURES[name]
     title = f"{figure.title}: {label}" if label else figure.title
     try:
         chart = figure(tables)
     except NothingToDrawError as nothing:
         return Shown(place, title, figure.section, figure.reading, missing=str(nothing))
-    save(chart, *(folder / f"{place}{suffix}" for suffix in BESIDE))
-    save_rows(chart, folder / f"{place}.csv")
+    if beside:
+        save(chart, *(folder / f"{place}{suffix}" for suffix in beside))
+        save_rows(chart, folder / f"{place}.csv")
     # A "<" of the data must not end the script that the chart stands in; it can only be inside a string.
     spec = compact(chart).replace("<", "\\u003c")
     return Shown(place, title, figure.section, figure.reading, chart.to_dict()["description"], spec)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tombola.report.collect import tables_of, tables_together
-from tombola.report.page import write
+from tombola.report.page import BESIDE, write
 from tombola.report.tables import Tables
 from tombola.report.verdicts import verdict_rows, verdict_section
 from tombola.study import Run, Study, SweepRun, claims, contrasts, diff_many, expectations
 from tombola.study.sweep import label_of, shown
 
 
-def write_report(run: Run) -> Path:
-    """Write `report/index.html` of a run, finished or not, and return its path."""
+def write_report(run: Run, folder: Path | None = None, beside: Sequence[str] = BESIDE) -> Path:
+    """Write `report/index.html` of a run, finished or not (or into another folder), and return its path."""
     tables, study = tables_of(run), run.study
     facts = {
         "run": run.path.name,
@@ -24,7 +24,8 @@ def write_report(run: Run) -> Path:
         **provenance_of(run),
     }
     spec, verdicts = study.to_toml(), verdict_section(run)
-    return write(run.path / "report", tables, _claims(tables), facts, spec, verdicts=verdicts)
+    place = folder or run.path / "report"
+    return write(place, tables, _claims(tables), facts, spec, verdicts=verdicts, beside=beside)
 
 
 def write_sweep_report(found: SweepRun) -> Path:

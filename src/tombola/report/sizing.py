@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import vl_convert
 
@@ -27,43 +28,63 @@ SHRINK = 8 / 11
 """Letters are laid out at 11 px, the size of the house style, and printed at 8 points."""
 
 TRIES = 4
-"""Layouts at most until the width is right; what is then left is made up by scaling."""
+"""Layouts at most until a side is right; what is then left is made up by scaling."""
 
 
-def fitted(chart: Picture, millimetres: float, kind: str = ".svg") -> bytes:
+def fitted(chart: Picture, millimetres: float, kind: str = ".svg", tallest: float = math.inf) -> bytes:
     """The chart as `.svg`, `.pdf` or `.png` of this width (text stays text): its plots are made wider or narrower,
     letters stay alike.
 
-    Heights follow by the square root, so that a wide picture is not a tall one; pictures of pixels keep their shape.
+    Heights follow by the square root, so that a wide picture is not a tall one, and plots are made lower where the
+    picture were higher than `tallest` (millimetres). Pictures of pixels keep their shape.
     """
-    # The makers of PDF and PNG take a plain number for points; a browser would take it for pixels.
-    return STILL[kind](_scaled(_fitted(chart, millimetres), millimetres * POINTS, "pt" * (kind == ".svg")))
-
-
-def _fitted(chart: Picture, millimetres: float) -> str:
-    target = millimetres * POINTS / SHRINK
     spec = chart.to_dict()
-    natural = [view["width"] for view in _views(spec) if isinstance(view.get("width"), int | float)]
-    factor, tried = 1.0, dict[float, float]()
-    svg = _drawn(spec, factor)
-    for _ in range(TRIES):
-        width = _width_of(svg)
-        tried[factor] = width
-        if not natural or abs(width - target) < 2:
-            break
-        # Width is a constant (axes) plus a share that grows with the plots: from two layouts on by the secant.
-        if len(tried) < 2:
-            following = factor * target / width
-        else:
-            (f0, w0), (f1, w1) = list(tried.items())[-2:]
-            if abs(w1 - w0) < 1e-6:
+    scale = POINTS / SHRINK
+    across, size = _solved(lambda factor: _laid_out(spec, factor, _down(factor)), 0, millimetres * scale)
+    down = _down(across)
+    if size.height > tallest * scale:
+        down, size = _solved(lambda factor: _laid_out(spec, across, factor), 1, tallest * scale, down)
+    # The makers of PDF and PNG take a plain number for points; a browser would take it for pixels.
+    return STILL[kind](_scaled(size.svg, millimetres * POINTS, "pt" * (kind == ".svg")))
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """A drawing with its size in px."""
+
+    svg: str
+    width: float
+    height: float
+
+
+def _solved(
+    lay_out: Callable[[float], _Laid], side: Literal[0, 1], target: float, factor: float = 1.0
+) -> tuple[float, _Laid]:
+    """The factor of the plots at which a side (0: width) is `target` px, and the drawing.
+
+    A side is a constant (axes, legend) plus a share that grows with the plots: from two layouts on by the secant.
+    """
+    laid = lay_out(factor)
+    tried = [(factor, (laid.width, laid.height)[side])]
+    while abs(tried[-1][1] - target) >= 2 and len(tried) < TRIES:
+        f1, now = tried[-1]
+        following = f1 * target / now
+        if len(tried) > 1:
+            f0, before = tried[-2]
+            if abs(now - before) < 1e-6:
                 break
-            following = f1 + (target - w1) * (f1 - f0) / (w1 - w0)
+            following = f1 + (target - now) * (f1 - f0) / (now - before)
         factor = min(max(following, 0.3), 6.0)
-        if factor in tried:
+        if factor == f1:
             break
-        svg = _drawn(spec, factor)
-    return svg
+        laid = lay_out(factor)
+        tried.append((factor, (laid.width, laid.height)[side]))
+    return factor, laid
+
+
+def _down(across: float) -> float:
+    """The factor of heights that goes with one of widths."""
+    return min(max(math.sqrt(across), 0.75), 1.5)
 
 
 def save_figure(name: str, tables: Tables, path: Path, millimetres: float) -> None:
@@ -82,15 +103,16 @@ def save_figure(name: str, tables: Tables, path: Path, millimetres: float) -> No
     write_bytes(path, fitted(chart, millimetres, kind))
 
 
-def _drawn(spec: dict[str, Any], factor: float) -> str:
+def _laid_out(spec: dict[str, Any], across: float, down: float) -> _Laid:
     sized = json.loads(json.dumps(spec))
     for view in _views(sized):
-        across = factor
-        down = across if _has_tiles(view) else min(max(math.sqrt(factor), 0.75), 1.5)
-        for side, by in (("width", across), ("height", down)):
+        for side, by in (("width", across), ("height", across if _has_tiles(view) else down)):
             if isinstance(view.get(side), int | float):
                 view[side] = round(by * view[side], 1)
-    return vl_convert.vegalite_to_svg(json.dumps(sized), vl_version=VEGA_LITE)
+    svg = vl_convert.vegalite_to_svg(json.dumps(sized), vl_version=VEGA_LITE)
+    match = SIZE.search(svg)
+    assert match is not None, "Vega writes the size of a drawing into its first tag"
+    return _Laid(svg, float(match[3]), float(match[4]))
 
 
 def _views(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -110,12 +132,6 @@ def _has_tiles(view: dict[str, Any]) -> bool:
 
 
 SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)" viewBox="0 0 ([\d.]+) ([\d.]+)"')
-
-
-def _width_of(svg: str) -> float:
-    match = SIZE.search(svg)
-    assert match is not None, "Vega writes the size of a drawing into its first tag"
-    return float(match[3])
 
 
 def _scaled(svg: str, points: float, unit: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tombola.report import findings, methods
+from tombola.report import findings, methods, verdict_prose
+from tombola.report.algorithm import algorithm
 from tombola.report.bibliography import LOTTERY
 from tombola.report.blocks import (
     Block,
@@ -19,7 +20,9 @@ from tombola.report.blocks import (
 )
 from tombola.report.figures import FIGURES, listed
 from tombola.report.material import Material
-from tombola.report.paper import Charts, next_steps, title_of
+from tombola.report.paper import Charts
+from tombola.report.planning import next_steps
+from tombola.report.sections import title_of
 from tombola.report.tables import percent
 from tombola.study import wording
 
@@ -33,7 +36,7 @@ SHOWN = (
     "input-map",
 )
 """Figures that get a slide each, where they could be drawn."""
-MOST = 6
+MOST = 5
 """Claims a slide."""
 
 
@@ -106,7 +109,7 @@ def _data(m: Material) -> Slide:
 
 def _approach(m: Material) -> Slide:
     weights = f"{m.weights:,} prunable weights" if m.weights else "weights that could not be counted here"
-    steps = next(block for block in methods.algorithm(m) if isinstance(block, Items))
+    steps = next(block for block in algorithm(m) if isinstance(block, Items))
     return Slide(f"Tickets are drawn from {m.study.model.name}, {weights}", (steps,))
 
 
@@ -152,16 +155,16 @@ def _decided(m: Material) -> list[Slide]:
                 "–"
                 if each.answer.found.difference is None
                 else wording.estimate(each).rpartition(": ")[2].partition(", d =")[0].partition(", n =")[0],
-                findings.SAID[each.decision],
+                verdict_prose.SAID[each.decision],
             )
             for each in found[start : start + MOST]
         )
         table = Grid(("claim", "difference [95% interval]", "decision"), rows, (), left=3)
-        slides.append(Slide(findings.tally(m.verdicts), (table,)))
+        slides.append(Slide(verdict_prose.tally(m.verdicts), (table,)))
     return slides
 
 
 def _published(m: Material) -> list[Slide]:
-    table = [block for block in findings.expectations_table(m) if isinstance(block, Grid)]
-    blocks: tuple[Block, ...] = tuple(Grid(each.head, each.rows[:8], (), each.left) for each in table)
+    table = [block for block in verdict_prose.expectations_table(m) if isinstance(block, Grid)]
+    blocks: tuple[Block, ...] = tuple(Grid(each.head, each.rows[:MOST], (), each.left) for each in table)
     return [Slide("Beside published numbers", blocks)] if blocks and m.begun else []

@@ -34,6 +34,8 @@ from tombola.report.blocks import (
 MAIN, HOUSE = "main.typ", "house.typ"
 LONGEST = 24
 """Letters of a word that is still not broken."""
+SHORT = 20
+"""Rows of a table that still stays on one page."""
 WIDE = 34
 """Letters of a cell from which on its column shares the width that is left."""
 
@@ -86,7 +88,7 @@ def escaped(text: str) -> str:
     # Before a number and between names it is a minus.
     text = re.sub(r"(?<![\w.:/])-(?=[\d.])|(?<= )-(?= )", "−", text)
     text = re.sub(r"[\\#*_@$<>\[\]~`/=+]", lambda found: "\\" + found[0], text)
-    text = re.sub(r"-(?![A-Za-z])", r"\\-", text)
+    text = re.sub(r"(?<!\w)-|-(?=[-?])", r"\\-", text)
     return re.sub(r"^(\d+)\.(?=\s|$)", r"\1\\.", text)
 
 
@@ -152,7 +154,7 @@ def _drawing(block: Drawing) -> str:
     return f"drawing({file}, [{_words(block.caption)}], {quoted(block.alt)})"
 
 
-def _grid(block: Grid) -> str:
+def _grid(block: Grid, together: bool = True) -> str:
     columns = list(zip(block.head, *block.rows, strict=True))
     wide = [max(map(len, column)) > WIDE for column in columns]
     widths = ", ".join("1fr" if each else "auto" for each in wide)
@@ -161,9 +163,9 @@ def _grid(block: Grid) -> str:
     caption = f", caption: [{_words(block.caption)}]" if block.caption else ""
     rows = "".join("  " + ", ".join(f"[{escaped(cell)}]" for cell in row) + ",\n" for row in block.rows)
     return (
-        f"#figure(grid-of(({widths},), ({align},),\n"
+        f"#{'together' if together and len(block.rows) <= SHORT else 'whole'}(figure(grid-of(({widths},), ({align},),\n"
         f"  table.hline(), table.header({head}), table.hline(stroke: 0.3pt),\n{rows}  table.hline(),\n"
-        f"){caption})\n"
+        f"){caption}))\n"
     )
 
 
@@ -171,6 +173,8 @@ def _slide(slide: Slide) -> str:
     inside = "\n".join(
         f"#big({quoted(f'figures/{block.name}.pdf')}, {quoted(block.alt)})"
         if isinstance(block, Drawing)
+        else _grid(block, together=False)
+        if isinstance(block, Grid)
         else _block(block)
         for block in slide.blocks
     )

@@ -27,19 +27,23 @@ from tombola.study.matching import Matching, sparsest_match
 from tombola.study.pairing import DEFAULT_KINDS, KINDS
 from tombola.study.plan import Plan, make_plan, planned_cells
 from tombola.study.probing import probing
+from tombola.study.progress import Progress
 from tombola.study.pruning import Pruning
 from tombola.study.results import Claim, claims, expectations, histories, results, summary
-from tombola.study.runner import Progress, missing, run
+from tombola.study.runner import run
 from tombola.study.spec import ArmSpec, StoreSpec, Study
+from tombola.study.standing import missing
 from tombola.study.store import Run
 from tombola.study.sweep import Member, Sweep, label_of
 from tombola.study.sweep_run import SweepRun, bound, run_sweep, sweep_results
+from tombola.study.trackers import TRACKERS
 from tombola.study.verdicts import Verdicts, verdicts, write_verdicts
 
 __all__ = [
     "CONNECTION_VALUES",
     "DEFAULT_KINDS",
     "KINDS",
+    "TRACKERS",
     "VERDICTS",
     "ArmSpec",
     "Checked",

@@ -26,8 +26,9 @@ from tombola.study.copies import Copy, Trainer, place_of
 from tombola.study.engine_record import EngineRecord
 from tombola.study.machine import pick_device, prepare
 from tombola.study.pairing import DEFAULT_KINDS, Pair, pairs_of
+from tombola.study.progress import Progress, Silent
 from tombola.study.results import summary
-from tombola.study.runner import PATIENCE, Progress, Silent
+from tombola.study.runner import PATIENCE
 from tombola.study.store import LOCK, Run
 from tombola.study.writing import write_parquet
 

@@ -28,9 +28,7 @@ def contrasts(runs: Mapping[str, pl.DataFrame]) -> list[Claim]:
         if pairs is not None:
             density, theirs, ours = pairs
             shared = sorted(theirs.keys() & ours.keys())
-            sentence = (
-                f"{label} against {first}, ticket at {100 * density:.1f}%, test accuracy at early stop"
-            )
+            sentence = f"{label} against {first}, ticket at {100 * density:.1f}%, test accuracy at early stop"
             found += claimed(sentence, [(theirs[r], ours[r]) for r in shared], "pp")
     return found
 
@@ -50,7 +48,9 @@ def _ladder(frame: pl.DataFrame) -> list[Rung]:
     return sorted(rungs, key=lambda rung: rung[0])
 
 
-def _sparsest(first: list[Rung], other: list[Rung]) -> tuple[float, dict[int, float], dict[int, float]] | None:
+def _sparsest(
+    first: list[Rung], other: list[Rung]
+) -> tuple[float, dict[int, float], dict[int, float]] | None:
     """The sparsest rung of the first ladder that the other has as well: density, the other's values, the first's."""
     for density, ours in first:
         for near, theirs in other:

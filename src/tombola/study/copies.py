@@ -20,7 +20,7 @@ from tombola.masks import Mask, restore
 from tombola.models import Architecture, State
 from tombola.seeds import Seeds
 from tombola.study.engine_record import EngineRecord
-from tombola.study.runner import Progress
+from tombola.study.progress import Progress
 from tombola.study.spec import Study
 from tombola.study.store import Run
 from tombola.study.writing import write_cell

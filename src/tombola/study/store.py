@@ -22,6 +22,7 @@ from typing import Any
 import polars as pl
 from filelock import FileLock, Timeout
 
+from tombola import views
 from tombola.errors import UserError
 from tombola.files import read_json, read_tensors, write_bytes, write_json
 from tombola.lottery import TICKET, Cell, Drawn, Ticket
@@ -48,6 +49,27 @@ class Run:
         if not (path / "study.toml").is_file():
             raise UserError(f"{path}: not a run folder (no study.toml in it)")
         return cls(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: how far it is, and the mean test accuracy at early stop of each arm at each level."""
+        from tombola.study.headway import WORDS, headway  # it reads runs, so it stands above this file
+
+        if not (self.path / "study.toml").is_file():
+            return views.card(f"Run {self.path.name}: nothing is stored yet")
+        now = headway(self)
+        levels = sorted({row.level for row in now.rows})
+        means = {
+            (row.arm, row.level): "" if row.accuracy is None else f"{100 * row.accuracy:.2f}"
+            for row in now.rows
+        }
+        arms = dict.fromkeys(row.arm for row in now.rows)
+        rows = [[level, *(means.get((arm, level), "") for arm in arms)] for level in levels]
+        said = f"Run {now.run}: {now.title}. {now.done} of {now.planned} cells done, {WORDS[now.state]}"
+        heads = ["level", *(f"{arm}, test %" for arm in arms)]
+        return views.card(said, views.table(heads, rows))
 
     @property
     def study(self) -> Study:

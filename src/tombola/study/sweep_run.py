@@ -8,7 +8,7 @@ runs/<name>-<id of a member>/      the run of a member: as if the member had bee
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from tombola.study.bind import bind
 from tombola.study.load import read_text
 from tombola.study.machine import pick_device, prepare
 from tombola.study.plan import make_plan
+from tombola.study.progress import Progress
 from tombola.study.results import results
-from tombola.study.runner import Progress, run
+from tombola.study.runner import run
 from tombola.study.store import Run
 from tombola.study.sweep import Member, Sweep, label_of, require_different, shown
+from tombola.study.trackers import open_trackers
 
 FILE = "sweep.toml"
 
@@ -80,6 +82,7 @@ def run_sweep(
     model: nn.Module | Callable[..., nn.Module] | None = None,
     progress: Progress | None = None,
     beginning: Callable[[Member], None] = lambda member: None,
+    track: Sequence[str] = (),
 ) -> SweepRun:
     """Run every member of a sweep, from wherever an earlier run of it stopped; see `tombola.study.run`.
 
@@ -87,6 +90,7 @@ def run_sweep(
     once and copied. `beginning` is told of each member in turn. Raises UserError before anything is trained where
     any of them cannot be.
     """
+    open_trackers(track)
     prepare(threads)
     pick_device(device)
     sweep = bound(sweep, data_dir, dataset, model)
@@ -111,6 +115,7 @@ def run_sweep(
             model=model,
             progress=progress,
             dense_from=folders[:index],
+            track=track,
         )
     return found
 

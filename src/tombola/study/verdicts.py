@@ -20,7 +20,7 @@ from tombola.study.hypotheses import Hypothesis
 from tombola.study.matching import Matching, sparsest_match
 from tombola.study.registration import Registration, digest_of
 from tombola.study.results import expectations, results
-from tombola.study.runner import missing
+from tombola.study.standing import missing
 from tombola.study.store import Run
 from tombola.study.subjects import subjects_of
 

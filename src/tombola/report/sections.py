@@ -1,0 +1,160 @@
+"""The sections that papers and proposals share, filled in from the study."""
+
+from __future__ import annotations
+
+from tombola.report import methods
+from tombola.report.algorithm import algorithm
+from tombola.report.bibliography import BACKGROUND, LOTTERY, works
+from tombola.report.blocks import (
+    Block,
+    Cite,
+    Document,
+    Heading,
+    Items,
+    Listing,
+    Paragraph,
+    Stub,
+    Words,
+    paragraph,
+)
+from tombola.report.figures import listed
+from tombola.report.material import Material
+from tombola.report.tables import percent
+from tombola.study import wording
+
+
+def title_of(m: Material) -> str:
+    """The study's title, else its name."""
+    return m.study.title or m.study.name
+
+
+def introduction(m: Material) -> list[Block]:
+    """What the study is about, from its spec."""
+    study = m.study
+    controls = [arm.name for arm in study.arms]
+    beside = f", beside {listed(controls)} as controls" if controls else ""
+    densest = f", down to {percent(min(m.densities))} of the weights" if len(m.densities) > 1 else ""
+    ladder = (
+        f"at {study.levels} level{'s' * (study.levels != 1)} of pruning{densest}"
+        if study.levels
+        else "without pruning"
+    )
+    count = f"{study.replicates} replicate{'s' * (study.replicates > 1)}"
+    return [
+        Heading("Introduction"),
+        paragraph(
+            "After training, most weights of a neural network can be removed at little cost. The lottery ticket "
+            "hypothesis says more: that a dense network holds sparse subnetworks, winning tickets, which could have "
+            "been trained alone, from their own initial weights, to the same accuracy ",
+            Cite(LOTTERY),
+            f". This study draws tickets of {study.model.name} on {study.data.name} {ladder}{beside}, in {count}.",
+        ),
+        Stub("why the question matters and to whom, what is known, and what this study adds."),
+    ]
+
+
+def problem(m: Material) -> list[Block]:
+    """The task, with what was claimed beforehand, and the algorithm."""
+    return [
+        Heading("Problem definition and algorithm"),
+        Heading("Task", 2),
+        paragraph(
+            "Given a network with weights θ and training data, find a mask m that keeps few weights, such that the "
+            "network of the weights m ⊙ θ, trained alone, reaches at least the test accuracy of the dense network in "
+            "at most as many iterations. Such a subnetwork is a winning ticket. What makes it one is seen beside "
+            "controls, which share some of its traits and lack others.",
+        ),
+        *claims(m),
+        Heading("Algorithm", 2),
+        *algorithm(m),
+    ]
+
+
+def claims(m: Material) -> list[Block]:
+    """The hypotheses, and when they were recorded."""
+    study = m.study
+    if not study.hypothesis:
+        return [paragraph("The study states no hypotheses.")]
+    recorded = m.recorded
+    if recorded is None:
+        when = "The study claims the following"
+    elif recorded["cells"]:
+        when = (
+            f"The study claims the following, as recorded on {recorded['recorded'][:10]} after {recorded['cells']} "
+            "cells were done"
+        )
+    else:
+        when = f"The following was claimed, and recorded on {recorded['recorded'][:10]} before the first cell"
+    digest = f" (digest {recorded['digest']})" if recorded else ""
+    items: list[Words] = []
+    for each in study.hypothesis:
+        a, b = each.arms
+        where = (
+            f"at {listed(percent(density) for density in each.densities)}"
+            if each.densities
+            else "at every level"
+        )
+        direction = {
+            "greater": "above",
+            "less": "below",
+            "different": "different from",
+            "same": "the same as",
+        }
+        margin = f", margin {wording.amount(each.quantity, each.margin)}" if each.margin else ""
+        quantity = each.quantity.removeprefix("measure:").replace("_", " ")
+        items.append(
+            (
+                f"{each.claim.rstrip('.')} ({each.name}: {quantity} of {a} {direction[each.direction]} that of {b}, "
+                f"{where}{margin}).",
+            )
+        )
+    return [paragraph(f"{when}{digest}:"), Items(tuple(items))]
+
+
+def methodology(m: Material) -> list[Block]:
+    """Network, data, training, ladder, arms, statistics, machine."""
+    return [
+        *methods.network(m),
+        methods.data(m),
+        methods.training(m),
+        methods.ladder(m),
+        *methods.arms(m),
+        methods.statistics(m),
+        methods.machine(m),
+    ]
+
+
+def related(blocks: list[Block]) -> list[Block]:
+    """A sentence on each work that the text cites, and on those that every such study stands beside."""
+    cited = Document("", "", "", tuple(blocks)).works()
+    known = works()
+    parts: list[str | Cite] = []
+    for key in dict.fromkeys((*BACKGROUND, *cited)):
+        parts += [f"{known[key].names} ", Cite(key), f" {known[key].finding}. "]
+    return [
+        Heading("Related work"),
+        Paragraph(tuple(parts)),
+        Stub("how this study differs from these works, and which others belong here."),
+    ]
+
+
+def code(m: Material) -> list[Block]:
+    """How to repeat the study."""
+    environment = m.environment
+    version = environment.get("versions", {}).get("tombola")
+    commit = environment.get("commit")
+    made = f"The study was run with Tombola{' ' + version if version else ''}" + (
+        f", commit {commit}" if commit else ""
+    )
+    data = environment.get("record", {}).get("data")
+    digest = f" The data have digest {data}." if data else ""
+    said: Words = (
+        (f"{made}. " if environment else "The study runs with Tombola. ")
+        + f"The file in the appendix holds all that decides its bits.{digest} To repeat it:",
+    )
+    return [
+        Heading("Code and data set"),
+        Paragraph(said),
+        Listing("tombola run study.toml\ntombola report " + m.study.name),
+        Stub("where the code, the data and the run folder can be had."),
+    ]

@@ -1,0 +1,99 @@
+"""The page in a real browser without a network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
+
+from chromium import CHROMIUM, Chromium
+from report_frames import odd_tables, tables
+
+from tombola.report.page import write
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="NO CHROMIUM FOUND: the page was not seen by a browser"),
+]
+ACCURACY = "document.querySelector('[data-chart=accuracy-final]')"
+POINTS = f"{ACCURACY}.querySelectorAll('.mark-symbol.role-mark path').length"
+MAPS = "document.querySelector('[data-chart=input-map]').querySelectorAll('.mark-rect.role-mark path').length"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    browser = Chromium(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("page"), tables(), ["a claim"], {"seed": 7}, "", beside=())
+
+
+def test_it_loads_without_a_network_or_a_complaint(chromium: Chromium, page: Path) -> None:
+    chromium.open(page, 1200)
+    assert chromium.see("document.querySelectorAll('[data-chart] svg').length") == 7
+    assert chromium.complaints == []
+
+
+def test_the_legend_hides_an_arm_and_brings_it_back(chromium: Chromium, page: Path) -> None:
+    chromium.open(page, 1200)
+    assert chromium.see(POINTS) == 5  # three of the ticket, two of the reinit
+    box = "document.querySelector('#arms input[value=reinit]')"
+    chromium.see(f"{box}.click()")
+    chromium.wait(f"{POINTS} === 3")
+    chromium.see(f"{box}.click()")
+    chromium.wait(f"{POINTS} === 5")
+    assert chromium.complaints == []
+
+
+def test_a_chart_without_any_arm_left_says_so(chromium: Chromium, page: Path) -> None:
+    chromium.open(page, 1200)
+    chromium.see("document.querySelectorAll('#arms input').forEach(box => box.click())")
+    chromium.wait(f"{ACCURACY}.textContent.includes('hidden')")
+    assert chromium.complaints == []
+
+
+def test_the_slider_leaves_one_density(chromium: Chromium, page: Path) -> None:
+    chromium.open(page, 1200)
+    assert chromium.see(MAPS) == 16  # two levels of 2 x 4 pixels
+    slider = "document.querySelector('#density input')"
+    chromium.see(f"{slider}.value = 1; {slider}.dispatchEvent(new Event('input'))")
+    chromium.wait(f"{MAPS} === 8")
+    assert chromium.see("document.querySelector('#density output').textContent") == "dense (100%)"
+    assert chromium.complaints == []
+
+
+def test_a_heading_sorts_and_says_so(chromium: Chromium, page: Path) -> None:
+    chromium.open(page, 1200)
+    column = "[...document.querySelectorAll('#level-table tbody tr')].map(row => parseFloat(row.cells[4].textContent))"
+    head = "document.querySelectorAll('#level-table th')[4]"
+    # By hand from report_frames: ticket 91, 93, 89, reinit 87 and 81.
+    chromium.see(f"{head}.querySelector('button').click()")
+    assert chromium.see(column) == [81, 87, 89, 91, 93]
+    assert chromium.see(f"{head}.getAttribute('aria-sort')") == "ascending"
+    chromium.see(f"{head}.querySelector('button').click()")
+    assert chromium.see(column) == [93, 91, 89, 87, 81]
+    assert chromium.see(f"{head}.getAttribute('aria-sort')") == "descending"
+    assert chromium.see("document.querySelectorAll('th[aria-sort]').length") == 1
+
+
+WIDER = """[...document.querySelectorAll('body *')].filter(each => !each.closest('.scroll, .chart, .controls, pre')
+  && each.getBoundingClientRect().right > innerWidth + 1).map(each => each.tagName + '.' + each.className)"""
+
+
+@pytest.mark.parametrize(
+    "odd", ["one replicate", "one level", "one arm", "all diverged", "nothing yet", "twelve arms"]
+)
+def test_odd_pages_fit_a_phone(chromium: Chromium, tmp_path: Path, odd: str) -> None:
+    page = write(tmp_path, odd_tables()[odd], ["a claim"], {"seed": 7}, "", beside=())
+    chromium.open(page, 360)
+    assert chromium.see("document.documentElement.scrollWidth") <= 360
+    assert chromium.see(WIDER) == []
+    assert chromium.complaints == []
