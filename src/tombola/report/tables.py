@@ -159,7 +159,9 @@ class Tables:
     def looks(self) -> dict[int, Looks]:
         """What was seen of the dense trainings, ascending by level; NothingToDrawError where nobody looked."""
         if not self.seen:
-            raise NothingToDrawError("No masks were made while dense networks trained, as mode 'early-bird' does.")
+            raise NothingToDrawError(
+                "No masks were made while dense networks trained, as mode 'early-bird' does."
+            )
         return {level: self.seen[level] for level in sorted(self.seen)}
 
 
