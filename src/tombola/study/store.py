@@ -5,10 +5,12 @@
     cells/r0/L00/ticket/0/early-bird-L03.safetensors   where the dense training was watched: a mask, and distances
     starts/<digest>.safetensors   the weights that networks start from, once each
     results.parquet   one row a cell                hypotheses.json   what was claimed, and when
-    verdicts.json     what came of the claims
+    verdicts.json     what came of the claims        track/NAME       what a tracker was told
+    measures.parquet, decisions.parquet, consensus.parquet            of the last comparison
+    connect/          copies trained with another data order, and what lies between networks
 
 A cell is written beside its place and renamed into it: it is whole or it is not there. Everything but
-timing.json, environment.json, hypotheses.json (it holds times) and the report is bit-equal between equal runs.
+timing.json, environment.json, hypotheses.json (it holds times), track/ and the report is bit-equal between equal runs.
 """
 
 from __future__ import annotations
