@@ -15,7 +15,7 @@ from tombola.report import FIGURES, NothingToDrawError, Tables, save
 from tombola.report.collect import with_structure
 from tombola.report.saving import rows
 
-NAMES = ("overlap", "sign-agreement", "aligned", "consensus", "similarity")
+NAMES = ("overlap", "sign-agreement", "aligned", "consensus", "similarity", "degrees", "kernels")
 LAYERS = ("fc1.weight", "fc2.weight", "all")
 ALIGNED = {"raw": 0.0, "mask": 0.5}
 
@@ -58,6 +58,7 @@ def pair_rows(name: str) -> list[tuple[Any, ...]]:
                             0.1,
                         ),
                         (a, b, layer, "sign-agreement", "end", aligned, *null, 0.6, 0.5, 1.0, 0.1),
+                        (a, b, layer, "kernel-overlap", "end", aligned, *null, 0.8, 0.5, 1.0, 0.1),
                         (a, b, layer, "sign-agreement", "start", aligned, *null, 0.5, 0.5, 1.0, 0.1),
                         (
                             a,
@@ -73,6 +74,9 @@ def pair_rows(name: str) -> list[tuple[Any, ...]]:
                             0.1,
                         ),
                     ]
+        for layer in LAYERS:
+            null = ("layer-shuffle", 5)
+            found.append((a, None, layer, "out-degree-gini", None, "raw", *null, 0.2 * level, 0.1, 1.0, 0.1))
         found.append((a, None, "all", "positive-share", "end", "raw", "fair-signs", 0, 0.5, 0.5, 0.0, 0.5))
     found.append(
         (cells[0][0], "other:r0/L01/ticket/0", "all", "jaccard", None, "raw", "x", 0, 0.9, 0.1, 1.0, 0.1)
@@ -128,8 +132,8 @@ def test_the_rows_of_the_runs_own_cells_are_collected_with_what_their_names_say(
     assert found.pairs is not None
     assert "elsewhere.pt" not in found.pairs["b"].to_list()
     assert found.pairs["a"].str.starts_with("study.1-0123abcd:").all()
-    assert found.pairs["b"].str.starts_with("study.1-0123abcd:").all()
-    assert not found.pairs["b"].is_null().any()
+    assert found.pairs["b"].drop_nulls().str.starts_with("study.1-0123abcd:").all()
+    assert set(found.pairs.filter(pl.col("b").is_null())["measure"]) == {"positive-share", "out-degree-gini"}
     [row] = found.pairs.head(1).rows(named=True)
     assert (row["replicate_a"], row["level_a"], row["arm_a"], row["draw_a"]) == (0, 1, "ticket", 0)
     assert (row["replicate_b"], row["level_b"], row["arm_b"], row["density"]) == (0, 1, "reinit", 0.5)
@@ -148,6 +152,14 @@ def test_overlap_is_of_one_arm_and_two_replicates_over_chance(found: Tables) -> 
 
 def test_sign_agreement_is_that_at_the_end(found: Tables) -> None:
     assert set(rows(FIGURES["sign-agreement"](found))["times"]) == {1.2}
+
+
+def test_kernels_are_of_pairs_and_degrees_of_each_network(found: Tables) -> None:
+    assert set(rows(FIGURES["kernels"](found))["times"]) == {1.6}
+    frame = rows(FIGURES["degrees"](found))
+    assert set(frame["panel"]) == {"fc1", "fc2", "whole network"}
+    assert set(frame["pairs"]) == {2}  # two replicates
+    assert set(zip(frame["density"], frame["times"], strict=True)) == {(50.0, 2.0), (25.0, 4.0)}
 
 
 def test_aligned_shows_values_and_chance_at_the_sparsest_density(found: Tables) -> None:

@@ -65,7 +65,7 @@ def with_structure(tables: Tables, run: Run) -> Tables:
 
 
 def _with_cells(pairs: pl.DataFrame, run: str) -> pl.DataFrame:
-    """The rows on two cells of the run, with what their names say."""
+    """The rows on two cells of the run, or on one, with what their names say."""
     kinds = {"replicate": pl.Int64, "level": pl.Int64, "arm": pl.String, "draw": pl.Int64}
     cell = re.escape(run) + r":r(\d+)/L(\d+)/(.+)/(\d+)"
     for side in ("a", "b"):
@@ -74,7 +74,8 @@ def _with_cells(pairs: pl.DataFrame, run: str) -> pl.DataFrame:
             for group, (name, kind) in enumerate(kinds.items(), start=1)
         )
         pairs = pairs.with_columns(*parts)
-    return pairs.drop_nulls(["arm_a", "arm_b"])
+    alone = pl.col("b").is_null()
+    return pairs.filter(pl.col("arm_a").is_not_null(), alone | pl.col("arm_b").is_not_null())
 
 
 def _ladder(tables: Tables) -> pl.DataFrame:

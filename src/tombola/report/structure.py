@@ -36,7 +36,7 @@ OTHERS = (
 )
 def overlap(tables: Tables) -> Picture:
     """Raw Jaccard index over its expectation against density, a panel a layer."""
-    return times_chance(tables, "jaccard", None, "overlap, times chance")
+    return times_chance(own_pairs(tables), "jaccard", None, "overlap, times chance")
 
 
 @figure(
@@ -48,7 +48,31 @@ def overlap(tables: Tables) -> Picture:
 )
 def sign_agreement(tables: Tables) -> Picture:
     """Raw sign agreement at the end over its expectation against density, a panel a layer."""
-    return times_chance(tables, "sign-agreement", "end", "agreement, times chance")
+    return times_chance(own_pairs(tables), "sign-agreement", "end", "agreement, times chance")
+
+
+@figure(
+    "degrees",
+    "How unevenly inputs are kept",
+    SECTION,
+    "Gini coefficient of the number of units that keep an input (a pixel, a hidden unit), over that of the same number "
+    "of weights at random places of the layer (1). Means over replicates.",
+)
+def degrees(tables: Tables) -> Picture:
+    """Out-degree Gini over its expectation against density, a panel a layer."""
+    return times_chance(own_values(tables), "out-degree-gini", None, "unevenness, times chance")
+
+
+@figure(
+    "kernels",
+    "Signed 3 x 3 kernels",
+    SECTION,
+    "What the distributions of signed 3 x 3 kernels of two networks have in common at the end of training, over what "
+    f"chance gives (1). {OTHERS}",
+)
+def kernels(tables: Tables) -> Picture:
+    """Overlap of kernel patterns over its expectation against density, a panel a layer."""
+    return times_chance(own_pairs(tables), "kernel-overlap", "end", "overlap of kernels, times chance")
 
 
 @figure(
@@ -104,6 +128,16 @@ def aligned(tables: Tables) -> Picture:
 
 def pairs_of(tables: Tables) -> pl.DataFrame:
     """The rows of pairs of the run's cells; NothingToDrawError where there are none."""
+    return _measured(tables).drop_nulls("b")
+
+
+def own_values(tables: Tables) -> pl.DataFrame:
+    """What was measured of one cell alone, with the column `arm`."""
+    alone = _measured(tables).filter(pl.col("b").is_null())
+    return alone.drop_nulls(["value", "expected"]).rename({"arm_a": "arm"})
+
+
+def _measured(tables: Tables) -> pl.DataFrame:
     if tables.pairs is None or tables.pairs.is_empty():
         raise NothingToDrawError(NOTHING)
     return tables.pairs
@@ -116,14 +150,14 @@ def own_pairs(tables: Tables) -> pl.DataFrame:
     return frame.drop_nulls(["value", "expected"]).rename({"arm_a": "arm"})
 
 
-def times_chance(tables: Tables, measure: str, side: str | None, label: str) -> Picture:
+def times_chance(rows: pl.DataFrame, measure: str, side: str | None, label: str) -> Picture:
     """Mean value of a raw measure over its mean expectation against density: a line an arm, a panel a layer."""
-    frame = own_pairs(tables).filter(
+    frame = rows.filter(
         pl.col("measure") == measure, pl.col("side").eq_missing(pl.lit(side)), pl.col("aligned") == RAW
     )
     if frame.is_empty():
         raise NothingToDrawError(
-            f"No pairs of replicates were compared by {measure} yet; `tombola compare RUN` does it."
+            f"Nothing was compared by {measure} yet; `tombola compare RUN --measures {measure}` does it."
         )
     means = (
         in_panels(frame)
