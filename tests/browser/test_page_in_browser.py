@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 
 from chromium import CHROMIUM, Chromium
-from report_frames import odd_tables, tables
+from report_frames import odd_tables, results_frame, tables
 
 from tombola.report.page import write
 
@@ -68,6 +70,72 @@ def test_the_slider_leaves_one_density(chromium: Chromium, page: Path) -> None:
     chromium.wait(f"{MAPS} === 8")
     assert chromium.see("document.querySelector('#density output').textContent") == "dense (100%)"
     assert chromium.complaints == []
+
+
+DENSITY = "document.querySelector('#density output').textContent"
+PLAY = "document.querySelector('#play')"
+
+
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of seven levels, of which the picture shows four."""
+    results = pl.concat(
+        [
+            results_frame().filter(pl.col("level") == 0).with_columns(level=level, density=pl.lit(0.5**level))
+            for level in range(7)
+        ],
+        how="vertical_relaxed",
+    )
+    maps = {level: np.full((2, 4), 6.0 - level) for level in range(7)}
+    given = tables(results, history=None, masks_map=maps)
+    return write(tmp_path_factory.mktemp("ladder"), given, [], {}, "", beside=())
+
+
+def test_play_goes_through_every_level_of_the_map(chromium: Chromium, ladder: Path) -> None:
+    chromium.open(ladder, 1200)
+    assert chromium.see(MAPS) == 4 * 8
+    chromium.see(
+        f"window.seen = []; new MutationObserver(() => seen.push({DENSITY})).observe("
+        "document.querySelector('#density output'), {childList: true})"
+    )
+    chromium.see(f"{PLAY}.click()")
+    chromium.wait(f"{PLAY}.textContent === 'Stop' && {MAPS} === 8")
+    chromium.wait(f"{PLAY}.textContent === 'Play'")
+    assert [panel.partition("level ")[2] for panel in chromium.see("seen")] == [
+        "",
+        "1)",
+        "2)",
+        "3)",
+        "4)",
+        "5)",
+        "6)",
+    ]
+    assert chromium.see("seen[0]") == "dense (100%)"
+    assert chromium.see(MAPS) == 8
+    assert chromium.complaints == []
+
+
+def test_moving_the_slider_stops_the_play_and_all_is_as_it_was(chromium: Chromium, ladder: Path) -> None:
+    chromium.open(ladder, 1200)
+    chromium.see(f"{PLAY}.click()")
+    chromium.wait(f"{MAPS} === 8")
+    slider = "document.querySelector('#density input')"
+    chromium.see(f"{slider}.value = 0; {slider}.dispatchEvent(new Event('input'))")
+    assert chromium.see(f"{PLAY}.textContent") == "Play"
+    chromium.wait(f"{MAPS} === 32")
+    assert chromium.see(DENSITY) == "all"
+    assert chromium.complaints == []
+
+
+def test_times_sort_as_times(chromium: Chromium, page: Path) -> None:
+    chromium.open(page, 1200)
+    chromium.see(
+        "document.querySelectorAll('#cost tbody td:nth-child(4)').forEach((cell, i) => "
+        "{ cell.textContent = ['2 h 5 min', '45 s', '3 min'][i] })"
+    )
+    chromium.see("document.querySelectorAll('#cost th button')[3].click()")
+    times = "[...document.querySelectorAll('#cost tbody td:nth-child(4)')].map(cell => cell.textContent)"
+    assert chromium.see(times) == ["45 s", "3 min", "2 h 5 min"]
 
 
 def test_a_heading_sorts_and_says_so(chromium: Chromium, page: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from report_frames import odd_tables, results_frame, spoilt, tables
 
 from tombola.report import FIGURES
-from tombola.report.page import level_rows, notes, write
+from tombola.report.ledgers import level_rows
+from tombola.report.page import notes, write
 
 ALWAYS = {"accuracy-early-stop", "accuracy-final", "early-stop", "gap", "input-map"} | {
     "learning-curves",

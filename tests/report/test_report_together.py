@@ -15,7 +15,8 @@ from report_frames import T1, history_frame, odd_tables, results_frame, tables
 from test_report_page import Reader
 
 from tombola.report import FIGURES, NothingToDrawError, Tables
-from tombola.report.page import level_rows, notes, write
+from tombola.report.ledgers import level_rows
+from tombola.report.page import notes, write
 from tombola.report.saving import VEGA_LITE, compact, rows
 from tombola.report.style import MOST_SERIES, SERIES_COLOURS, SERIES_DASHES, SERIES_SHAPES, series_styles
 

@@ -42,7 +42,9 @@ def tables_of(run: Run) -> Tables:
         masks_map=input_maps(run),
         cells_planned=len(planned_cells(study)),
     )
-    tables = replace(with_structure(tables, run), seen=looks_of(run))
+    tables = replace(
+        with_structure(tables, run), seen=looks_of(run), layers=layers_of(run), disk=disk_of(run)
+    )
     connection = connections_of(run)
     return tables if connection is None else with_connection(tables, connection)
 
@@ -107,6 +109,30 @@ def input_maps(run: Run) -> dict[int, NDArray[Any]] | None:
                 return None
             found[cell.level].append(mask.sum(0).view(*shape).sum(0).numpy())
     return {level: np.mean(maps, axis=0) for level, maps in sorted(found.items())}
+
+
+def layers_of(run: Run) -> pl.DataFrame:
+    """One row a level and prunable layer of the tickets: level, layer, weights, kept (mean over replicates)."""
+    alive: dict[int, list[Mapping[str, int]]] = defaultdict(list)
+    for cell in run.cells():
+        if cell.arm == TICKET:
+            alive[cell.level].append(run.record(cell).get("alive", {}))
+    dense = alive[0][0] if alive[0] else {}
+    rows = [
+        (level, layer, weights, float(np.mean([each[layer] for each in found])))
+        for level, found in sorted(alive.items())
+        for layer, weights in dense.items()
+        if all(layer in each for each in found)
+    ]
+    schema = {"level": pl.Int64, "layer": pl.String, "weights": pl.Int64, "kept": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def disk_of(run: Run) -> int:
+    """Bytes of the files in the run's folder, those of its report left out."""
+    report = run.path / "report"
+    files = (path for path in run.path.rglob("*") if report not in path.parents)
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def looks_of(run: Run) -> dict[int, Looks]:

@@ -12,8 +12,9 @@ from tombola.compare import RAW, WHOLE
 from tombola.lottery import TICKET
 from tombola.report.blocks import Block, Grid, Items, Note, paragraph
 from tombola.report.curves import chosen_levels
+from tombola.report.ledgers import level_rows
 from tombola.report.material import Material
-from tombola.report.page import level_rows, notes
+from tombola.report.page import notes
 from tombola.report.tables import percent
 from tombola.study import wording
 

@@ -15,6 +15,9 @@ from tombola.report.tables import Tables
 PANELS = 4
 """Levels shown: the first, the last, and those spread evenly between them."""
 
+FRAMES = 16
+"""Levels that the picture's rows hold, so that a page can go through them one by one."""
+
 SIDE = 150
 
 
@@ -28,8 +31,9 @@ def input_map(tables: Tables) -> Picture:
     """Surviving first-layer weights of each input pixel, relative to the level's average pixel."""
     maps = tables.maps()
     densities = tables.densities()
-    panels = {level: panel_name(level, densities.get(level, 1.0)) for level in spread(list(maps))}
-    rows = [row for level, name in panels.items() for row in pixels(maps[level], name)]
+    frames = {level: panel_name(level, densities.get(level, 1.0)) for level in spread(list(maps), FRAMES)}
+    panels = {level: frames[level] for level in spread(list(frames))}
+    rows = [row for level, name in frames.items() for row in pixels(maps[level], name)]
     height, width = maps[next(iter(panels))].shape
     # A few strong pixels would leave the rest pale: the scale ends at the 99th percentile and is clamped there.
     top = max(1.5, float(np.quantile([row["relative"] for row in rows], 0.99)))
@@ -62,6 +66,8 @@ def input_map(tables: Tables) -> Picture:
         spacing=12,
         data=alt.InlineData(values=rows),
     ).properties(description=describe_maps({name: maps[level] for level, name in panels.items()}))
+    if len(panels) < len(frames):
+        picture = picture.transform_filter(alt.FieldOneOfPredicate("panel", list(panels.values())))
     return picture
 
 

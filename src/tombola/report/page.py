@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import polars as pl
 import vl_convert
 
 from tombola.files import write_bytes
 from tombola.report.figures import FIGURES
+from tombola.report.ledgers import cost_ledgers, layer_ledgers, level_rows
 from tombola.report.saving import VEGA_LITE, compact, save, save_rows
-from tombola.report.tables import NothingToDrawError, Tables, percent
+from tombola.report.tables import NothingToDrawError, Tables
 from tombola.report.verdicts import VerdictSection
 
 BESIDE = (".svg", ".pdf", ".png")
@@ -70,6 +70,8 @@ def write(
         ],
         missing={section: _reasons([s for s in figures if s.section == section]) for section in order},
         levels=level_rows(tables),
+        layers=layer_ledgers(tables),
+        costs=cost_ledgers(tables),
         provenance=provenance,
         spec=spec_toml,
         formats=[suffix.removeprefix(".") for suffix in (*beside, ".csv")] if beside else [],
@@ -138,39 +140,6 @@ def notes(tables: Tables) -> list[str]:
             what = "a layer without weights" if status == "collapsed" else "weights that are not finite"
             found.append(f"{count} of {len(frame)} cells {status} ({what}); they have no numbers here.")
     return found
-
-
-def level_rows(tables: Tables) -> list[dict[str, str]]:
-    """The table of the page: one row for each arm (of each run) at each level, formatted."""
-    values = (
-        ("early_stop_test_accuracy", 100, 2),
-        ("final_test_accuracy", 100, 2),
-        ("early_stop_iteration", 1, 0),
-    )
-    runs = list(tables.runs)
-    cells: dict[tuple[int, int, str], dict[str, str]] = {}
-    for value, scale, digits in values:
-        frame = tables.summaries.get(value, pl.DataFrame())
-        for row in frame.iter_rows(named=True):
-            run = {"run": row["run"]} if runs else {}
-            place = cells.setdefault(
-                (row["level"], runs.index(row["run"]) if runs else 0, row["arm"]),
-                {
-                    **run,
-                    "level": str(row["level"]),
-                    "arm": row["arm"],
-                    "density": percent(row["density"]),
-                    "n": str(row["n"]),
-                },
-            )
-            place[value] = _with_interval(row, scale, digits)
-    order = sorted(cells, key=lambda key: (*key[:2], key[2] != "ticket", key[2]))
-    return [cells[key] for key in order]
-
-
-def _with_interval(row: Mapping[str, Any], scale: float, digits: int) -> str:
-    mean = f"{scale * row['mean']:.{digits}f}"
-    return mean if row["low"] is None else f"{mean} ± {scale * (row['mean'] - row['low']):.{digits}f}"
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any
 
 from tombola.report.collect import tables_of, tables_together
 from tombola.report.page import BESIDE, write
+from tombola.report.repeat import commands, registered
 from tombola.report.tables import Tables
 from tombola.report.verdicts import verdict_rows, verdict_section
 from tombola.study import Run, Study, SweepRun, claims, contrasts, diff_many, expectations
@@ -18,11 +19,7 @@ from tombola.study.sweep import label_of, shown
 def write_report(run: Run, folder: Path | None = None, beside: Sequence[str] = BESIDE) -> Path:
     """Write `report/index.html` of a run, finished or not (or into another folder), and return its path."""
     tables, study = tables_of(run), run.study
-    facts = {
-        "run": run.path.name,
-        "repeat with": "tombola run study.toml (the file below)",
-        **provenance_of(run),
-    }
+    facts = {"run": run.path.name, **provenance_of(run)}
     spec, verdicts = study.to_toml(), verdict_section(run)
     place = folder or run.path / "report"
     return write(place, tables, _claims(tables), facts, spec, verdicts=verdicts, beside=beside)
@@ -90,9 +87,11 @@ def write_together(folder: Path, title: str, runs: Mapping[str, Run]) -> Path:
 
 
 def provenance_of(run: Run) -> dict[str, Any]:
-    """What repeating a run takes: seed, versions, machine, commit and engine record."""
+    """What repeating a run takes: commands, hypotheses as they were fixed, seed, versions, machine, engine record."""
     study, environment = run.study, run.environment
     return {
+        "repeat with (study.toml is below)": "\n".join(commands(run)),
+        **({"hypotheses": fixed} if (fixed := registered(run)) else {}),
         "seed": study.seed,
         "replicates": study.replicates,
         **{f"{name} version": number for name, number in environment.get("versions", {}).items()},

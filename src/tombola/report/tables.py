@@ -49,6 +49,9 @@ class Tables:
     paths: one row a pair, split and place between its networks (see `study.Connection`); None where none was measured.
     pairs: the rows of `compare.SCHEMA` on pairs of the run's own cells, with their `density` and, for a and likewise
         for b, `replicate_a, level_a, arm_a, draw_a`; None where nothing was compared.
+    layers: one row a level and prunable layer of the tickets: `level, layer, weights` (how many it has), `kept` (how
+        many remain, mean over replicates), in the network's order; None where it is not known.
+    disk: bytes that the run takes without its report; None where it is not known.
     consensus: the rows of the run's `study.Comparison.consensus`; None where nothing was compared.
     seen: level -> the masks made while the dense networks trained; empty unless early birds were drawn.
     runs: label -> the tables of each run, where there are several: all frames then have a column `run` of labels.
@@ -63,6 +66,8 @@ class Tables:
     paths: pl.DataFrame | None = None
     pairs: pl.DataFrame | None = None
     consensus: pl.DataFrame | None = None
+    layers: pl.DataFrame | None = None
+    disk: int | None = None
     seen: Mapping[int, Looks] = field(default_factory=dict)
     runs: Mapping[str, Tables] = field(default_factory=dict)
 

@@ -29,6 +29,7 @@ from tombola.study.plan import Plan, make_plan, planned_cells
 from tombola.study.probing import probing
 from tombola.study.progress import Progress
 from tombola.study.pruning import Pruning
+from tombola.study.registration import Registration
 from tombola.study.results import Claim, claims, expectations, histories, results, summary
 from tombola.study.runner import run
 from tombola.study.spec import ArmSpec, StoreSpec, Study
@@ -58,6 +59,7 @@ __all__ = [
     "Progress",
     "Prospect",
     "Pruning",
+    "Registration",
     "Run",
     "StoreSpec",
     "Study",
