@@ -157,7 +157,7 @@ WIDER = """[...document.querySelectorAll('body *')].filter(each => !each.closest
 
 
 @pytest.mark.parametrize(
-    "odd", ["one replicate", "one level", "one arm", "all diverged", "nothing yet", "twelve arms"]
+    "odd", ["one replicate", "one level", "one arm", "no dense", "all diverged", "nothing yet", "twelve arms"]
 )
 def test_odd_pages_fit_a_phone(chromium: Chromium, tmp_path: Path, odd: str) -> None:
     page = write(tmp_path, odd_tables()[odd], ["a claim"], {"seed": 7}, "", beside=())

@@ -170,10 +170,10 @@ def against_density(tables: Tables, value: str, label: str, scale: float = 1, di
 
 
 def _dense_rule(frame: pl.DataFrame) -> list[alt.Chart]:
-    """A line across the picture where the dense network is, and its name; none where lines on the same axes are of
-    different dense networks."""
+    """A line across the picture where the dense network is, and its name; none where it is not in the frame, or lines
+    on the same axes are of different dense networks."""
     means = frame.filter(pl.col("level") == 0)["mean"]
-    if "run" not in frame.columns and means.n_unique() > 1:
+    if means.is_empty() or ("run" not in frame.columns and means.n_unique() > 1):
         return []
     dense = alt.Chart().transform_filter("datum.level === 0")
     rule = dense.mark_rule(color=GREY, strokeDash=[1, 2]).encode(y="mean:Q")

@@ -90,7 +90,7 @@ def provenance_of(run: Run) -> dict[str, Any]:
     """What repeating a run takes: commands, hypotheses as they were fixed, seed, versions, machine, engine record."""
     study, environment = run.study, run.environment
     return {
-        "repeat with (study.toml is below)": "\n".join(commands(run)),
+        "repeat with": "\n".join(commands(run)),
         **({"hypotheses": fixed} if (fixed := registered(run)) else {}),
         "seed": study.seed,
         "replicates": study.replicates,
