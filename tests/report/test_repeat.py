@@ -15,6 +15,7 @@ import pytest
 from tombola.cli import main
 from tombola.data import Dataset, from_arrays
 from tombola.report import tables_of
+from tombola.report.page import notes
 from tombola.report.repeat import commands, registered
 from tombola.study import Run, Study, compare_runs, run
 
@@ -115,3 +116,18 @@ def test_layers_are_means_over_replicates_and_disk_leaves_out_the_report(made: R
     assert found.disk == sum(
         path.stat().st_size for path in own.path.rglob("*") if path.is_file() and path.name != "index.html"
     )
+
+
+def test_a_run_whose_ladders_ended_early_is_finished(tmp_path: Path) -> None:
+    """A learning rate that no training lives through: nothing below dense will ever be trained."""
+    lost = run(
+        study(hypothesis=[], recipe={"iterations": 4, "batch": 15, "evaluate_every": 2, "lr": 1e30}),
+        tmp_path,
+        dataset=data(),
+        **PLAIN,
+    )
+    assert {lost.record(cell)["status"] for cell in lost.cells()} == {"diverged"}
+    found = tables_of(lost)
+    assert found.cells_planned == len(lost.cells()) == 2
+    [note] = notes(found)
+    assert note.startswith("2 of 2 cells diverged")

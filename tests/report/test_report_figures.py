@@ -42,7 +42,7 @@ MISSING = {  # what cannot be drawn of each of the odd tables; everything else m
     "no history": CURVES,
     "empty history": CURVES,
     "no image": ("input-map",),
-    "all diverged": AGAINST_DENSITY,
+    "all diverged": (*AGAINST_DENSITY, "learning-curves-accuracy"),
     "nan curves": ("learning-curves",),
     "nothing yet": (*AGAINST_DENSITY, *CURVES),
 }

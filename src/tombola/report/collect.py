@@ -23,7 +23,7 @@ from tombola.study import (
     connection_estimates,
     connections_of,
     histories,
-    planned_cells,
+    missing,
     results,
     summary,
 )
@@ -40,7 +40,8 @@ def tables_of(run: Run) -> Tables:
         None if history.is_empty() else history,
         summary,
         masks_map=input_maps(run),
-        cells_planned=len(planned_cells(study)),
+        # Where a ladder has ended early, what lies below its end will never be trained.
+        cells_planned=len({*run.cells(), *missing(run, study)}),
     )
     tables = replace(
         with_structure(tables, run), seen=looks_of(run), layers=layers_of(run), disk=disk_of(run)

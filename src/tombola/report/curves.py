@@ -106,9 +106,9 @@ def evaluations(tables: Tables, value: str) -> pl.DataFrame:
         (pl.col("split") == "validation") & pl.col(value).cast(pl.Float64).is_finite()
     )
     seen = seen.filter(pl.col(value) > 0) if value == "loss" else seen  # a log axis has no zero
-    if seen.is_empty():
+    if seen["iteration"].n_unique() < 2:
         raise NothingToDrawError(
-            f"The history holds no finite validation {value}, so there is no curve of it."
+            f"The history holds no finite validation {value} past its first iteration, so there is no curve of it."
         )
     return seen
 

@@ -139,6 +139,8 @@ def _merged(values: Mapping[str, Any]) -> str:
     texts = {label: str(value) for label, value in values.items()}
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
+    if any("\n" in text for text in texts.values()):
+        return "\n".join(f"{label}:\n{text}" for label, text in texts.items())
     return "; ".join(f"{label}: {text}" for label, text in texts.items())
 
 

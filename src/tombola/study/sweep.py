@@ -60,10 +60,21 @@ def label_of(values: Mapping[str, Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A swept value as text: words as they are, a table by its name if it has one, anything else as JSON."""
+    """A value of a spec as text: words as they are, a table by its name if it has one, a list of such tables by
+    theirs and what they say, anything else as JSON."""
     if isinstance(value, dict) and "name" in value:
         value = value["name"]
+    if isinstance(value, list) and value and all(isinstance(each, dict) and "name" in each for each in value):
+        return ", ".join(_entry(each) for each in value)
     return value if isinstance(value, str) else canonical(value)
+
+
+def _entry(table: dict[str, Any]) -> str:
+    """A table of a list: its name, and whatever else it says."""
+    others = ", ".join(
+        f"{key} {shown(value)}" for key, value in table.items() if key != "name" and value is not None
+    )
+    return f"{table['name']} ({others})" if others else str(table["name"])
 
 
 def axes_of(table: Any, where: str, prefix: str = "") -> Axes:
