@@ -3,6 +3,7 @@
 from tombola.report import (  # noqa: F401  (their figures register themselves)
     alike,
     curves,
+    function,
     heat,
     maps,
     paths,

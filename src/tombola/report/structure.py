@@ -144,10 +144,15 @@ def _measured(tables: Tables) -> pl.DataFrame:
 
 
 def own_pairs(tables: Tables) -> pl.DataFrame:
+    """Pairs of one arm that have an expectation."""
+    return pairs_of_an_arm(tables).drop_nulls("expected")
+
+
+def pairs_of_an_arm(tables: Tables) -> pl.DataFrame:
     """Pairs of one arm and level, of different replicates, with the column `arm`."""
     same = (pl.col("arm_a") == pl.col("arm_b")) & (pl.col("level_a") == pl.col("level_b"))
     frame = pairs_of(tables).filter(same, pl.col("replicate_a") != pl.col("replicate_b"))
-    return frame.drop_nulls(["value", "expected"]).rename({"arm_a": "arm"})
+    return frame.drop_nulls("value").rename({"arm_a": "arm"})
 
 
 def times_chance(rows: pl.DataFrame, measure: str, side: str | None, label: str) -> Picture:
