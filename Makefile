@@ -9,7 +9,7 @@ run: .venv/installed  ## install, then draw the tickets of the quick study
 test: .venv/installed lint  ## linters, types, layers, tests: under five minutes once installed
 	$(BIN)/pytest -n 2
 
-check: test  ## the slow tests as well: under an hour
+check: test .venv/checked  ## the slow tests as well, trackers among them: under an hour
 	$(BIN)/pytest -m slow
 
 bench: .venv/installed  ## engines beside baselines, a few minutes; leave the machine alone meanwhile
@@ -25,6 +25,10 @@ lint: .venv/installed
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("tombola needs Python 3.11 or newer; set PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv/checked: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tensorboard,mlflow,wandb]'
 	touch $@
 
 clean:  ## remove the virtual environment and caches, never runs/

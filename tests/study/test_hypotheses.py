@@ -17,6 +17,9 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"quantity": "measure:jacard"}, ("unknown measure 'jacard'", "did you mean 'jaccard")),
     ({"quantity": "measure:jaccard@end"}, ("'jaccard' is not read at one side", "'end'")),
     ({"quantity": "measure:sign-agreement"}, ("'sign-agreement' is read at a side", "@start or @end")),
+    ({"quantity": "measure:cka@start"}, ("'cka' is read of trained networks", "'start'")),
+    ({"quantity": "measure:disagreement@mask"}, ("order of hidden units", "found 'mask'")),
+    ({"quantity": "measure:bariers"}, ("unknown measure", "did you mean 'barrier'")),
     ({"quantity": "measure:jaccard@raw,raw"}, ("two of a kind", "one aligned")),
     ({"quantity": "measure:jaccard", "test": "t"}, ("'claim' is on a measure", "test = 't'")),
     ({"quantity": "measure:jaccard", "arms": ["ticket", "dense"]}, ("on a measure", "arm 'dense'")),
@@ -115,6 +118,10 @@ def test_a_measure_is_read_in_any_order() -> None:
     wanted = MeasureAt("sign-agreement", "end", "weights@dense", "fc1.weight")
     assert MeasureAt.parse("measure:sign-agreement@fc1.weight, end,weights@dense") == wanted
     assert MeasureAt.parse("measure:sign-agreement@weights@dense,fc1.weight,end") == wanted
+    assert MeasureAt.parse("measure:cka@fc1.weight") == MeasureAt("cka", "end", "raw", "fc1.weight")
+    assert MeasureAt.parse("measure:barrier@end,weights@end") == MeasureAt(
+        "barrier", "end", "weights@end", "all"
+    )
     assert MeasureAt.parse("measure:jaccard") == MeasureAt("jaccard", None, "raw", "all")
 
 

@@ -7,14 +7,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from simulated import ACCURACY, claim
 from study_kit import Notes, run_tiny, tiny
 
 import tombola
-from tombola.compare import compare, decide
+from tombola.compare import compare, compare_functions, decide
 from tombola.errors import UserError
 from tombola.study import Run, Study, results, verdicts, write_verdicts
+from tombola.study.comparison import exams_of
 from tombola.study.deciding import Verdict
 from tombola.study.subjects import subjects_of
 
@@ -166,3 +168,30 @@ def test_from_python(finished: Run) -> None:
     assert tombola.verdicts(finished).frame().equals(tombola.verdicts(str(finished.path)).frame())
     with pytest.raises(UserError, match="not a run folder"):
         tombola.verdicts(finished.path / "cells")
+
+
+def test_what_networks_say_is_a_measure_too(tmp_path: Path) -> None:
+    """The difference of `disagreement` less its chance, and of a barrier, which has none, as compare takes them."""
+    arms = ["ticket", "random-mask"]
+    asked = ("disagreement", "barrier")
+    claims = [JACCARD | {"name": name, "quantity": f"measure:{name}"} for name in asked]
+    run = run_tiny(
+        tmp_path, study(*claims, replicates=2, data={"name": "digits", "validation": 0.1}), dataset=None
+    )
+    found = by_name(run)
+    subjects = subjects_of(run, level=1, arms=arms)
+    pairs = compare_functions(subjects, exams_of([run], None), measures=list(asked), seed=0)
+    for name in asked:
+        mine = pairs.filter(pl.col("measure") == name, pl.col("layer") == "all")
+        row = decide(mine, subjects, [("ticket", "random-mask")]).row(0, named=True)
+        assert found[name].answer.n == 2
+        assert found[name].answer.found.difference == pytest.approx(row["difference"])
+        # By hand: the one pair of each arm, value less chance where there is one.
+        beyond = [
+            (one["value"] - (one["expected"] or 0.0))
+            for arm in arms
+            for one in mine.filter(
+                pl.col("a").str.contains(f"/{arm}/"), pl.col("b").str.contains(f"/{arm}/")
+            ).to_dicts()
+        ]
+        assert row["difference"] == pytest.approx(beyond[0] - beyond[1])

@@ -105,7 +105,7 @@ def compare_runs(
     if of_functions:
         said = compare_functions(
             subjects,
-            _exams(runs, data_dir),
+            exams_of(runs, data_dir),
             network=network,
             measures=of_functions,
             alignments=alignments,
@@ -166,7 +166,7 @@ def _network(
     return network_of(runs, data_dir) if aligns or needs_network(measures) else None
 
 
-def _exams(runs: Sequence[Run], data_dir: Path | None) -> Callable[[Subject], Exam]:
+def exams_of(runs: Sequence[Run], data_dir: Path | None) -> Callable[[Subject], Exam]:
     """What each subject is asked: the data of its run, as its run normalises them; others as the first run does."""
 
     @cache

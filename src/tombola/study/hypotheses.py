@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tombola.compare import ALIGNMENTS, MEASURES, RAW, WHOLE
+from tombola.compare import ALIGNMENTS, FUNCTIONS, MEASURES, RAW, WHOLE
+from tombola.compare.function import END
 from tombola.compare.subject import SIDES
 from tombola.compare.swaps import Direction
 from tombola.errors import UserError, nearest
@@ -42,16 +43,22 @@ class MeasureAt:
     @property
     def registered(self) -> str:
         """The measure that computes it: the name without `-adjusted`."""
-        return self.name if self.name in MEASURES else self.name.removesuffix("-adjusted")
+        return self.name if self.name in (*MEASURES, *FUNCTIONS) else self.name.removesuffix("-adjusted")
+
+    @property
+    def of_function(self) -> bool:
+        """Whether it is of what networks say, which only trained networks do."""
+        return self.name in FUNCTIONS
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """`NAME[@side,aligned,layer]`, in any order: what is no side and no alignment is a layer.
 
-        Raises UserError for an unknown measure, one taken at a side without a side, and a side for one that is not.
+        Raises UserError for an unknown measure, one taken at a side without a side, and a side for one that is not; for
+        a measure of function that is not asked at the end, or aligned where the order of hidden units is all the same.
         """
         name, _, rest = text.removeprefix(PREFIX).partition("@")
-        known = [*MEASURES, *(f"{each}-adjusted" for each in MEASURES if MEASURES[each].adjusted)]
+        known = [*MEASURES, *(f"{each}-adjusted" for each in MEASURES if MEASURES[each].adjusted), *FUNCTIONS]
         if name not in known:
             raise UserError(f"unknown measure '{name}'{nearest(name, known)}")
         found = {"name": name}
@@ -60,6 +67,8 @@ class MeasureAt:
             if kind in found:
                 raise UserError(f"'{text}' has two of a kind: {found[kind]} and {part}, expected one {kind}")
             found[kind] = part
+        if name in FUNCTIONS:
+            return cls._of_function(found)
         at = cls(**found)
         sided = MEASURES[at.registered].reads in ("side", "dense side")
         if sided and at.side is None:
@@ -67,6 +76,17 @@ class MeasureAt:
         if at.side is not None and not sided:
             raise UserError(f"'{name}' is not read at one side, found '{at.side}'; leave it out")
         return at
+
+    @classmethod
+    def _of_function(cls, found: dict[str, str]) -> Self:
+        name = found["name"]
+        if found.setdefault("side", END) != END:
+            raise UserError(f"'{name}' is read of trained networks, found '{found['side']}'; leave it out")
+        if not FUNCTIONS[name].ordered and "aligned" in found:
+            raise UserError(
+                f"'{name}' does not depend on the order of hidden units, found '{found['aligned']}'; leave it out"
+            )
+        return cls(**found)
 
 
 class Hypothesis(BaseModel):

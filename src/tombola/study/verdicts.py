@@ -8,12 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from tombola.compare import MEASURES, compare, decide
+from tombola.compare import FUNCTIONS, MEASURES, Measure, compare, compare_functions, decide
 from tombola.compare.align import RAW
+from tombola.compare.function import Likeness
 from tombola.compare.swaps import Contrasted
 from tombola.errors import UserError, nearest
 from tombola.files import write_json
-from tombola.study.comparison import network_of
+from tombola.study.comparison import exams_of, network_of
 from tombola.study.deciding import VERDICTS, Answer, Verdict, decided, densities_of
 from tombola.study.expect import Checked
 from tombola.study.hypotheses import Hypothesis
@@ -89,12 +90,18 @@ def _measured(run: Run, claim: Hypothesis, level: int, data_dir: Path | None) ->
     at = claim.measure
     assert at is not None
     subjects = subjects_of(run, level=level, arms=claim.arms)
-    measure = MEASURES[at.registered]
-    network = network_of([run], data_dir) if at.aligned != RAW or measure.wired else None
-    pairs = compare(
-        subjects, network=network, measures=[at.registered], alignments=[at.aligned], seed=run.study.seed
-    ).filter(
-        (pl.col("measure") == at.name) & pl.col("side").eq_missing(at.side) & (pl.col("null") == measure.null)
+    measure: Measure | Likeness = FUNCTIONS[at.name] if at.of_function else MEASURES[at.registered]
+    wired = isinstance(measure, Measure) and measure.wired
+    network = network_of([run], data_dir) if at.aligned != RAW or wired else None
+    how: dict[str, Any] = {"network": network, "alignments": [at.aligned], "seed": run.study.seed}
+    if at.of_function:
+        found_pairs = compare_functions(subjects, exams_of([run], data_dir), measures=[at.name], **how)
+    else:
+        found_pairs = compare(subjects, measures=[at.registered], **how)
+    pairs = found_pairs.filter(
+        pl.col("measure") == at.name,
+        pl.col("side").eq_missing(pl.lit(at.side)),
+        pl.col("null").eq_missing(pl.lit(measure.null)),
     )
     layers = pairs["layer"].unique().to_list()
     if at.layer not in layers:
@@ -113,7 +120,7 @@ def _measured(run: Run, claim: Hypothesis, level: int, data_dir: Path | None) ->
     found = Contrasted(**{name: row[name] for name in Contrasted.__dataclass_fields__})
     why = ""
     if found.p is None:
-        pair = measure.subjects == 2 and row["replicates"] < 2
+        pair = (at.of_function or MEASURES[at.registered].subjects == 2) and row["replicates"] < 2
         why = (
             "pairs of tickets take two replicates"
             if pair
