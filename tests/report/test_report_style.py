@@ -61,6 +61,8 @@ def test_channels_give_each_arm_its_own_style(markers: bool) -> None:
         (0.08, 2.3, [0.1, 0.2, 0.5, 1, 2]),
         (0.02, 0.02, [0.02]),
         (30, 40, []),
+        (0.02, 1500, [0.1, 1, 10, 100, 1000]),  # fifteen steps of 1, 2 and 5
+        (1, 1e28, [1, 1e3, 1e6, 1e9, 1e12, 1e15, 1e18, 1e21, 1e24, 1e27]),
     ],
 )
 def test_round_steps(low: float, high: float, steps: list[float]) -> None:

@@ -14,6 +14,7 @@ from tombola.compare import DECISIONS
 from tombola.errors import UserError
 from tombola.lottery import TICKET, Cell
 from tombola.report.collect import tables_of
+from tombola.report.repeat import commands
 from tombola.report.tables import Tables
 from tombola.study import (
     Prospect,
@@ -54,7 +55,8 @@ class Material:
     layers, densities (of all planned levels, dense first): empty where they are not known; `unknown` says why.
     decisions: the rows of `compare.DECISIONS` of this run, None where nothing was compared. prospects: what each test
     of the study can give. undone: the cells that are missing. seconds: what they take, by those that are done or by a
-    probe; None where nobody knows. recorded: the entry of hypotheses.json that was last written.
+    probe; None where nobody knows. recorded: the entry of hypotheses.json that was last written. repeat: the commands
+    that make it again; empty where nothing was run.
     """
 
     study: Study
@@ -70,6 +72,7 @@ class Material:
     undone: Sequence[Cell] = ()
     seconds: float | None = None
     recorded: Mapping[str, Any] | None = None
+    repeat: Sequence[str] = ()
 
     @property
     def begun(self) -> bool:
@@ -114,6 +117,7 @@ def material_of_run(run: Run, data_dir: Path | None = None) -> Material:
         undone,
         len(undone) * seconds if isinstance(seconds, float) else None,
         known.history[-1] if known.history else None,
+        commands(run),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from tombola.compare import RAW, SCHEMA
+from tombola.compare import FUNCTIONS, MEASURES, RAW, SCHEMA
 from tombola.study import Registration, Run, compared, connections_of
 
 CELL = r"^(.+):r\d+/L(\d+)/"
@@ -41,7 +41,9 @@ def _compare(run: Run, pairs: pl.DataFrame) -> str:
     cells = [match for match in (re.match(CELL, name) for name in names) if match]
     runs = dict.fromkeys([run.path.name, *(cell[1] for cell in cells)])
     others = [name for name in names if not re.match(CELL, name)]
-    said = f"tombola compare {' '.join([*runs, *others])} --measures {_named(pairs['measure'])}"
+    # A row "-adjusted" comes with its measure, and cannot be asked for by itself.
+    measures = [name for name in pairs["measure"] if name in MEASURES or name in FUNCTIONS]
+    said = f"tombola compare {' '.join([*runs, *others])} --measures {_named(measures)}"
     if aligned := [name for name in dict.fromkeys(pairs["aligned"].drop_nulls()) if name != RAW]:
         said += f" --aligned {','.join([RAW, *aligned])}"
     if cells:

@@ -155,6 +155,6 @@ def code(m: Material) -> list[Block]:
     return [
         Heading("Code and data set"),
         Paragraph(said),
-        Listing("tombola run study.toml\ntombola report " + m.study.name),
+        Listing("\n".join(m.repeat or ["tombola run study.toml", f"tombola report {m.study.name}"])),
         Stub("where the code, the data and the run folder can be had."),
     ]

@@ -138,11 +138,20 @@ def arm_channels(
     )
 
 
+MOST_TICKS = 12
+"""Labels that stand apart on an axis of a small picture."""
+
+
 def round_steps(low: float, high: float) -> list[float]:
-    """Ticks of a log axis: 1, 2 and 5 times the powers of ten within [low, high], ascending; needs low > 0."""
+    """Ticks of a log axis: 1, 2 and 5 times the powers of ten within [low, high], ascending; needs low > 0. Over many
+    powers of ten, these alone; over more, every second or third."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
-    return [step for step in steps if low <= step <= high]
+    within = [step for step in steps if low <= step <= high]
+    if len(within) <= MOST_TICKS:
+        return within
+    tens = within[[f"{step:e}"[0] for step in within].index("1") :: 3]
+    return tens[:: math.ceil(len(tens) / MOST_TICKS)]
 
 
 def faded(pick: alt.Parameter, opacity: float) -> Any:
