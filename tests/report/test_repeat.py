@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -15,6 +16,7 @@ import pytest
 from tombola.cli import main
 from tombola.data import Dataset, from_arrays
 from tombola.report import tables_of
+from tombola.report.collect import disk_of
 from tombola.report.page import notes
 from tombola.report.repeat import commands, registered
 from tombola.study import Run, Study, compare_runs, run
@@ -131,3 +133,17 @@ def test_a_run_whose_ladders_ended_early_is_finished(tmp_path: Path) -> None:
     assert found.cells_planned == len(lost.cells()) == 2
     [note] = notes(found)
     assert note.startswith("2 of 2 cells diverged")
+
+
+def test_a_file_that_vanishes_meanwhile_does_not_count(made: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, real = disk_of(made), os.stat
+    gone = made.path / "study.toml"
+    size = gone.stat().st_size
+
+    def stat(path: Any, *rest: Any, **named: Any) -> os.stat_result:
+        if Path(path) == gone:
+            raise FileNotFoundError(path)
+        return real(path, *rest, **named)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert disk_of(made) == whole - size

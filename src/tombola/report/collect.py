@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,10 +133,18 @@ def layers_of(run: Run) -> pl.DataFrame:
 
 
 def disk_of(run: Run) -> int:
-    """Bytes of the files in the run's folder, those of its report left out."""
-    report = run.path / "report"
-    files = (path for path in run.path.rglob("*") if report not in path.parents)
-    return sum(path.stat().st_size for path in files if path.is_file())
+    """Bytes of the files in the run's folder, those of its report left out.
+
+    While a run goes on, cells are renamed and what is half-written vanishes: that is passed over.
+    """
+    total = 0
+    for place, folders, files in os.walk(run.path):
+        if Path(place) == run.path:
+            folders[:] = [name for name in folders if name != "report"]
+        for name in files:
+            with suppress(OSError):
+                total += os.stat(os.path.join(place, name)).st_size
+    return total
 
 
 def looks_of(run: Run) -> dict[int, Looks]:

@@ -17,7 +17,8 @@ CELL = r"^(.+):r\d+/L(\d+)/"
 
 def commands(run: Run) -> list[str]:
     """The commands, in order. `study.toml` is the run's own, and the engine, the device and the number of threads are
-    those of its record: with these a run ends with the same bits on the same kind of processor."""
+    those of its record: with these a run ends with the same bits on the same kind of processor. Of a comparison its
+    table does not say which seed its nulls had, nor how many were asked for: those are left at their defaults."""
     record = run.environment.get("record", {})
     how = " ".join(f"--{key} {record[key]}" for key in ("engine", "device", "threads") if record.get(key))
     found = [f"tombola run study.toml {how}".rstrip()]
