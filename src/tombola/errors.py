@@ -1,8 +1,9 @@
-"""The one exception that a user's mistake raises, and the nearest valid name to put in it."""
+"""What is said to a user: a mistake ends the work, a notice stands beside it; both are one sentence."""
 
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 
@@ -11,6 +12,15 @@ class UserError(ValueError):
 
     The command line prints the sentence without a traceback and exits with code 2.
     """
+
+
+class Notice(UserWarning):
+    """Something that a user should know and that stops nothing: the command line prints it as `note: ...`."""
+
+
+def notice(sentence: str) -> None:
+    """Say a sentence beside the work: a `Notice`, which Python's warning filters can silence or make an error."""
+    warnings.warn(sentence, Notice, stacklevel=3)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -6,12 +6,14 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
+from typing import TextIO
 
 import typer
 
 from tombola.cli import compare, connect, figure, networks, parts, runs, verdicts, watch
-from tombola.errors import UserError
+from tombola.errors import Notice, UserError
 
 app = typer.Typer(
     name="tombola",
@@ -28,6 +30,7 @@ for group in (runs, watch, verdicts, figure, networks, compare, connect, parts):
 def main() -> None:
     """Run a command. Exit code 2 for a user's mistake, 1 for a full disk, 130 when stopped; no traceback."""
     signal.signal(signal.SIGTERM, _stop)
+    warnings.showwarning = _show
     try:
         app()
     except UserError as mistake:
@@ -47,6 +50,19 @@ def main() -> None:
 def _stop(number: int, frame: FrameType | None) -> None:
     """SIGTERM stops a run as Ctrl-C does."""
     raise KeyboardInterrupt
+
+
+def _show(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A notice is a sentence on standard error, without the place in the code that says it."""
+    kind = "note" if issubclass(category, Notice) else "warning"
+    print(f"{kind}: {message}", file=sys.stderr)
 
 
 def _fail(sentence: str, code: int) -> None:
