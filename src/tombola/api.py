@@ -117,13 +117,15 @@ def train(
     data_dir: Path | None = None,
     device: str = "auto",
     engine: str = "auto",
+    threads: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Ticket, Trained]:
     """Train one dense network from a seed; the ticket holds its start and end weights, `Trained` its scores.
 
-    The same seed gives the same bits on the same kind of machine. Raises UserError for a user's mistake.
+    The same seed gives the same bits on the same kind of machine. `threads` is how many of the CPU's torch uses from
+    now on (default: as many as before). Raises UserError for a user's mistake.
     """
-    prepare()
+    prepare(threads)
     net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device)
     recipe = recipe or Recipe()
     seeds = Seeds.single(seed)
@@ -156,13 +158,14 @@ def draw(
     data_dir: Path | None = None,
     device: str = "auto",
     engine: str = "auto",
+    threads: int | None = None,
 ) -> Iterator[Ticket]:
     """Draw the tickets of one replicate, level by level, dense first.
 
     Each ticket holds its mask, the weights it starts from, the weights it trained to, and in its provenance
-    the level, the density and its scores. Raises UserError for a user's mistake.
+    the level, the density and its scores. `threads` as in `train`. Raises UserError for a user's mistake.
     """
-    prepare()
+    prepare(threads)
     net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device)
     recipe, pruning = recipe or Recipe(), pruning or Pruning()
     check_rewind(pruning.rewind, recipe.iterations)
@@ -294,14 +297,20 @@ class Evaluation:
 
 
 def evaluate(
-    ticket: Ticket, data: Data, *, data_dir: Path | None = None, device: str = "auto", engine: str = "auto"
+    ticket: Ticket,
+    data: Data,
+    *,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
 ) -> Evaluation:
     """Measure a ticket's trained weights on the test set of a data set.
 
-    The model and the normalisation are those in its provenance. Raises UserError when it has none, or when
-    the data do not fit the network.
+    The model and the normalisation are those in its provenance; `threads` as in `train`. Raises UserError when it has
+    none, or when the data do not fit the network.
     """
-    prepare()
+    prepare(threads)
     known = ticket.provenance
     if "model" not in known or "data" not in known:
         raise UserError("this ticket does not say which model and data it is of, so it cannot be measured")

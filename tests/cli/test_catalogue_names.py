@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tombola.cli.parts import KINDS, _lines
+from tombola.cli.catalogue import KINDS, lines
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b")
 
@@ -43,8 +43,8 @@ NAMES = {
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_the_papers_methods_are_there_with_their_sources(kind: str) -> None:
-    lines = _lines(kind)
-    assert set(NAMES[kind].split()) <= set(lines)
+    listed = lines(kind)
+    assert set(NAMES[kind].split()) <= set(listed)
     assert kind in KINDS
-    for name, line in lines.items():
+    for name, line in listed.items():
         assert SOURCE.search(line), f"{name} does not say where it comes from"

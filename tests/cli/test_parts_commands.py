@@ -6,7 +6,7 @@ import json
 
 from program import Tombola
 
-from tombola.cli.parts import KINDS
+from tombola.cli.catalogue import KINDS
 from tombola.compare import FUNCTIONS
 from tombola.study import presets
 

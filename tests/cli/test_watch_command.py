@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 from program import Tombola
 
-from tombola.cli.watch import Beside
+from tombola.cli.live import Beside
 from tombola.errors import UserError
 from tombola.report import LivePage, LiveServer
 from tombola.report.watch import GAP, PROGRESS_GAP
@@ -216,7 +216,7 @@ def test_terminal_follows_a_run_until_it_ends(
         shutil.move(aside, done / LAST)
         lock.release()
 
-    monkeypatch.setattr("tombola.cli.watch.time.sleep", meanwhile)
+    monkeypatch.setattr("tombola.cli.live.time.sleep", meanwhile)
     said = tombola("watch", done, "--terminal")
     assert said.out.index(f"{CELLS - 1} of {CELLS}") < said.out.index(
         f"{CELLS} of {CELLS} cells done, finished"

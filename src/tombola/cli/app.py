@@ -8,7 +8,7 @@ import signal
 import sys
 import warnings
 from types import FrameType
-from typing import TextIO
+from typing import Annotated, TextIO
 
 import typer
 
@@ -17,14 +17,39 @@ from tombola.errors import Notice, UserError
 
 app = typer.Typer(
     name="tombola",
-    help="Draws winning lottery tickets, trains them beside their controls, and writes the report.",
+    help="""Draws winning lottery tickets, trains them beside their controls, and writes the report.
+
+    Everywhere, RUN comes first and is a folder or the beginning of its name under --runs, --out is what the command
+    writes, and an option that takes several of a kind takes them with commas between or one option each.
+    """,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# These modules hold what is typed and import the library in the body of a command: `--help` and the tab key do not wait
+# for it.
 for group in (runs, watch, verdicts, figure, networks, compare, connect, parts):
     group.add_to(app)
+
+
+def _print_versions(wanted: bool) -> None:
+    """Print the versions and end, before a command is looked for."""
+    if wanted:
+        from importlib.metadata import version
+
+        for name in ("tombola", "torch"):
+            print(f"{name} {version(name)}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print versions.", is_eager=True, callback=_print_versions)
+    ] = False,
+) -> None:
+    """Options of `tombola` itself."""
 
 
 def main() -> None:

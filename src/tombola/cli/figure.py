@@ -7,56 +7,9 @@ from typing import Annotated
 
 import typer
 
-import tombola.report as pictures
-from tombola import study as studies
-from tombola.cli.show import print_table
+from tombola.cli import complete
+from tombola.cli.options import RUNS, RunsFolder
 from tombola.errors import UserError, nearest
-from tombola.study import SweepRun
-
-RUNS = Path("runs")
-
-
-def figure(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Which figure; without one they are listed.")
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Argument(metavar="RUN", help="A run or a sweep: a folder, or the beginning of its name."),
-    ] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", help="svg (the default), pdf or png; --out says it too.")
-    ] = None,
-    width: Annotated[
-        str, typer.Option("--width", help="column (85 mm), page (178 mm), or a number of millimetres.")
-    ] = "column",
-    out: Annotated[Path | None, typer.Option("--out", help="The file to write (else NAME.svg here).")] = None,
-    runs: Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")] = RUNS,
-) -> None:
-    """Draw one figure of a run, sized for the column of a journal; text stays text."""
-    if name is None:
-        print_table(
-            ["figure", "shows"], [[each, pictures.FIGURES[each].title] for each in pictures.FIGURES], 2
-        )
-        return
-    if name not in pictures.FIGURES:
-        known = ", ".join(pictures.FIGURES)
-        raise UserError(f"unknown figure '{name}'{nearest(name, pictures.FIGURES)}; there are {known}")
-    if run is None:
-        raise UserError(f"figure '{name}' of which run? Expected tombola figure {name} RUN")
-    path = out or Path(f"{name}.{form or 'svg'}")
-    if form and path.suffix.lower() != f".{form}":
-        raise UserError(
-            f"--format is {form}, and --out a file that ends in '{path.suffix}'; leave one of them out"
-        )
-    found = studies.find(run, runs)
-    tables = (
-        pictures.tables_together(found.title, found.runs)
-        if isinstance(found, SweepRun)
-        else pictures.tables_of(found)
-    )
-    pictures.save_figure(name, tables, path, _millimetres(width))
-    print(path)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,13 +17,100 @@ def add_to(app: typer.Typer) -> None:
     app.command()(figure)
 
 
-def _millimetres(width: str) -> float:
+def figure(
+    first: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN",
+            help="A run or a sweep: a folder, or the beginning of its name under --runs.",
+            autocompletion=complete.figures,
+        ),
+    ] = None,
+    second: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Which figure (NAME RUN does as well); without one they are listed.",
+            autocompletion=complete.figures,
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="svg (the default), pdf or png; --out says it too.",
+            autocompletion=complete.words("svg", "pdf", "png"),
+        ),
+    ] = None,
+    width: Annotated[
+        str,
+        typer.Option(
+            "--width",
+            help="column (85 mm), page (178 mm), or a number of millimetres.",
+            autocompletion=complete.words("column", "page"),
+        ),
+    ] = "column",
+    out: Annotated[Path | None, typer.Option("--out", help="The file to write (else NAME.svg here).")] = None,
+    runs: RunsFolder = RUNS,
+) -> None:
+    """Draw one figure of a run, sized for the column of a journal; text stays text."""
+    from tombola import report, study
+    from tombola.cli.show import print_table
+
+    if first is None:
+        print_table(["figure", "shows"], [[each, report.FIGURES[each].title] for each in report.FIGURES], 2)
+        return
+    name, run = _told_apart(first, second, runs)
+    path = out or Path(f"{name}.{form or 'svg'}")
+    if form and path.suffix.lower() != f".{form}":
+        raise UserError(
+            f"--format is {form}, and --out a file that ends in '{path.suffix}'; leave one of them out"
+        )
+    found = study.find(run, runs)
+    tables = (
+        report.tables_together(found.title, found.runs)
+        if isinstance(found, study.SweepRun)
+        else report.tables_of(found)
+    )
+    report.save_figure(name, tables, path, _millimetres(width))
+    print(path)
+
+
+def _told_apart(first: str, second: str | None, runs: Path) -> tuple[str, str]:
+    """The figure and the run of two words in either order: a run may have a figure's name, but not the other way round.
+
+    Raises UserError where one of them is missing, or there is no such figure.
+    """
+    from tombola import study
+    from tombola.report import FIGURES
+
+    if second is None:
+        if first in FIGURES:
+            raise UserError(f"figure '{first}' of which run? Expected tombola figure RUN {first}")
+        raise UserError(
+            f"which figure of '{first}'? Expected tombola figure {first} NAME, of {', '.join(FIGURES)}"
+        )
+    if first in FIGURES:
+        return first, second
+    if second in FIGURES:
+        return second, first
     try:
-        found = pictures.WIDTHS.get(width) or float(width)
+        study.find(first, runs)
+        name = second
+    except UserError:
+        name = first
+    raise UserError(f"unknown figure '{name}'{nearest(name, FIGURES)}; there are {', '.join(FIGURES)}")
+
+
+def _millimetres(width: str) -> float:
+    from tombola.report import WIDTHS
+
+    try:
+        found = WIDTHS.get(width) or float(width)
     except ValueError:
         found = 0.0
     if not 20 <= found <= 1000:
         raise UserError(
-            f"--width is '{width}', expected {', '.join(pictures.WIDTHS)} or millimetres between 20 and 1000"
+            f"--width is '{width}', expected {', '.join(WIDTHS)} or millimetres between 20 and 1000"
         )
     return found

@@ -8,17 +8,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from tombola import api, study
-from tombola.cli.options import DataDir, Device, EngineName, Json, Settings, Threads
-from tombola.cli.show import print_json, print_table
+from tombola.cli import complete
+from tombola.cli.options import DataDir, DataName, Device, EngineName, Json, OutFile, Settings, Threads
 from tombola.errors import UserError
-from tombola.lottery.ticket import read_checkpoint, write_checkpoint
-from tombola.study import open_ticket
 
 TicketPath = Annotated[
     Path, typer.Argument(metavar="FILE", help="A cell folder of a run, or a .safetensors ticket.")
 ]
-OutFile = Annotated[Path, typer.Option("--out", help="The file to write.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,8 +30,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, or package.module:factory.")],
-    data: Annotated[str, typer.Option("--data", help="A data set's name, npz:FILE or idx:FOLDER.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A model's name, or package.module:factory.",
+            autocompletion=complete.one_of("models"),
+        ),
+    ],
+    data: DataName,
     out: OutFile,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The root of every random stream.")] = 0,
     settings: Settings = None,
@@ -46,17 +49,18 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one network from a data set and a seed, print its test performance, and save it."""
+    from tombola import api, study
+    from tombola.cli.show import print_json
+
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: expected a name ending in .safetensors")
-    if out.exists():
-        raise UserError(f"--out {out}: exists already; nothing is overwritten")
+    _refuse_existing(out)
     spec = study.parse_study(
         f"levels = 0\nreplicates = 1\n[model]\nname = {_quoted(model)}\n[data]\nname = {_quoted(data)}\n",
         "train",
         settings or [],
         tables=("model", "data", "recipe"),
     )
-    study.prepare(threads)
     begin = time.perf_counter()
     ticket, trained = api.train(
         spec.model,
@@ -68,6 +72,7 @@ def train(
         data_dir=data_dir,
         device=device,
         engine=engine,
+        threads=threads,
     )
     ticket.save(out)
     if as_json:
@@ -88,14 +93,20 @@ def _quoted(text: str) -> str:
 
 def evaluate(
     file: TicketPath,
-    data: Annotated[str, typer.Option("--data", help="A data set's name, npz:FILE or idx:FOLDER.")],
+    data: DataName,
     data_dir: DataDir = None,
     device: Device = "auto",
     engine: EngineName = "auto",
+    threads: Threads = None,
     as_json: Json = False,
 ) -> None:
     """Measure a saved network (its weights at the end of training) on a test set."""
-    found = api.evaluate(open_ticket(file), data, data_dir=data_dir, device=device, engine=engine)
+    from tombola import api
+    from tombola.cli.show import print_json
+    from tombola.study import open_ticket
+
+    ticket = open_ticket(file)
+    found = api.evaluate(ticket, data, data_dir=data_dir, device=device, engine=engine, threads=threads)
     if as_json:
         print_json({"test_accuracy": found.accuracy, "test_loss": found.loss, "examples": found.examples})
         return
@@ -105,6 +116,9 @@ def evaluate(
 
 def show(file: TicketPath, as_json: Json = False) -> None:
     """Print a ticket's layers, densities and provenance."""
+    from tombola.cli.show import print_json, print_table
+    from tombola.study import open_ticket
+
     ticket = open_ticket(file)
     mask = ticket.mask
     if as_json:
@@ -140,6 +154,9 @@ def export(
     ] = "start",
 ) -> None:
     """Write a ticket as a plain state dict (.safetensors, .pt or .pth)."""
+    from tombola.lottery.ticket import write_checkpoint
+    from tombola.study import open_ticket
+
     _refuse_existing(out)
     write_checkpoint(out, open_ticket(file).export(form, weights))
     print(f"saved {out}")
@@ -151,6 +168,9 @@ def apply(
     out: OutFile,
 ) -> None:
     """Put a ticket's mask on a foreign checkpoint."""
+    from tombola.lottery.ticket import read_checkpoint, write_checkpoint
+    from tombola.study import open_ticket
+
     _refuse_existing(out)
     masked = open_ticket(file).apply_to(read_checkpoint(to))
     write_checkpoint(out, masked)

@@ -3,48 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
-from tombola import bench as timing
-from tombola import study
+from tombola.cli import complete
 from tombola.cli.options import DataDir, Json
-from tombola.cli.show import print_json, print_table, size
-from tombola.compare import ALIGNMENTS, FUNCTIONS, MEASURES, NULLS
-from tombola.data import DATASETS, fetch, found
 from tombola.errors import UserError, nearest
-from tombola.lottery import ARMS, DEAD_ACTIONS, MASK_ACTIONS, MODES, REWINDS, WEIGHT_ACTIONS
-from tombola.masks import ALLOCATIONS, CRITERIA, STRUCTURES
-from tombola.models import MODELS
-from tombola.registry import Registry
-from tombola.report import FIGURES
-from tombola.training import ENGINES, SCHEDULES
-
-KINDS: Mapping[str, Registry[Any] | Mapping[Any, str]] = {
-    "models": MODELS,
-    "data": DATASETS,
-    "criteria": CRITERIA,
-    "allocations": ALLOCATIONS,
-    "structures": STRUCTURES,
-    "modes": MODES,
-    "rewinds": REWINDS,
-    "schedules": SCHEDULES,
-    "arms": ARMS,
-    "mask-actions": MASK_ACTIONS,
-    "weights-actions": WEIGHT_ACTIONS,
-    "dead-actions": DEAD_ACTIONS,
-    "measures": MEASURES,
-    "alignments": ALIGNMENTS,
-    "nulls": NULLS,
-    "engines": ENGINES,
-    "figures": FIGURES,
-    "trackers": study.TRACKERS,
-}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,34 +25,33 @@ def add_to(app: typer.Typer) -> None:
 
 
 def catalog(
-    kind: Annotated[str | None, typer.Argument(help="models, data, criteria, arms, presets, ...")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help="models, data, criteria, arms, presets, ...", autocompletion=complete.catalog_kinds
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List what studies can be made of, one line each."""
-    kinds = [*KINDS, "recipes", "presets"]
-    if kind is not None and kind not in kinds:
-        raise UserError(f"unknown kind '{kind}'{nearest(kind, kinds)}")
-    lines = {name: _lines(name) for name in ([kind] if kind else kinds)}
+    from tombola.cli.catalogue import kinds, lines
+    from tombola.cli.show import print_json, print_table
+
+    if kind is not None and kind not in kinds():
+        raise UserError(f"unknown kind '{kind}'{nearest(kind, kinds())}")
+    listed = {name: lines(name) for name in ([kind] if kind else kinds())}
     if as_json:
-        print_json(lines)
+        print_json(listed)
         return
-    rows = [[name, part, line] for name, parts in lines.items() for part, line in parts.items()]
+    rows = [[name, part, line] for name, parts in listed.items() for part, line in parts.items()]
     print_table(["kind", "name", "what it is"], rows, left=3)
-
-
-def _lines(kind: str) -> dict[str, str]:
-    if kind == "presets":
-        return study.presets()
-    if kind == "recipes":
-        return {name: str(study.load_sweep(name).first.recipe) for name in study.presets()}
-    if kind == "measures":
-        return {name: part.describe(name) for part in (MEASURES, FUNCTIONS) for name in part}
-    parts = KINDS[kind]
-    return {name: parts.describe(name) for name in parts} if isinstance(parts, Registry) else dict(parts)
 
 
 def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Say which data sets are here, and what is missing of the others."""
+    from tombola.cli.show import print_json, print_table
+    from tombola.data import found
+
     rows = found(data_dir)
     if as_json:
         print_json(dict(rows))
@@ -95,15 +60,30 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="A name of `tombola data list`.")], data_dir: DataDir = None
+    name: Annotated[
+        str,
+        typer.Argument(help="A name of `tombola data list`.", autocompletion=complete.one_of("data")),
+    ],
+    data_dir: DataDir = None,
 ) -> None:
     """Download a data set and check its digest; the one command that uses the network."""
+    from tombola.data import fetch
+
     for path in fetch(name, data_dir):
         print(path)
 
 
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Report versions, devices, data found, engine speed and free disk."""
+    from importlib.metadata import version
+
+    import torch
+
+    from tombola import study
+    from tombola.cli.show import print_json, size
+    from tombola.data import found
+    from tombola.training import ENGINES
+
     study.prepare()
     free = shutil.disk_usage(Path.cwd()).free
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -132,6 +112,10 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 
 def _microseconds(engine: str) -> float:
+    import torch
+
+    from tombola import study
+
     spec = study.load_study("quick", ["replicates=5", "levels=0"])
     spec, dataset, net = study.bind(spec)
     plan = study.make_plan(spec, net)
@@ -141,6 +125,11 @@ def _microseconds(engine: str) -> float:
 
 def bench(as_json: Json = False) -> None:
     """Time every engine on this machine against its floors (a minute; leave the machine alone meanwhile)."""
+    from tombola import bench as timing
+    from tombola import study
+    from tombola.cli.show import print_json, print_table
+    from tombola.training import ENGINES
+
     study.prepare()
     floors, case = timing.measure_floors(), timing.lenet()
     found: list[dict[str, Any]] = []

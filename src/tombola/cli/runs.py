@@ -2,48 +2,50 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-import tombola.report as pictures
-from tombola import study as studies
-from tombola.cli import sweeps
+from tombola.cli import complete
 from tombola.cli.options import (
+    READS,
+    RUNS,
     Csv,
     DataDir,
     Device,
     EngineName,
     Json,
-    Out,
     RunName,
+    RunsFolder,
     Settings,
     Threads,
     Track,
+    exclusive,
+    listed,
+    spelt,
 )
-from tombola.cli.papers import write_documents
-from tombola.cli.progress import Watcher
-from tombola.cli.show import console, duration, print_json, print_means, print_table, size
-from tombola.cli.verdicts import print_prospects, print_verdicts, prospects
-from tombola.cli.watch import Beside
 from tombola.errors import UserError
-from tombola.study import Plan, Run, Study, Sweep, SweepRun, find_run
-
-RUNS = Path("runs")
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this file."""
-    for command in (run, runs, status, results, report, diff):
-        app.command()(command)
+    app.command(context_settings=spelt(runs="out"))(run)
+    for command in (runs, status, results, report, diff):
+        app.command(context_settings=READS)(command)
 
 
 def run(
-    what: Annotated[str, typer.Argument(metavar="PRESET|FILE.toml", help="See `tombola catalog presets`.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRESET|FILE.toml",
+            help="See `tombola catalog presets`.",
+            autocompletion=complete.studies,
+        ),
+    ],
     settings: Settings = None,
-    out: Out = RUNS,
+    out: Annotated[Path, typer.Option("--out", help="Folder that holds the run folders.")] = RUNS,
     device: Device = "auto",
     engine: EngineName = "auto",
     threads: Threads = None,
@@ -58,23 +60,32 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a study to its end, from wherever it was stopped, and write its report."""
-    sweep = studies.load_sweep(what, settings or [])
+    from tombola import report, study
+    from tombola.cli.live import Beside
+    from tombola.cli.progress import Watcher
+    from tombola.cli.show_plan import dry_run as print_dry_run
+    from tombola.cli.show_run import print_results
+    from tombola.cli.show_verdicts import print_verdicts
+    from tombola.cli.sweeps import run_sweep
+
+    trackers = listed(track)
+    sweep = study.load_sweep(what, settings or [])
     if dry_run:
-        _dry_run(sweep, out, device, engine, threads, data_dir, as_json)
+        print_dry_run(sweep, out, device, engine, threads, data_dir, as_json)
         return
     if sweep.keys and watch:
         raise UserError(
             "--watch shows one run, and this is a sweep; expected `tombola watch` with one of its runs"
         )
     if sweep.keys:
-        found, page = sweeps.run_sweep(sweep, out, device, engine, threads, data_dir, track or [])
-        _print_results(found, as_json)
+        found, page = run_sweep(sweep, out, device, engine, threads, data_dir, trackers)
+        print_results(found, as_json)
         if not as_json:
             print(f"\nsweep   {found.path}\nreport  {page}")
         return
     spec = sweep.first
     with Beside(watch) as live, Watcher() as watcher:
-        folder = studies.run(
+        folder = study.run(
             spec,
             out,
             device=device,
@@ -83,12 +94,12 @@ def run(
             data_dir=data_dir,
             progress=watcher,
             beginning=live.begin,
-            track=track or [],
+            track=trackers,
         )
-    verdicts = studies.verdicts(folder, data_dir=data_dir)
-    studies.write_verdicts(folder, verdicts)
-    page = pictures.write_report(folder)
-    _print_results(folder, as_json)
+    verdicts = study.verdicts(folder, data_dir=data_dir)
+    study.write_verdicts(folder, verdicts)
+    page = report.write_report(folder)
+    print_results(folder, as_json)
     if not as_json:
         if spec.hypothesis:
             print()
@@ -96,207 +107,86 @@ def run(
         print(f"\nrun     {folder.path}\nreport  {page}")
 
 
-def _dry_run(
-    sweep: Sweep,
-    out: Path,
-    device: str,
-    engine: str,
-    threads: int | None,
-    data_dir: Path | None,
-    as_json: bool,
-) -> None:
-    studies.prepare(threads)
+def runs(runs: RunsFolder = RUNS, as_json: Json = False) -> None:
+    """List the runs under --runs."""
+    from tombola.cli.show_run import print_runs
 
-    def planned(study: Study) -> tuple[Plan, dict[str, Any]]:
-        study, dataset, net = studies.bind(study, data_dir)
-        plan = studies.make_plan(study, net)
-        seconds = studies.estimate_seconds(plan, dataset, studies.pick_device(device), engine)
-        return plan, _facts(plan, Run(out / study.folder), seconds)
-
-    if sweep.keys:
-        sweeps.dry_run_sweep(sweep, out, data_dir, lambda study: planned(study)[1], as_json)
-        return
-    plan, facts = planned(sweep.first)
-    if as_json:
-        print_json(facts)
-    else:
-        _print_plan(plan, facts)
+    print_runs(runs, as_json)
 
 
-def _facts(plan: Plan, folder: Run, seconds: float) -> dict[str, Any]:
-    cells = plan.cells()
-    return {
-        "run": str(folder.path),
-        "model": plan.architecture.name,
-        "prunable_weights": sum(plan.lottery.alive[0].values()),
-        "levels": plan.study.levels,
-        "densities": plan.densities,
-        "replicates": plan.study.replicates,
-        "trainings": len(cells),
-        "trainings_done": sum(folder.has(cell) for cell in cells),
-        "iterations": sum(plan.network_iterations(cell) for cell in cells),
-        "estimated_seconds": seconds,
-        "estimated_bytes": plan.bytes_on_disk(),
-        "hypotheses": prospects(plan.study, plan.densities),
-    }
-
-
-def _print_plan(plan: Plan, facts: dict[str, Any]) -> None:
-    cells = plan.cells()
-    rows = []
-    for level, density in enumerate(plan.densities):
-        draws = Counter(cell.arm for cell in cells if (cell.replicate, cell.level) == (0, level))
-        arms = [f"{name} x {count}" for name, count in draws.items()]
-        alive = sum(plan.lottery.alive[level].values())
-        rows.append([str(level), ", ".join(arms), f"{alive:,}", f"{100 * density:.2f}%"])
-    print_table(["level", "arms", "weights alive", "density"], rows, left=2)
-    print(f"\n{facts['model']} on {plan.study.data.name}, {facts['prunable_weights']:,} prunable weights")
-    done = f" ({facts['trainings_done']} done)" if facts["trainings_done"] else ""
-    print(
-        f"{len(cells)} trainings{done}, {facts['replicates']} replicates, {facts['iterations']:,} iterations in all"
-    )
-    cost = f"{duration(facts['estimated_seconds'])} here, from a short probe, and {size(facts['estimated_bytes'])}"
-    print(f"about {cost} on disk")
-    print_prospects(facts["hypotheses"])
-    print(f"would be written to {facts['run']}")
-
-
-def runs(out: Out = RUNS, as_json: Json = False) -> None:
-    """List the runs under --out."""
-    rows = sweeps.listed_sweeps(out, _progress_of) + [_progress_of(found) for found in studies.all_runs(out)]
-    if as_json:
-        print_json(rows)
-    elif not rows:
-        print(f"no runs under {out}")
-    else:
-        print_table(
-            ["run", "title", "state", "cells"],
-            [[row["run"], row["title"], row["state"], f"{row['done']}/{row['planned']}"] for row in rows],
-            left=3,
-        )
-
-
-def status(name: RunName, out: Out = RUNS, as_json: Json = False) -> None:
+def status(name: RunName, runs: RunsFolder = RUNS, as_json: Json = False) -> None:
     """Say how far a run is."""
-    found = studies.find(name, out)
-    facts = sweeps.sweep_facts(found, _progress_of) if isinstance(found, SweepRun) else _progress_of(found)
-    if as_json:
-        print_json(facts)
-        return
-    if isinstance(found, SweepRun):
-        sweeps.print_status(found, facts)
-        return
-    print(f"{found.path}: {facts['state']}, {facts['done']} of {facts['planned']} cells done")
-    rows = [
-        [arm, f"{count['done']}/{count['planned']}", str(count["failed"])]
-        for arm, count in facts["arms"].items()
-    ]
-    print_table(["arm", "cells", "collapsed or diverged"], rows)
+    from tombola.cli.show_run import print_status
+    from tombola.study import find
+
+    print_status(find(name, runs), as_json)
 
 
-def _progress_of(found: Run) -> dict[str, Any]:
-    spec, done = found.study, set(found.cells())
-    planned = set(studies.planned_cells(spec))
-    failed = {cell for cell in done if found.record(cell)["status"] != "ok"}
-    state = "running" if found.is_locked() else "unfinished" if studies.missing(found, spec) else "finished"
-    arms = {
-        arm: {
-            "planned": sum(cell.arm == arm for cell in planned),
-            "done": sum(cell.arm == arm for cell in done),
-            "failed": sum(cell.arm == arm for cell in failed),
-        }
-        for arm in sorted({cell.arm for cell in planned | done}, key=lambda arm: (arm != "ticket", arm))
-    }
-    facts = {"run": found.path.name, "title": spec.title, "state": state}
-    return {**facts, "done": len(done), "planned": len(planned), "arms": arms}
-
-
-def results(name: RunName, out: Out = RUNS, as_json: Json = False, as_csv: Csv = False) -> None:
+def results(name: RunName, runs: RunsFolder = RUNS, as_json: Json = False, as_csv: Csv = False) -> None:
     """Print a run's results: means with 95% intervals over replicates, or one row a cell as --csv or --json."""
-    if as_json and as_csv:
-        raise UserError("--json and --csv exclude each other")
-    _print_results(studies.find(name, out), as_json, as_csv)
+    from tombola.cli.show_run import print_results
+    from tombola.study import find
 
-
-def _print_results(found: Run | SweepRun, as_json: bool, as_csv: bool = False) -> None:
-    frame = studies.sweep_results(found) if isinstance(found, SweepRun) else studies.results(found)
-    if as_json:
-        print_json(frame.to_dicts())
-    elif as_csv:
-        print(frame.write_csv(), end="")
-    elif isinstance(found, SweepRun):
-        sweeps.print_results(found, _print_findings)
-    else:
-        _print_findings(found)
-
-
-def _print_findings(folder: Run) -> None:
-    """A table of means and what follows from it: the claims, and published numbers beside those found."""
-    frame = studies.results(folder)
-    if frame.is_empty():
-        print("no cell is done yet")
-        return
-    print_means(frame)
-    for lines in (studies.claims(frame), studies.expectations(frame, folder.study.expect)):
-        if lines:
-            print()
-        for line in lines:
-            print(line)
+    exclusive(as_json, as_csv)
+    print_results(find(name, runs), as_json, as_csv)
 
 
 def report(
     names: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Runs or sweeps; several are put on one page.")
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Runs or sweeps; several are put on one page.",
+            autocompletion=complete.runs,
+        ),
     ],
     compare: Annotated[
-        list[str] | None, typer.Option("--compare", metavar="RUN", help="A run more on the page; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--compare",
+            metavar="RUN",
+            help="A run more on the page; repeatable.",
+            autocompletion=complete.runs,
+        ),
     ] = None,
     form: Annotated[
-        str | None, typer.Option("--format", help="html (the default), pdf, md, typst or slides.")
+        str | None,
+        typer.Option(
+            "--format",
+            help="html (the default), pdf, md, typst or slides.",
+            autocompletion=complete.words("html", "pdf", "md", "typst", "slides"),
+        ),
     ] = None,
     template: Annotated[
         str | None,
-        typer.Option("--template", help="paper (the default) or proposal, which a study file will do for."),
+        typer.Option(
+            "--template",
+            help="paper (the default) or proposal, which a study file will do for.",
+            autocompletion=complete.words("paper", "proposal"),
+        ),
     ] = None,
-    out: Out = RUNS,
+    runs: RunsFolder = RUNS,
     data_dir: DataDir = None,
 ) -> None:
     """Write the report of a run or a sweep, finished or not, or of several on one page, and print its path.
 
     Papers, proposals and slides are one a run.
     """
+    from tombola.cli.papers import write_documents
+    from tombola.report import write_reports
+    from tombola.study import find
+
+    named = [*names, *(compare or [])]
     if template or form not in (None, "html"):
-        runs = [*names, *(compare or [])]
-        for path in write_documents(runs, form or "pdf", template or "paper", out, data_dir):
+        for path in write_documents(named, form or "pdf", template or "paper", runs, data_dir):
             print(path)
         return
-    found = [studies.find(name, out) for name in [*names, *(compare or [])]]
-    print(pictures.write_reports(found))
+    print(write_reports([find(name, runs) for name in named]))
 
 
-def diff(a: RunName, b: RunName, out: Out = RUNS, as_json: Json = False) -> None:
+def diff(a: RunName, b: RunName, runs: RunsFolder = RUNS, as_json: Json = False) -> None:
     """Compare two runs: what their specs and their results have different."""
-    first, second = find_run(a, out), find_run(b, out)
-    keys = studies.diff_specs(first.study, second.study)
-    rows = studies.diff_results(studies.results(first), studies.results(second)).to_dicts()
-    if as_json:
-        print_json({"spec": keys, "results": rows})
-        return
-    if keys:
-        print_table(
-            ["key", first.path.name, second.path.name], [[k, str(x), str(y)] for k, (x, y) in keys.items()], 3
-        )
-    else:
-        print("equal specs")
-    if rows:
-        table = [
-            [row["arm"], str(row["level"]), f"{100 * row['density']:.2f}%"]
-            + [f"{100 * row[c]:.2f}" for c in ("test_a", "test_b")]
-            + [f"{100 * (row['test_b'] - row['test_a']):+.2f}", f"{row['stop_b'] - row['stop_a']:+.0f}"]
-            for row in rows
-        ]
-        heads = ["arm", "level", "density", "test % A", "test % B", "B - A, pp", "early stop, B - A"]
-        console().print("\nmeans over replicates; test accuracy at early stop")
-        print_table(heads, table)
-    else:
-        print("no arm and level in common")
+    from tombola.cli.show_run import print_difference
+    from tombola.study import find_run
+
+    print_difference(find_run(a, runs), find_run(b, runs), as_json)

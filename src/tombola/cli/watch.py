@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import threading
-import time
-from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
-from tombola.cli.options import Out, RunName
-from tombola.cli.show import console, duration
-from tombola.report import LivePage, LiveServer
-from tombola.study import Run, find_run
-from tombola.study.headway import WORDS, Headway, headway
-
-RUNS = Path("runs")
-LOOKS = 2.0
-"""Seconds between two looks at the folder."""
-LAST_LOOK = 5.0
-"""Seconds that a server beside a run is given to end by itself."""
+from tombola.cli.options import READS, RUNS, RunName, RunsFolder
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(watch)
+    app.command(context_settings=READS)(watch)
 
 
 def watch(
     name: RunName,
-    out: Out = RUNS,
+    runs: RunsFolder = RUNS,
     port: Annotated[
         int,
         typer.Option("--port", min=0, max=65535, help="Port of 127.0.0.1 to serve on; 0 takes a free one."),
@@ -46,100 +27,11 @@ def watch(
     beside: Annotated[bool, typer.Option("--until-input-ends", hidden=True)] = False,
 ) -> None:
     """Show a run while it goes: serve its page on this machine alone, which refreshes as cells land. Ctrl-C ends it."""
-    run = find_run(name, out)
+    from tombola.cli.live import serve, show_on_terminal
+    from tombola.study import find_run
+
+    run = find_run(name, runs)
     if terminal:
-        _show_on_terminal(run)
-        return
-    headway(run)  # a folder that cannot be read is refused here, not on the page
-    with LiveServer(LivePage(run), port) as server:
-        print(f"live    {server.url}", flush=True)
-        if beside:
-            threading.Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
-        else:
-            print(f"watching {run.path}; Ctrl-C ends it, and the run goes on", file=sys.stderr, flush=True)
-        server.serve_forever()
-
-
-def _stop_at_end_of_input(server: LiveServer) -> None:
-    sys.stdin.buffer.read()
-    server.shutdown()
-
-
-class Beside:
-    """`tombola watch` in a process of its own beside a run, so that it cannot slow or stop it. It ends with the run,
-    also where that is killed: its standard input ends then."""
-
-    # The run comes first: the page is made with what it leaves of the processor.
-    COMMAND = "import os; getattr(os, 'nice', lambda steps: None)(10); from tombola.cli import main; main()"
-
-    def __init__(self, wanted: bool = True) -> None:
-        self._wanted = wanted
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def begin(self, run: Run) -> None:
-        """Start to serve the run's page; where that cannot be, the run goes on without."""
-        if not self._wanted:
-            return
-        arguments = ["watch", str(run.path.resolve()), "--until-input-ends"]
-        try:
-            # What it says goes to standard error: standard output holds results alone. In a session of its own, Ctrl-C
-            # reaches the run only.
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", self.COMMAND, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=2,
-                start_new_session=True,
-            )
-        except OSError as problem:
-            print(f"no live page: {problem}", file=sys.stderr, flush=True)
-
-    def __exit__(self, *problem: object) -> None:
-        if self._process is None:
-            return
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(LAST_LOOK)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def _show_on_terminal(run: Run) -> None:
-    """A table that is drawn anew on a terminal, plain lines anywhere else; ends when nobody trains the run any more."""
-    now = headway(run)
-    if Console().is_terminal:
-        with Live(_table(now), auto_refresh=False) as live:
-            while now.state == "running":
-                time.sleep(LOOKS)
-                now = headway(run)
-                live.update(_table(now), refresh=True)
-        return
-    said = None
-    while True:
-        if (now.done, now.state) != said:
-            print(_line(now), flush=True)
-            said = now.done, now.state
-        if now.state != "running":
-            break
-        time.sleep(LOOKS)
-        now = headway(run)
-    console().print(_table(now))
-
-
-def _line(now: Headway) -> str:
-    left = "" if now.seconds_left is None else f", about {duration(now.seconds_left)} left"
-    return f"{now.run}: {now.done} of {now.planned} cells done, {WORDS[now.state]}{left}"
-
-
-def _table(now: Headway) -> Table:
-    table = Table(box=SIMPLE, pad_edge=False, show_edge=False, title=_line(now), title_justify="left")
-    for heading in ("level", "arm", "cells", "failed", "test % at early stop"):
-        table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=True)
-    for row in now.rows:
-        accuracy = "-" if row.accuracy is None else f"{100 * row.accuracy:.2f}"
-        table.add_row(str(row.level), row.arm, f"{row.done}/{row.planned}", str(row.failed), accuracy)
-    return table
+        show_on_terminal(run)
+    else:
+        serve(run, port, beside)

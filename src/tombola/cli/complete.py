@@ -1,0 +1,121 @@
+"""What the tab key offers. Nothing here imports more than the standard library: a key press must not wait.
+
+The command line that is there so far is in `ctx.params`. What is offered is cut by the caller to what begins with the
+word that is being typed; where nothing is offered, shells offer files.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tombola.cli.names import kinds, names
+
+Offer = Callable[[str], list[str]]
+
+
+def words(*known: str) -> Offer:
+    """Offers one of some words."""
+
+    def offer(incomplete: str) -> list[str]:
+        return list(known)
+
+    return offer
+
+
+def one_of(kind: str, *others: str) -> Offer:
+    """Offers a name of a kind (see `tombola.cli.names`), or another word."""
+
+    def offer(incomplete: str) -> list[str]:
+        return [*others, *_written(kind)]
+
+    return offer
+
+
+def several_of(*of: str) -> Offer:
+    """Offers names of some kinds, with commas between."""
+
+    def offer(incomplete: str) -> list[str]:
+        return _after_comma(incomplete, (name for kind in of for name in _written(kind)))
+
+    return offer
+
+
+def catalog_kinds(incomplete: str) -> list[str]:
+    """The kinds of `tombola catalog`."""
+    return kinds()
+
+
+def studies(incomplete: str) -> list[str]:
+    """Presets, and TOML files in the folder that is being typed."""
+    folder, _, _ = incomplete.rpartition("/")
+    found = sorted(str(path) for path in Path(folder or ".").glob("*.toml"))
+    return [*([] if folder else names("presets")), *found]
+
+
+def runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Runs and sweeps in the folder of runs, without those that were named already."""
+    named = _named(ctx)
+    return [path.name for path in _folders(ctx) if path.name not in named]
+
+
+def figures(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Runs, then figures; whichever was named already is left out."""
+    known, named = names("figures"), _named(ctx)
+    return [
+        *([] if any(name not in known for name in named) else runs(ctx, incomplete)),
+        *([] if any(name in known for name in named) else known),
+    ]
+
+
+def arms(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Arms of the runs that were named; without such a run those that Tombola has."""
+    studies = _studies(ctx)
+    own = [str(arm.get("name")) for study in studies for arm in study.get("arms", [])]
+    return _after_comma(incomplete, ["ticket", *own] if studies else names("arms"))
+
+
+def levels(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Levels of the runs that were named."""
+    last = max((int(study.get("levels", 0)) for study in _studies(ctx)), default=-1)
+    return _after_comma(incomplete, map(str, range(last + 1)))
+
+
+def _written(kind: str) -> list[str]:
+    """The names of a kind that can be typed as they stand: those in capitals stand for a pattern (`wrn-D-K`)."""
+    return [name for name in names(kind) if name == name.lower()]
+
+
+def _after_comma(incomplete: str, known: Iterable[str]) -> list[str]:
+    """Lists that have one more name behind those that are there."""
+    before, comma, _ = incomplete.rpartition(",")
+    there = before.split(",")
+    return [f"{before}{comma}{name}" for name in dict.fromkeys(known) if name not in there]
+
+
+def _named(ctx: typer.Context) -> list[str]:
+    """The runs of the command line so far, and whatever else its arguments are."""
+    given = [ctx.params.get(argument) for argument in ("name", "names", "a", "b", "first", "second")]
+    return [name for value in given for name in ([value] if isinstance(value, str) else value or ())]
+
+
+def _folders(ctx: typer.Context) -> list[Path]:
+    place = Path(ctx.params.get("runs") or "runs")
+    return sorted({path.parent for file in ("study.toml", "sweep.toml") for path in place.glob(f"*/{file}")})
+
+
+def _studies(ctx: typer.Context) -> list[dict[str, Any]]:
+    """The studies of the runs that were named, as they are written; what cannot be read is left out."""
+    found = []
+    for name in _named(ctx):
+        own = [Path(name), *(path for path in _folders(ctx) if path.name.startswith(name))]
+        for path in own:
+            try:
+                found.append(tomllib.loads((path / "study.toml").read_text()))
+            except (OSError, ValueError):
+                continue
+    return found

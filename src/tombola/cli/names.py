@@ -1,0 +1,32 @@
+"""Names that the tab key and `--help` know without importing what they belong to.
+
+They are written down in `names.json`, which `python -m tombola.cli.catalogue` makes anew from the registries; a test
+holds the two equal. What a plug-in registers is taken by every command all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+FILE = Path(__file__).with_name("names.json")
+FAMILIES = "families"
+"""Families of measures: names, but no kind of the catalogue."""
+PRESETS = Path(__file__).parents[1] / "study" / "presets"
+
+
+def kinds() -> list[str]:
+    """The kinds that `tombola catalog` takes."""
+    return [*(kind for kind in _read() if kind != FAMILIES), "recipes", "presets"]
+
+
+def names(kind: str) -> list[str]:
+    """The names of a kind."""
+    if kind in ("presets", "recipes"):
+        return sorted(path.stem for path in PRESETS.glob("*.toml"))
+    return _read()[kind]
+
+
+def _read() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = json.loads(FILE.read_text())
+    return found

@@ -1,0 +1,79 @@
+"""What a study would do and cost: `tombola run --dry-run`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tombola import study as studies
+from tombola.cli import sweeps
+from tombola.cli.show import duration, print_json, print_table, size
+from tombola.cli.show_verdicts import print_prospects, prospects
+from tombola.study import Plan, Run, Study, Sweep
+
+
+def dry_run(
+    sweep: Sweep,
+    out: Path,
+    device: str,
+    engine: str,
+    threads: int | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Print the plan of a study, or of all members of a sweep."""
+    studies.prepare(threads)
+
+    def planned(study: Study) -> tuple[Plan, dict[str, Any]]:
+        study, dataset, net = studies.bind(study, data_dir)
+        plan = studies.make_plan(study, net)
+        seconds = studies.estimate_seconds(plan, dataset, studies.pick_device(device), engine)
+        return plan, _facts(plan, Run(out / study.folder), seconds)
+
+    if sweep.keys:
+        sweeps.dry_run_sweep(sweep, out, data_dir, lambda study: planned(study)[1], as_json)
+        return
+    plan, facts = planned(sweep.first)
+    if as_json:
+        print_json(facts)
+    else:
+        _print_plan(plan, facts)
+
+
+def _facts(plan: Plan, folder: Run, seconds: float) -> dict[str, Any]:
+    cells = plan.cells()
+    return {
+        "run": str(folder.path),
+        "model": plan.architecture.name,
+        "prunable_weights": sum(plan.lottery.alive[0].values()),
+        "levels": plan.study.levels,
+        "densities": plan.densities,
+        "replicates": plan.study.replicates,
+        "trainings": len(cells),
+        "trainings_done": sum(folder.has(cell) for cell in cells),
+        "iterations": sum(plan.network_iterations(cell) for cell in cells),
+        "estimated_seconds": seconds,
+        "estimated_bytes": plan.bytes_on_disk(),
+        "hypotheses": prospects(plan.study, plan.densities),
+    }
+
+
+def _print_plan(plan: Plan, facts: dict[str, Any]) -> None:
+    cells = plan.cells()
+    rows = []
+    for level, density in enumerate(plan.densities):
+        draws = Counter(cell.arm for cell in cells if (cell.replicate, cell.level) == (0, level))
+        arms = [f"{name} x {count}" for name, count in draws.items()]
+        alive = sum(plan.lottery.alive[level].values())
+        rows.append([str(level), ", ".join(arms), f"{alive:,}", f"{100 * density:.2f}%"])
+    print_table(["level", "arms", "weights alive", "density"], rows, left=2)
+    print(f"\n{facts['model']} on {plan.study.data.name}, {facts['prunable_weights']:,} prunable weights")
+    done = f" ({facts['trainings_done']} done)" if facts["trainings_done"] else ""
+    print(
+        f"{len(cells)} trainings{done}, {facts['replicates']} replicates, {facts['iterations']:,} iterations in all"
+    )
+    cost = f"{duration(facts['estimated_seconds'])} here, from a short probe, and {size(facts['estimated_bytes'])}"
+    print(f"about {cost} on disk")
+    print_prospects(facts["hypotheses"])
+    print(f"would be written to {facts['run']}")
