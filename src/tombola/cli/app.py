@@ -57,7 +57,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     warnings.showwarning = _show
     try:
-        app()
+        app(prog_name="tombola")
     except UserError as mistake:
         _fail(str(mistake), 2)
     except BrokenPipeError:

@@ -98,9 +98,13 @@ def _after_comma(incomplete: str, known: Iterable[str]) -> list[str]:
 
 
 def _named(ctx: typer.Context) -> list[str]:
-    """The runs of the command line so far, and whatever else its arguments are."""
+    """The runs of the command line so far, and whatever else its arguments are. While the value of an option is being
+    typed they are not told apart yet, and lie in `ctx.args`."""
     given = [ctx.params.get(argument) for argument in ("name", "names", "a", "b", "first", "second")]
-    return [name for value in given for name in ([value] if isinstance(value, str) else value or ())]
+    return [
+        *ctx.args,
+        *(name for value in given for name in ([value] if isinstance(value, str) else value or ())),
+    ]
 
 
 def _folders(ctx: typer.Context) -> list[Path]:

@@ -23,7 +23,7 @@ def kinds() -> list[str]:
 def names(kind: str) -> list[str]:
     """The names of a kind."""
     if kind in ("presets", "recipes"):
-        return sorted(path.stem for path in PRESETS.glob("*.toml"))
+        return [path.stem for path in sorted(PRESETS.glob("*.toml"))]
     return _read()[kind]
 
 

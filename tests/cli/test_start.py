@@ -1,0 +1,153 @@
+"""What the command line may import before it has something to compute: its own modules, and nothing that is slow."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from program import Tombola
+
+import tombola as front
+
+SLOW = {
+    *(
+        "torch",
+        "numpy",
+        "polars",
+        "pydantic",
+        "scipy",
+        "sklearn",
+        "altair",
+        "numba",
+        "llvmlite",
+        "safetensors",
+    ),
+    *("jinja2", "typst", "vl_convert", "filelock", "rich"),
+}
+COMMANDS = (
+    "run", "runs", "status", "results", "report", "diff", "watch", "verdicts", "figure", "train", "evaluate", "compare",
+    "connect", "catalog", "doctor", "bench", "ticket", "ticket show", "ticket export", "ticket apply", "data",
+    "data list", "data fetch",
+)  # fmt: skip
+CALL = """
+import json, sys
+def called(*words):
+    from tombola.cli import main
+    sys.argv = ["tombola", *words]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, end.code
+"""
+LIST = "\nprint(json.dumps(sorted(sys.modules)))"
+
+
+def python(code: str, **environment: str) -> list[str]:
+    """The lines that a fresh Python prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not done.stderr
+    return done.stdout.splitlines()
+
+
+def loaded(code: str, **environment: str) -> set[str]:
+    found: list[str] = json.loads(python(CALL + code + LIST, **environment)[-1])
+    return set(found)
+
+
+def assert_light(modules: set[str], typed: bool = True) -> None:
+    """`typed`: something was typed behind a command, which typer reads with pydantic."""
+    assert modules & SLOW == ({"pydantic"} if typed else set())
+    own = {name for name in modules if name.partition(".")[0] == "tombola"}
+    assert {name for name in own if not name.startswith("tombola.cli")} == {"tombola", "tombola.errors"}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], []], ids=" ".join)
+def test_the_program_itself_is_light(words: list[str]) -> None:
+    code = f"called(*{words})" if words else "from tombola.cli import app"
+    assert_light(loaded(code), typed=False)
+
+
+def test_the_help_of_every_command_is_light() -> None:
+    assert_light(loaded("".join(f"\ncalled(*{command.split()}, '--help')" for command in COMMANDS)))
+
+
+def test_there_is_no_other_command(tombola: Tombola) -> None:
+    assert set(front_commands(tombola)) == {command for command in COMMANDS if " " not in command}
+
+
+def front_commands(tombola: Tombola) -> list[str]:
+    table = tombola("--help").out.partition("Commands:")[2]
+    return [line.split()[0] for line in table.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("words", ["tombola ", "tombola run qu", "tombola compare tiny --measures jaccard,"])
+def test_a_press_of_the_tab_key_is_light(words: str) -> None:
+    at = str(len(words.split()) - (not words.endswith(" ")))
+    environment = {"_TOMBOLA_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": at}
+    assert_light(loaded("called()", **environment))
+
+
+def test_import_is_light_and_knows_its_names() -> None:
+    code = "import sys, tombola; print(sorted(set(dir(tombola)) & set(tombola.__all__)) == tombola.__all__)"
+    light, modules = python(f"{code}; import json" + LIST)
+    assert light == "True"
+    assert not set(json.loads(modules)) & {*SLOW, "typing", "tombola.errors"}
+
+
+def test_version(tombola: Tombola) -> None:
+    said = tombola("--version")
+    assert said.code == 0
+    assert said.out == f"tombola {version('tombola')}\ntorch {version('torch')}\n"
+
+
+def test_what_type_checkers_are_told_is_what_is_there() -> None:
+    stub = ast.parse(Path(front.__file__).with_suffix(".pyi").read_text())
+    told = [
+        (node.module, name.name)
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+        if name.asname == name.name
+    ]
+    rooms = [name for module, name in told if module == "tombola"]
+    assert tuple(rooms) == front._ROOMS
+    assert {name: module for module, name in told if module != "tombola"} == {
+        name: f"tombola.{home}" for name, home in front._HOMES.items()
+    }
+    for name in front.__all__:
+        assert getattr(front, name).__name__ == name
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import tombola; tombola.compare; import tombola.compare",
+        "import tombola.compare, tombola",
+        "from tombola.compare import MEASURES; import tombola",
+        "import tombola.study, tombola",
+        "from tombola import data; import tombola; tombola.run",
+    ],
+)
+def test_compare_is_the_function_whatever_was_imported(imports: str) -> None:
+    code = "from tombola.compare import NULLS; import tombola"
+    code += (
+        "; print(callable(tombola.compare), callable(tombola.from_arrays), len(tombola.data.DATASETS) > 0)"
+    )
+    assert python(f"{imports}; {code}")[-1] == "True True True"
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="module 'tombola' has no attribute 'drawn'"):
+        _ = front.drawn  # type: ignore[attr-defined]
