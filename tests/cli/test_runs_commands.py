@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -94,9 +95,11 @@ def test_dry_run_says_what_and_writes_nothing(tombola: Tombola, study_file: Path
     assert facts["densities"][:2] == [1.0, (944 - 154 - 19 - 16) / 944]
     assert facts["trainings"] == CELLS
     assert facts["iterations"] == CELLS * 40
-    assert facts["estimated_seconds"] > 0
+    assert 0 < facts["estimated_seconds_low"] <= facts["estimated_seconds"] <= facts["estimated_seconds_high"]
     assert facts["estimated_bytes"] > 0
-    assert "755" in tombola("run", study_file, "--dry-run").out
+    said = tombola("run", study_file, "--dry-run").out
+    assert "755" in said
+    assert re.search(r"about \d+ s( to \d+ s)? here, from short probes, and [\d.]+ kB on disk", said)
     assert not (tmp_path / "runs").exists()
 
 

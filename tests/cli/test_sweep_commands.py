@@ -72,7 +72,9 @@ def test_dry_run_counts_what_is_shared_once(tombola: Tombola, tmp_path: Path) ->
     ]
     assert (facts["trainings"], facts["trainings_shared"], facts["trainings_done"]) == (2 * CELLS, 2, 0)
     assert facts["iterations"] == (2 * CELLS - 2) * 40
-    assert facts["estimated_seconds"] > 0
+    assert 0 < facts["estimated_seconds_low"] <= facts["estimated_seconds"] <= facts["estimated_seconds_high"]
+    low = sum(member["estimated_seconds_low"] for member in facts["members"])
+    assert facts["estimated_seconds_low"] == pytest.approx(low)
     said = tombola("run", "tiny.toml", "--dry-run").out
     assert f"2 studies, {2 * CELLS - 2} trainings" in said
     assert all(label in said for label in LABELS)

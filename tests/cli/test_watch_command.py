@@ -182,7 +182,8 @@ def test_a_taken_port_is_a_sentence(served: LiveServer, done: Path) -> None:
 
 def test_state_and_time_left(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in done.rglob("timing.json"):
-        path.write_text('{"seconds": 30.0}')
+        seconds = 30.0 if "/L02/" in path.as_posix() else 300.0  # the level that landed last counts
+        path.write_text(json.dumps({"seconds": seconds}))
     taken_away(done, LAST)
     found = headway(Run(done))
     assert (found.state, found.seconds_left) == ("unfinished", None)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tombola.errors import UserError
 from tombola.models import architecture
-from tombola.study import estimate_seconds, make_plan
+from tombola.study import estimate_time, make_plan
 
 
 class Depth(nn.Module):
@@ -40,7 +40,7 @@ def test_the_vectorised_engine_is_refused_before_anything_is_written(tmp_path: P
     study = tiny()
     plan = make_plan(study, architecture(Depth, (6,), 3))
     with pytest.raises(UserError, match=words):
-        estimate_seconds(plan, toy_data(), torch.device("cpu"), "stacked")
+        estimate_time(plan, toy_data(), torch.device("cpu"), "stacked")
 
 
 def test_a_stopped_run_of_a_noisy_network_ends_with_the_same_bits(tmp_path: Path) -> None:

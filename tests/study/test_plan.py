@@ -13,7 +13,7 @@ from torch import nn
 
 from tombola.errors import UserError
 from tombola.models import architecture
-from tombola.study import Plan, Study, estimate_seconds, make_plan, planned_cells
+from tombola.study import Plan, Study, estimate_time, make_plan, planned_cells
 
 
 def plan_of(study: Study) -> Plan:
@@ -112,14 +112,14 @@ def test_an_arm_that_draws_new_weights_needs_something_to_draw_from() -> None:
 @pytest.mark.parametrize("engine", ["sparse", "mlp", "modules"])
 def test_the_estimate_is_a_positive_time(engine: str) -> None:
     short = plan_of(tiny())
-    seconds = estimate_seconds(short, toy_data(), torch.device("cpu"), engine)
+    seconds = estimate_time(short, toy_data(), torch.device("cpu"), engine).seconds
     assert 0 < seconds < 60
 
 
 def test_the_estimate_works_wherever_the_study_does() -> None:
     # 90 examples, 30 of them for validation: batches of 60 just fit.
     full = tiny(recipe={"batch": 60}, replicates=1, levels=0)
-    assert 0 < estimate_seconds(plan_of(full), toy_data(), torch.device("cpu"), "auto") < 60
+    assert 0 < estimate_time(plan_of(full), toy_data(), torch.device("cpu"), "auto").seconds < 60
 
 
 def test_the_estimate_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,12 +137,32 @@ def test_the_estimate_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
     # One replicate, the ticket alone: 3 networks of 20 iterations, one after the other.
     alone = plan_of(tiny(replicates=1, arms=[]))
-    assert estimate_seconds(alone, toy_data(), torch.device("cpu"), "mlp") == pytest.approx(60)
+    assert estimate_time(alone, toy_data(), torch.device("cpu"), "mlp").seconds == pytest.approx(60)
     # Stacks of (3 arms x 2 replicates): level 0 has 2 networks, a third of a stack's cost; the others 6.
     whole = plan_of(tiny())
-    assert estimate_seconds(whole, toy_data(), torch.device("cpu"), "mlp") == pytest.approx(
+    assert estimate_time(whole, toy_data(), torch.device("cpu"), "mlp").seconds == pytest.approx(
         20 * (2 + 6 + 6) / 6
     )
+
+
+def test_the_estimate_is_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A second a step in the first probe, two in the second, four in the third; scoring and warming up cost nothing.
+    from tombola.study import estimate as module
+
+    clock, calls = [0.0], [0]
+    real: Callable[..., Any] = module.train_stack
+
+    def train_stack(*args: Any, **options: Any) -> Any:
+        steps = args[3].iterations
+        clock[0] += 2 if steps == 2 else 2 + (steps - 2) * 2 ** ((calls[0] - 1) // 3)
+        calls[0] += 1
+        return real(*args, **options)
+
+    monkeypatch.setattr(module, "train_stack", train_stack)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    found = estimate_time(plan_of(tiny(replicates=1, arms=[])), toy_data(), torch.device("cpu"), "mlp")
+    assert (found.low, found.seconds, found.high) == pytest.approx((60, 120, 240))
+    assert calls[0] == 1 + 3 * 3
 
 
 @pytest.mark.parametrize("keep", ["all", "living", "masks"])

@@ -119,7 +119,7 @@ def _microseconds(engine: str) -> float:
     spec = study.load_study("quick", ["replicates=5", "levels=0"])
     spec, dataset, net = study.bind(spec)
     plan = study.make_plan(spec, net)
-    seconds = study.estimate_seconds(plan, dataset, torch.device("cpu"), engine)
+    seconds = study.estimate_time(plan, dataset, torch.device("cpu"), engine).seconds
     return 1e6 * seconds / sum(plan.network_iterations(cell) for cell in plan.cells())
 
 

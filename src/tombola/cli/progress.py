@@ -9,15 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from tombola.cli.pace import Pace
 from tombola.cli.show import duration
 from tombola.lottery import Cell, Drawn
 
@@ -37,17 +31,17 @@ class Watcher:
                 BarColumn(),
                 TaskProgressColumn(),
                 TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[left]}"),
                 console=console,
             )
-        self._total = self._done = self._before = 0
-        self._begun = self._spoke = time.monotonic()
+        self._total = self._done = 0
+        self._pace = Pace()
+        self._spoke = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._bar:
             self._bar.start()
-            self._task = self._bar.add_task("preparing", total=None)
+            self._task = self._bar.add_task("preparing", total=None, left="")
         return self
 
     def __exit__(
@@ -59,17 +53,21 @@ class Watcher:
             self._say("stopped; the same command goes on from here")
 
     def begin(self, total: int, done: int) -> None:
-        self._total, self._done, self._before = total, done, done
-        self._begun = self._spoke = time.monotonic()
+        self._total, self._done = total, done
+        self._pace = Pace()
+        self._spoke = time.monotonic()
         if self._bar:
-            self._bar.update(self._task, total=total, completed=done, description="training")
+            self._bar.update(self._task, total=total, completed=done, description="training", left="")
         elif done:
             self._say(f"{100 * done / max(total, 1):.0f}% of this study is there already")
 
     def advance(self, steps: int, cells: Sequence[Cell]) -> None:
         self._done += steps
+        if steps:
+            self._pace.see(time.monotonic(), self._done)
         if self._bar:
-            self._bar.update(self._task, completed=self._done, description=f"level {cells[0].level}")
+            what = f"level {cells[0].level}"
+            self._bar.update(self._task, completed=self._done, description=what, left=self._left())
         elif time.monotonic() - self._spoke > PLAIN_SECONDS:
             self._say(f"level {cells[0].level}: {self._share()}")
 
@@ -84,12 +82,13 @@ class Watcher:
             )
 
     def _share(self) -> str:
-        spent = time.monotonic() - self._begun
-        fresh = self._done - self._before
-        share = f"{100 * self._done / max(self._total, 1):.0f}%"
-        if not fresh:
-            return share
-        return f"{share}, about {duration(spent / fresh * (self._total - self._done))} left"
+        left = self._left()
+        return f"{100 * self._done / max(self._total, 1):.0f}%" + (f", {left}" if left else "")
+
+    def _left(self) -> str:
+        """The time left, or nothing before there is a measurement."""
+        seconds = self._pace.left(self._total)
+        return "" if seconds is None else f"about {duration(seconds)} left"
 
     def _note(self, sentence: str) -> None:
         if self._bar:

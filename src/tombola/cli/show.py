@@ -91,6 +91,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def time_of(facts: dict[str, Any]) -> str:
+    """What a study takes on this machine, as a range: about 40 s to 1 min 20 s here."""
+    ends = [duration(facts[f"estimated_seconds_{end}"]) for end in ("low", "high")]
+    return f"about {' to '.join(dict.fromkeys(ends))} here"
+
+
 def size(count: float) -> str:
     """A number of bytes as people write it."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -8,9 +8,9 @@ from typing import Any
 
 from tombola import study as studies
 from tombola.cli import sweeps
-from tombola.cli.show import duration, print_json, print_table, size
+from tombola.cli.show import print_json, print_table, size, time_of
 from tombola.cli.show_verdicts import print_prospects, prospects
-from tombola.study import Plan, Run, Study, Sweep
+from tombola.study import Estimate, Plan, Run, Study, Sweep
 
 
 def dry_run(
@@ -28,8 +28,8 @@ def dry_run(
     def planned(study: Study) -> tuple[Plan, dict[str, Any]]:
         study, dataset, net = studies.bind(study, data_dir)
         plan = studies.make_plan(study, net)
-        seconds = studies.estimate_seconds(plan, dataset, studies.pick_device(device), engine)
-        return plan, _facts(plan, Run(out / study.folder), seconds)
+        time = studies.estimate_time(plan, dataset, studies.pick_device(device), engine)
+        return plan, _facts(plan, Run(out / study.folder), time)
 
     if sweep.keys:
         sweeps.dry_run_sweep(sweep, out, data_dir, lambda study: planned(study)[1], as_json)
@@ -41,7 +41,7 @@ def dry_run(
         _print_plan(plan, facts)
 
 
-def _facts(plan: Plan, folder: Run, seconds: float) -> dict[str, Any]:
+def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
     cells = plan.cells()
     return {
         "run": str(folder.path),
@@ -53,7 +53,9 @@ def _facts(plan: Plan, folder: Run, seconds: float) -> dict[str, Any]:
         "trainings": len(cells),
         "trainings_done": sum(folder.has(cell) for cell in cells),
         "iterations": sum(plan.network_iterations(cell) for cell in cells),
-        "estimated_seconds": seconds,
+        "estimated_seconds": time.seconds,
+        "estimated_seconds_low": time.low,
+        "estimated_seconds_high": time.high,
         "estimated_bytes": plan.bytes_on_disk(),
         "hypotheses": prospects(plan.study, plan.densities),
     }
@@ -73,7 +75,6 @@ def _print_plan(plan: Plan, facts: dict[str, Any]) -> None:
     print(
         f"{len(cells)} trainings{done}, {facts['replicates']} replicates, {facts['iterations']:,} iterations in all"
     )
-    cost = f"{duration(facts['estimated_seconds'])} here, from a short probe, and {size(facts['estimated_bytes'])}"
-    print(f"about {cost} on disk")
+    print(f"{time_of(facts)}, from short probes, and {size(facts['estimated_bytes'])} on disk")
     print_prospects(facts["hypotheses"])
     print(f"would be written to {facts['run']}")

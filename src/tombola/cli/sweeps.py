@@ -10,11 +10,14 @@ from typing import Any
 import tombola.report as pictures
 from tombola import study as studies
 from tombola.cli.progress import Watcher
-from tombola.cli.show import duration, print_json, print_table, size
+from tombola.cli.show import duration, print_json, print_table, size, time_of
 from tombola.errors import UserError
 from tombola.study import Member, Run, Study, Sweep, SweepRun, label_of
 
 Facts = dict[str, Any]
+
+SECONDS = ("estimated_seconds", "estimated_seconds_low", "estimated_seconds_high")
+"""What a dry run says of time: the middle one of its probes, the least and the most."""
 
 
 def run_sweep(
@@ -67,14 +70,15 @@ def dry_run_sweep(
         shared = any(studies.shares_dense(member.study, study) for study in earlier)
         facts["trainings_shared"] = member.study.replicates if shared else 0
         dense = facts["trainings_shared"] * member.study.recipe.iterations
-        facts["estimated_seconds"] *= 1 - dense / facts["iterations"]
+        for seconds in SECONDS:
+            facts[seconds] *= 1 - dense / facts["iterations"]
         facts["iterations"] -= dense
     sums = (
         "trainings",
         "trainings_shared",
         "trainings_done",
         "iterations",
-        "estimated_seconds",
+        *SECONDS,
         "estimated_bytes",
     )
     total = {name: sum(facts[name] for facts in members) for name in sums}
@@ -101,10 +105,7 @@ def dry_run_sweep(
     print(f"\n{len(members)} studies, {fresh} trainings{done}, {total['iterations']:,} iterations in all")
     if total["trainings_shared"]:
         print(f"{total['trainings_shared']} dense networks are another member's, and copied from there")
-    print(
-        f"about {duration(total['estimated_seconds'])} here, from short probes, and "
-        f"{size(total['estimated_bytes'])} on disk"
-    )
+    print(f"{time_of(total)}, from short probes, and {size(total['estimated_bytes'])} on disk")
     print(f"would be written to {out / sweep.folder} and the runs beside it")
 
 

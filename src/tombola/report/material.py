@@ -23,7 +23,7 @@ from tombola.study import (
     Verdicts,
     bind,
     compared,
-    estimate_seconds,
+    estimate_time,
     make_plan,
     missing,
     pick_device,
@@ -127,7 +127,7 @@ def material_of_study(study: Study, data_dir: Path | None = None) -> Material:
     try:
         bound, dataset, net = bind(study, data_dir)
         plan = make_plan(bound, net)
-        seconds = estimate_seconds(plan, dataset, pick_device("auto"), "auto")
+        seconds = estimate_time(plan, dataset, pick_device("auto"), "auto").seconds
     except UserError as reason:
         return Material(study, study.folder, unknown=_why(study, reason), undone=undone)
     layers = [Layer(name, net.shapes[name]) for name in net.prunable]

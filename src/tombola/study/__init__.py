@@ -17,7 +17,7 @@ from tombola.study.contrast import contrasts
 from tombola.study.deciding import VERDICTS, Prospect, Verdict, prospects
 from tombola.study.dense import shares_dense
 from tombola.study.diff import diff_many, diff_results, diff_specs
-from tombola.study.estimate import estimate_seconds
+from tombola.study.estimate import Estimate, estimate_time
 from tombola.study.expect import Checked, Expectation
 from tombola.study.finding import all_runs, all_sweeps, find, find_run, find_runs, open_ticket
 from tombola.study.hypotheses import Hypothesis
@@ -51,6 +51,7 @@ __all__ = [
     "Claim",
     "Comparison",
     "Connection",
+    "Estimate",
     "Expectation",
     "Hypothesis",
     "Matching",
@@ -81,7 +82,7 @@ __all__ = [
     "diff_many",
     "diff_results",
     "diff_specs",
-    "estimate_seconds",
+    "estimate_time",
     "expectations",
     "find",
     "find_run",

@@ -6,7 +6,6 @@ al. 2020, arXiv 1912.05671, section 2). Copies lie in `connect/<name>/cells` of 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +19,7 @@ from tombola.masks import Mask, restore
 from tombola.models import Architecture, State
 from tombola.seeds import Seeds
 from tombola.study.engine_record import EngineRecord
+from tombola.study.machine import training_clock
 from tombola.study.progress import Progress
 from tombola.study.spec import Study
 from tombola.study.store import Run
@@ -145,7 +145,7 @@ class Trainer:
     def _train_stack(
         self, folder: CopyRun, cells: Sequence[Cell], by_cell: dict[Cell, Copy], engine: str
     ) -> None:
-        study, clock, last = self.run.study, time.monotonic(), self.run.study.pruning.rewind
+        study, clock, last = self.run.study, training_clock(), self.run.study.pruning.rewind
         wanted = [cell for cell in cells if not folder.has(cell)]
         checkpoint = Checkpoint(folder.path / ".checkpoint.safetensors")
 
@@ -165,7 +165,7 @@ class Trainer:
             progress=watch,
         )
         drawn = train_cells(cells, lambda cell: start_of(self.run, by_cell[cell]), train)
-        seconds = (time.monotonic() - clock) / len(cells)
+        seconds = (training_clock() - clock) / len(cells)
         for cell in wanted:
             write_cell(folder, drawn[cell], study.store.keep, seconds)
         self.progress.landed(list(drawn.values()))

@@ -1,8 +1,10 @@
-"""How long a study will take on this machine, from a short timed probe."""
+"""How long a study will take on this machine, and how far that is uncertain, from short timed probes."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from statistics import median
 
 import torch
 
@@ -14,33 +16,48 @@ from tombola.training import Recipe, Start, choose, networks_that_fit, train_sta
 
 PROBE_ITERATIONS = 20
 PROBE_EXAMPLES = 1000
+PROBES, MOST_PROBES, PROBE_SECONDS = 3, 10, 1.0
+"""So many probes, and of small networks more until they have taken a second."""
 
 
-def estimate_seconds(plan: Plan, dataset: Dataset, device: torch.device, engine: str) -> float:
-    """Seconds that the whole study will take on this machine, from a short timed probe of one stack.
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that a study takes on this machine: the least, the middle one and the most of what the probes gave."""
 
-    Steps and evaluations are timed apart, since their share differs between recipes.
+    low: float
+    seconds: float
+    high: float
+
+
+def estimate_time(plan: Plan, dataset: Dataset, device: torch.device, engine: str) -> Estimate:
+    """How long the whole study will take on this machine, from short timed probes of one stack.
+
+    Steps and evaluations are timed apart, since their share differs between recipes. What an engine compiles once is
+    left out.
     """
     study, architecture = plan.study, plan.architecture
     per_level = len(plan.lottery.cells(0, min(1, study.levels))) * study.replicates
     chosen = choose(engine, architecture, device, study.recipe, plan.pinned, plan.moving)
     size = min(per_level, networks_that_fit(architecture, device, study.recipe, chosen.name))
-    step, example = _probe(plan, dataset, device, chosen.name, size)
     held_out = validation_count(len(dataset.train_y), study.data.validation)
     n_test = len(dataset.test_y)
     everything = len(dataset.train_y) - held_out + n_test
-    total = 0.0
+    steps = scored = 0
     for cell in plan.cells():
         start = study.first_iteration(cell)
-        scored = len(study.recipe.evaluations(start)) * held_out
+        steps += plan.network_iterations(cell)
+        scored += len(study.recipe.evaluations(start)) * held_out
         scored += len(study.recipe.curve_points(start)) * everything + n_test
-        total += plan.network_iterations(cell) * step + scored * example
-    return total
+    probes = _probes(plan, dataset, device, chosen.name, size)
+    totals = [steps * step + scored * example for step, example in probes]
+    return Estimate(min(totals), median(totals), max(totals))
 
 
-def _probe(plan: Plan, dataset: Dataset, device: torch.device, engine: str, size: int) -> tuple[float, float]:
-    """Seconds of one step and of scoring one example, per network of a stack of `size` networks that are as dense
-    as the study's are on average."""
+def _probes(
+    plan: Plan, dataset: Dataset, device: torch.device, engine: str, size: int
+) -> list[tuple[float, float]]:
+    """Several times over: seconds of one step and of scoring one example, per network of a stack of `size` networks
+    that are as dense as the study's are on average."""
     study, architecture = plan.study, plan.architecture
     batch = study.recipe.batch
     # Never more than the study itself takes, so that a batch of it is left.
@@ -69,11 +86,17 @@ def _probe(plan: Plan, dataset: Dataset, device: torch.device, engine: str, size
         train_stack(architecture, starts, data, recipe, held_out, engine=engine)
         return time.perf_counter() - begin
 
-    timed(2, 1)  # warm up: memory and thread pools
-    # Differences of runs leave out what is done once; the faster of two leaves out what else the machine does.
-    brief = min(timed(2, 2) for _ in range(2))
-    scored = min(timed(2, 1) for _ in range(2))
-    many = min(timed(2 + PROBE_ITERATIONS, 2 + PROBE_ITERATIONS) for _ in range(2))
-    # Where other work on the machine drowns a difference, a tenth of the steps' time stands in for it.
-    step = max(many - brief, many / 10) / PROBE_ITERATIONS
-    return step / size, max(scored - brief, 0.0) / held_out / size
+    def probe() -> tuple[float, float, float]:
+        return timed(2, 2), timed(2, 1), timed(2 + PROBE_ITERATIONS, 2 + PROBE_ITERATIONS)
+
+    timed(2, 1)  # warm up: memory, thread pools, and an engine that is compiled
+    begin, found = time.perf_counter(), [probe() for _ in range(PROBES)]
+    while len(found) < MOST_PROBES and time.perf_counter() - begin < PROBE_SECONDS:
+        found.append(probe())
+    # What is done once in a training is taken off; the shortest leaves out what else the machine does.
+    once = min(brief for brief, _, _ in found)
+    return [
+        # Where other work on the machine drowns a difference, a tenth of the steps' time stands in for it.
+        (max(many - once, many / 10) / PROBE_ITERATIONS / size, max(scored - once, 0.0) / held_out / size)
+        for _, scored, many in found
+    ]

@@ -82,10 +82,12 @@ def _rows(records: dict[Cell, dict[str, Any]], planned: Sequence[Cell]) -> tuple
 
 
 def _seconds_left(run: Run, done: Sequence[Cell], left: Sequence[Cell]) -> float | None:
-    """What the missing cells would take at the mean pace of those that are done, less the time since the last one
-    landed."""
+    """What the missing cells would take at the pace of the level that landed last (sparser ones may be faster), less
+    the time since then."""
     if not done:
         return None
-    pace = fmean(read_json(run.folder(cell) / "timing.json")["seconds"] for cell in done)
-    landed = max((run.folder(cell) / "cell.json").stat().st_mtime for cell in done)
-    return max(0.0, pace * len(left) - max(0.0, time.time() - landed))
+    landed = {cell: (run.folder(cell) / "cell.json").stat().st_mtime for cell in done}
+    last = max(done, key=landed.__getitem__)
+    recent = [cell for cell in done if cell.level == last.level]
+    pace = fmean(read_json(run.folder(cell) / "timing.json")["seconds"] for cell in recent)
+    return max(0.0, pace * len(left) - max(0.0, time.time() - landed[last]))

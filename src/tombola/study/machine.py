@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from tombola.errors import UserError, nearest
+from tombola.training import seconds_compiling
 
 
 def pick_device(name: str) -> torch.device:
@@ -38,6 +40,11 @@ def prepare(threads: int | None = None) -> None:
     torch.set_flush_denormal(True)
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+def training_clock() -> float:
+    """Seconds of a clock that stands still while an engine is compiled, which happens once on a machine."""
+    return time.monotonic() - seconds_compiling()
 
 
 def describe_machine() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +10,7 @@ from tombola.data import Resident
 from tombola.lottery import Begin, Cell, Drawn, draw, train_cells
 from tombola.seeds import Seeds
 from tombola.study.engine_record import EngineRecord
+from tombola.study.machine import training_clock
 from tombola.study.plan import Plan
 from tombola.study.probing import probing
 from tombola.study.progress import Progress
@@ -65,7 +65,7 @@ class Worker:
         return is_done(self.folder, self.plan.study, cell)
 
     def _train_stack(self, cells: list[Cell], begin: Begin) -> dict[Cell, Drawn]:
-        study, clock = self.plan.study, time.monotonic()
+        study, clock = self.plan.study, training_clock()
         level, last = cells[0].level, study.first_iteration(cells[0])
         wanted = [cell for cell in cells if not self._done(cell)]
 
@@ -91,7 +91,7 @@ class Worker:
                 progress=progress,
             ),
         )
-        seconds = (time.monotonic() - clock) / len(cells)
+        seconds = (training_clock() - clock) / len(cells)
         self.checkpoint.clear()
         self._written()
         self.writing = self.writer.submit(self._write, [drawn[cell] for cell in wanted], seconds)

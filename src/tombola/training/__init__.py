@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tombola.training.checkpoint import Checkpoint
-from tombola.training.engines import ENGINES, Engine, choose
+from tombola.training.engines import ENGINES, Engine, choose, seconds_compiling
 from tombola.training.loop import train_stack
 from tombola.training.memory import networks_that_fit
 from tombola.training.recipe import SCHEDULES, Recipe
@@ -45,5 +45,6 @@ __all__ = [
     "Watch",
     "choose",
     "networks_that_fit",
+    "seconds_compiling",
     "train_stack",
 ]

@@ -24,9 +24,20 @@ from tombola.training.trainer import Trainer
 
 try:
     from tombola.training.engines import kernels
+    from tombola.training.engines.compiling import listen
     from tombola.training.engines.living import Living, aligned
+
+    _compiling = listen(
+        kernels.__name__,
+        "compiling the sparse engine for this machine, once; later trainings find it on disk",
+    )
 except ImportError:  # pragma: no cover - numba has wheels for Linux and macOS only
     kernels = None  # type: ignore[assignment]
+
+
+def seconds_compiling() -> float:
+    """Seconds that compiling the sparse engine took in this process; they are not a training's."""
+    return 0.0 if kernels is None else _compiling.seconds
 
 
 @ENGINES.register("sparse")

@@ -1,0 +1,54 @@
+"""What a run says of the time that is left: nothing before it was measured, then what the last minute says."""
+
+from __future__ import annotations
+
+import pytest
+
+from tombola.cli.pace import WINDOW, Pace
+from tombola.cli.progress import Watcher
+from tombola.lottery import Cell
+
+
+def test_no_time_before_a_measurement() -> None:
+    pace = Pace()
+    assert pace.left(100) is None
+    pace.see(840, 10)  # 14 minutes in which an engine was compiled
+    assert pace.left(100) is None
+    pace.see(850, 30)  # 20 in 10 s, 70 are left
+    assert pace.left(100) == 35
+
+
+def test_the_last_minute_counts() -> None:
+    pace = Pace()
+    for second in range(0, 101, 10):
+        pace.see(second, second)  # dense: one a second
+    for second in range(110, 161, 10):
+        pace.see(second, 100 + 5 * (second - 100))  # sparse: five a second
+    assert WINDOW == 60
+    assert pace.left(1000) == (1000 - 400) / 5  # nothing of the dense ones is left in it
+
+
+def test_a_piece_that_is_longer_than_the_window_is_measured() -> None:
+    pace = Pace()
+    pace.see(0, 10)
+    pace.see(600, 20)
+    pace.see(1200, 30)
+    assert pace.left(40) == 600
+
+
+def test_the_watcher_leaves_out_the_first_piece(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("tombola.cli.progress.time.monotonic", lambda: clock[0])
+    cells = [Cell(0, 0, "ticket", 0)]
+    with Watcher() as watcher:
+        watcher.begin(1000, 0)
+        for now, steps in ((0, 0), (840, 100), (860, 100), (880, 100)):
+            clock[0] = now
+            watcher.advance(steps, cells)
+    assert capsys.readouterr().err.splitlines() == [
+        "level 0: 10%",
+        "level 0: 20%, about 2 min 40 s left",
+        "level 0: 30%, about 2 min 20 s left",
+    ]
