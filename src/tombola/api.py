@@ -37,6 +37,7 @@ from tombola.study import (
 )
 from tombola.training import NUMBERS, Recipe, Search, Start, Trained, Watch, choose, train_stack
 from tombola.training.evaluate import Examples
+from tombola.training.fingerprint import recorded, require_same, spread_of
 from tombola.training.stack import Stack
 
 Model = str | ModelSpec | nn.Module | Callable[..., nn.Module]
@@ -141,6 +142,7 @@ def train(
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
         "scores": _scores(trained),
+        "function": recorded(net, spread_of(net, state), resident),
     }
     return Ticket(mask, state, trained.end, provenance), trained
 
@@ -308,7 +310,8 @@ def evaluate(
     """Measure a ticket's trained weights on the test set of a data set.
 
     The model and the normalisation are those in its provenance; `threads` as in `train`. Raises UserError when it has
-    none, or when the data do not fit the network.
+    none, when the data do not fit the network, or when the model computes something else than when the weights were
+    trained.
     """
     prepare(threads)
     known = ticket.provenance
@@ -324,6 +327,7 @@ def evaluate(
                 f"data '{resident.name}' {resident.shape} with {resident.classes} classes does not fit this "
                 f"network: {name} would be {tuple(shape)}, the file has {tuple(state[name].shape)}"
             )
+    require_same(net, known.get("function"), "this network was trained")
     stack = Stack(net, [start], resident.device)
     # Measured in the arithmetic that it was trained in.
     recipe = Recipe(precision=known.get("recipe", {}).get("precision", "float32"))

@@ -109,7 +109,9 @@ def test_folder_of_another_spec(tombola: Tombola, study_file: Path, done: Path) 
     spec = done / "study.toml"
     spec.write_text(spec.read_text().replace("seed = 0", "seed = 7"))
     before = _digests(done)
-    assert_one_sentence(tombola("run", study_file), str(done.name), "another study")
+    assert_one_sentence(
+        tombola("run", study_file), str(done.name), "study.toml says seed = 7", "trained with 0;"
+    )
     assert _digests(done) == before
 
 

@@ -139,7 +139,8 @@ def show(file: TicketPath, as_json: Json = False) -> None:
     held = [which for which, state in (("start", ticket.start), ("end", ticket.end)) if state is not None]
     print(f"\nweights held: {', '.join(held) or 'none'}")
     for key, value in ticket.provenance.items():
-        print(f"{key}: {value}")
+        if key != "function":  # numbers for the machine, which --json has
+            print(f"{key}: {value}")
 
 
 def export(

@@ -28,6 +28,7 @@ def dry_run(
     def planned(study: Study) -> tuple[Plan, dict[str, Any]]:
         study, dataset, net = studies.bind(study, data_dir)
         plan = studies.make_plan(study, net)
+        studies.say_of_siblings(Run(out / study.folder), study, dataset.digest)
         time = studies.estimate_time(plan, dataset, studies.pick_device(device), engine)
         return plan, _facts(plan, Run(out / study.folder), time)
 

@@ -13,9 +13,7 @@ from tombola.study import Run, SweepRun
 
 def print_runs(folder: Path, as_json: bool) -> None:
     """The sweeps and runs in a folder, and how far they are."""
-    rows = sweeps.listed_sweeps(folder, progress_of) + [
-        progress_of(found) for found in studies.all_runs(folder)
-    ]
+    rows = sweeps.listed_sweeps(folder, progress_of) + sweeps.listed_runs(folder, progress_of)
     if as_json:
         print_json(rows)
     elif not rows:

@@ -158,12 +158,21 @@ def listed_sweeps(out: Path, progress_of: Callable[[Run], Facts]) -> list[Facts]
         try:
             rows.append(sweep_facts(SweepRun.open(path.parent), progress_of))
         except UserError as problem:
-            broken = {
-                "run": path.parent.name,
-                "title": str(problem),
-                "state": "broken",
-                "done": 0,
-                "planned": 0,
-            }
-            rows.append({**broken, "members": []})
+            rows.append({**_broken(path.parent, problem), "members": []})
     return rows
+
+
+def listed_runs(out: Path, progress_of: Callable[[Run], Facts]) -> list[Facts]:
+    """The runs under a folder as rows of `tombola runs`; one that cannot be read, or whose study was edited, is
+    broken."""
+    rows = []
+    for run in studies.all_runs(out):
+        try:
+            rows.append(progress_of(run))
+        except UserError as problem:
+            rows.append({**_broken(run.path, problem), "arms": {}})
+    return rows
+
+
+def _broken(path: Path, problem: UserError) -> Facts:
+    return {"run": path.name, "title": str(problem), "state": "broken", "done": 0, "planned": 0}

@@ -32,6 +32,7 @@ from tombola.study.pruning import Pruning
 from tombola.study.registration import Registration
 from tombola.study.results import Claim, claims, expectations, histories, results, summary
 from tombola.study.runner import run
+from tombola.study.siblings import say_of_siblings
 from tombola.study.spec import ArmSpec, StoreSpec, Study
 from tombola.study.standing import missing
 from tombola.study.store import Run
@@ -106,6 +107,7 @@ __all__ = [
     "results",
     "run",
     "run_sweep",
+    "say_of_siblings",
     "shares_dense",
     "sparsest_match",
     "summary",

@@ -32,6 +32,7 @@ from tombola.lottery import TICKET
 from tombola.seeds import stream
 from tombola.study.bind import bind
 from tombola.study.compared import keep_compared
+from tombola.study.engine_record import require_same_function
 from tombola.study.store import Run
 from tombola.study.subjects import Several, subjects_of
 
@@ -129,8 +130,8 @@ def compare_runs(
 def network_of(runs: Sequence[Run], data_dir: Path | None = None) -> Network:
     """The network that runs have in common, with training examples of the first for activations.
 
-    Raises UserError for runs of different networks, data that are not there, and hidden units that cannot be told
-    apart.
+    Raises UserError for runs of different networks, a network that computes something else than when a run was made,
+    data that are not there, and hidden units that cannot be told apart.
     """
     study, dataset, net = bind(runs[0].study, data_dir)
     for run in runs[1:]:
@@ -139,6 +140,8 @@ def network_of(runs: Sequence[Run], data_dir: Path | None = None) -> Network:
                 f"{run.path.name} trains {run.study.model.name}, {runs[0].path.name} {study.model.name}; "
                 "only runs of one network can be aligned"
             )
+    for run in runs:
+        require_same_function(run, net)
     data = Resident(dataset, study.data.normalisation, torch.device("cpu"))
     return Network.of(net, data.train(examples_of(data)))
 
@@ -172,6 +175,7 @@ def exams_of(runs: Sequence[Run], data_dir: Path | None) -> Callable[[Subject], 
     @cache
     def exam_of(index: int) -> Exam:
         study, dataset, net = bind(runs[index].study, data_dir)
+        require_same_function(runs[index], net)
         data = Resident(dataset, study.data.normalisation, torch.device("cpu"))
         return Exam(net, data, examples_of(data))
 

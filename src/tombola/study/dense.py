@@ -22,9 +22,9 @@ def take_dense(folder: Run, study: Study, record: EngineRecord, size: int, donor
     """Copy dense cells from `donors`, stack by stack; returns how many were copied.
 
     A stack is copied from a run that trained it whole, of the same networks in the same order, with equal engine,
-    machine, versions and code (the two environments are the same but for their stacks), and a study that is the
-    same in all that dense training depends on: so the bits are those that training here would give. Each cell is
-    whole or not there, so that a copy that was cut off goes on.
+    machine, versions, code and network (the two environments are the same but for their stacks and studies), and a
+    study that is the same in all that dense training depends on: so the bits are those that training here would give.
+    Each cell is whole or not there, so that a copy that was cut off goes on.
     """
     fitting = [donor for donor in donors if _trains_the_same(donor, study, record)]
     if not fitting:
@@ -52,11 +52,12 @@ def shares_dense(a: Study, b: Study) -> bool:
 def _trains_the_same(donor: Run, study: Study, record: EngineRecord) -> bool:
     environment = donor.environment
     known = "record" in environment and shares_dense(donor.study, study)
-    return known and _without_stacks(environment) == _without_stacks(record.environment)
+    return known and _for_any_study(environment) == _for_any_study(record.environment)
 
 
-def _without_stacks(environment: dict[str, Any]) -> dict[str, Any]:
-    return {**environment, "record": {**environment["record"], "stacks": None}}
+def _for_any_study(environment: dict[str, Any]) -> dict[str, Any]:
+    """What two studies may have in common: all but their stacks and what they are."""
+    return {**environment, "study": None, "record": {**environment["record"], "stacks": None}}
 
 
 def _has_stack(donor: Run, stack: Sequence[Cell]) -> bool:

@@ -9,6 +9,7 @@ import polars as pl
 
 from tombola.study.results import by_replicate
 from tombola.study.spec import Study
+from tombola.study.unedited import flat
 
 
 def diff_specs(a: Study, b: Study) -> dict[str, tuple[Any, Any]]:
@@ -18,20 +19,10 @@ def diff_specs(a: Study, b: Study) -> dict[str, tuple[Any, Any]]:
 
 def diff_many(studies: Sequence[Study]) -> dict[str, list[Any]]:
     """Dotted key -> its value in each spec, for the keys that are not the same in all (None where a spec lacks it)."""
-    flat = [_flat(study.model_dump(mode="json")) for study in studies]
+    flat = [flat(study.model_dump(mode="json")) for study in studies]
     keys = sorted({key for one in flat for key in one})
     values = {key: [one.get(key) for one in flat] for key in keys}
     return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def diff_results(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:

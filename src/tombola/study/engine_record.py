@@ -7,15 +7,18 @@ from typing import Any
 
 import torch
 
-from tombola.data import Dataset
+from tombola.data import Dataset, Resident
 from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.lottery import Cell
 from tombola.models import Architecture
 from tombola.seeds import Seeds
 from tombola.study.machine import describe_machine, pick_device
+from tombola.study.spec import Study
 from tombola.study.store import Run
+from tombola.study.unedited import facts_of
 from tombola.training import ENGINES, Recipe, choose
+from tombola.training.fingerprint import Spread, recorded, require_same, spread_of
 
 
 class EngineRecord:
@@ -23,11 +26,11 @@ class EngineRecord:
 
     Decided once, written to environment.json before the first cell, and kept on resume and extension. It also
     holds digests of the data and of replicate 0's initial weights, so that others under the same name are not
-    mixed in.
+    mixed in. Beside it lie what decides the cells (`study`) and what the network computes (`function`).
     """
 
-    def __init__(self, folder: Run, environment: dict[str, Any]) -> None:
-        self.folder, self.environment = folder, environment
+    def __init__(self, folder: Run, environment: dict[str, Any], spread: Spread | None = None) -> None:
+        self.folder, self.environment, self._spread = folder, environment, spread or {}
 
     @classmethod
     def of(
@@ -47,14 +50,16 @@ class EngineRecord:
         """The folder's record, or a new one, not written yet; "auto" takes what is recorded. `pinned`: some arm of
         the study freezes dead weights; `moving`: some trainings change masks on their way.
 
-        Raises UserError when asked for something else than recorded, when the engine cannot do what the study asks,
-        and when cells are there without a record.
+        Raises UserError when asked for something else than recorded, when the network computes something else than
+        recorded, when the engine cannot do what the study asks, and when cells are there without a record.
         """
-        initial = digest_of(architecture.initial(Seeds.replicate(seed, 0).stream("init")))
+        state = architecture.initial(Seeds.replicate(seed, 0).stream("init"))
+        initial, spread = digest_of(state), spread_of(architecture, state)
         environment = folder.environment
         if environment:
-            found = cls(folder, environment)
+            found = cls(folder, environment, spread)
             found._agree(device, engine, threads, architecture, {"data": dataset.digest, "initial": initial})
+            require_same_function(folder, architecture)
             # Arms that were added may ask for more than those that the engine was chosen for.
             where = pick_device(found.record["device"])
             choose(found.record["engine"], architecture, where, recipe, pinned, moving)
@@ -78,13 +83,23 @@ class EngineRecord:
             "classes": architecture.classes,
             "prunable": list(architecture.prunable),
         }
-        return cls(folder, {**describe_machine(), "network": network, "record": record})
+        return cls(folder, {**describe_machine(), "network": network, "record": record}, spread)
 
     @property
     def record(self) -> dict[str, Any]:
         """The record proper; the rest of the environment is for readers."""
         record: dict[str, Any] = self.environment["record"]
         return record
+
+    def note(self, spec: Study, architecture: Architecture, data: Resident) -> None:
+        """Note down what decides the cells of a study and, where that is not recorded yet, what its network computes.
+
+        A run of an older Tombola gets its record when it is taken up again: it says nothing of the code that made the
+        cells so far, which nobody knows, but those that follow are guarded by it.
+        """
+        self.environment["study"] = facts_of(spec, self.environment.get("study"))
+        if self.environment.get("function") is None:
+            self.environment["function"] = recorded(architecture, self._spread, data)
 
     def save(self) -> None:
         """Write environment.json."""
@@ -136,6 +151,18 @@ class EngineRecord:
                     f"{self.folder.path}: was begun with other {what[key]} (digest {record[key]}, found {digest}); "
                     "put them back, or start a run of another name"
                 )
+
+
+def require_same_function(run: Run, architecture: Architecture) -> None:
+    """Raise UserError where a run's network computes something else than when the run was made; a notice says so where
+    the run does not know."""
+    require_same(
+        architecture,
+        run.environment.get("function"),
+        "this run was made",
+        "put the code back, or start a run of another name",
+        f"{run.path}: ",
+    )
 
 
 def packed(cells: Sequence[Cell], size: int) -> list[list[Cell]]:

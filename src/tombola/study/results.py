@@ -45,7 +45,11 @@ CURVES = {**{name: SCHEMA[name] for name in (*KEYS, "density")}, **HISTORY}
 
 
 def results(run: Run, *, timed: bool = True) -> pl.DataFrame:
-    """One row a cell that is done, in order. With `timed`, a `seconds` column: the cell's share of its stack."""
+    """One row a cell that is done, in order. With `timed`, a `seconds` column: the cell's share of its stack.
+
+    Raises UserError where the study in the folder is not that of the cells.
+    """
+    _ = run.study
     rows = []
     for cell in run.cells():
         row = {name: value for name, value in run.record(cell).items() if name in SCHEMA}
@@ -56,7 +60,8 @@ def results(run: Run, *, timed: bool = True) -> pl.DataFrame:
 
 
 def histories(run: Run) -> pl.DataFrame:
-    """Learning curves of every cell: its keys and density, iteration, split, loss, accuracy."""
+    """Learning curves of every cell: its keys and density, iteration, split, loss, accuracy. Raises as `results`."""
+    _ = run.study
     frames = []
     for cell in run.cells():
         record = run.record(cell)

@@ -20,10 +20,12 @@ from tombola.study.plan import make_plan
 from tombola.study.progress import Progress, Silent
 from tombola.study.registration import Registration
 from tombola.study.results import results
+from tombola.study.siblings import say_of_siblings
 from tombola.study.spec import Study
 from tombola.study.standing import forget, missing, require_weights
 from tombola.study.store import LOCK, Run
 from tombola.study.trackers import Tracking, open_trackers
+from tombola.study.unedited import require_unedited
 from tombola.study.worker import Worker
 from tombola.study.writing import write_parquet
 
@@ -74,15 +76,17 @@ def run(
         )
         require_weights(folder, plan.study)
         registration = Registration.of(folder)
+        torch.set_num_threads(record.record["threads"])
+        where = pick_device(record.record["device"] if device == "auto" else device)
+        data = Resident(dataset, study.data.normalisation, where)
+        say_of_siblings(folder, spec, dataset.digest)
+        record.note(spec, net, data)
         # Nothing is written before everything is checked: a refusal leaves the folder as it was.
         folder.sweep()
         folder.write_study(spec)
         registration.register(folder, spec.hypothesis, plan.densities, spec.replicates)
         record.save()
         beginning(folder)
-        torch.set_num_threads(record.record["threads"])
-        where = pick_device(record.record["device"] if device == "auto" else device)
-        data = Resident(dataset, study.data.normalisation, where)
         tracking = Tracking(folder, trackers)
         worker = Worker(folder, plan, data, record, progress or Silent(), tracking)
         take_dense(folder, study, record, worker.size, dense_from)
@@ -125,4 +129,8 @@ def _settled(folder: Run, study: Study) -> Study:
             f"{folder.path}: holds another study (id {old.identity()}, this one is {study.identity()}); "
             "give this study another name or move the folder away"
         )
-    return study.widened(old)
+    wide = study.widened(old)
+    require_unedited(
+        folder.path, wide, folder.environment
+    )  # an arm may have cells that study.toml lists no more
+    return wide

@@ -40,6 +40,8 @@ from tombola.training import SEARCHES, Method, Recipe
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that are folders as well."""
+DECIDING = ("seed", "model", "data", "recipe", "pruning", "store")
+"""The keys of a study that decide what comes out of a cell."""
 ACTIONS: Mapping[str, Actions[Any]] = {"mask": MASK_ACTIONS, "weights": WEIGHT_ACTIONS, "dead": DEAD_ACTIONS}
 
 
@@ -193,17 +195,20 @@ class Study(BaseModel):
         goes_on = {CONTINUED: ARMS[CONTINUED]} if self.pruning.mode == "continued" else {}
         return {**goes_on, **{each.name: each.arm for each in self.arms}, TICKET: ticket}
 
-    def identity(self) -> str:
-        """8 hex digits of what decides a cell's bits: seed, model, data, recipe, pruning and the kept weights.
+    def deciding(self) -> dict[str, Any]:
+        """What decides a cell's bits: seed, model, data, recipe, pruning and the kept weights, as JSON.
 
         What can be extended or changed without changing a cell is left out, and options at their default do
         not enter, so an old id stays valid when an option is added.
         """
-        deciding = {"seed", "model", "data", "recipe", "pruning", "store"}
-        content = self.model_dump(mode="json", include=deciding, exclude_defaults=True)
+        content = self.model_dump(mode="json", include=set(DECIDING), exclude_defaults=True)
         if content.get("pruning", {}).get("search") == {}:
             del content["pruning"]["search"]  # which search it is, `mode` says
-        return hashlib.sha256(canonical(content).encode()).hexdigest()[:8]
+        return content
+
+    def identity(self) -> str:
+        """8 hex digits of what decides a cell's bits."""
+        return hashlib.sha256(canonical(self.deciding()).encode()).hexdigest()[:8]
 
     @property
     def folder(self) -> str:

@@ -32,6 +32,7 @@ from tombola.masks import Mask, restore
 from tombola.models import State
 from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
+from tombola.study.unedited import require_unedited
 from tombola.training import NUMBERS, Bird, Trained
 
 LOCK = ".lock"
@@ -44,6 +45,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read: tuple[tuple[Any, ...], Study] | None = None
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -75,9 +77,14 @@ class Run:
 
     @property
     def study(self) -> Study:
-        """The spec that the folder holds."""
+        """The spec that the folder holds. Raises UserError where it is not that of the cells any more."""
         path = self.path / "study.toml"
-        return parse_study(read_text(path), str(path))
+        state = tuple(_state(self.path / name) for name in ("study.toml", "environment.json"))
+        if self._read is None or self._read[0] != state:  # read once, and again when a file has changed
+            study = parse_study(read_text(path), str(path))
+            require_unedited(self.path, study, self.environment)
+            self._read = state, study
+        return self._read[1]
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -219,6 +226,7 @@ class Run:
             "data": study.data.model_dump(mode="json"),
             "recipe": study.recipe_at(cell.level).model_dump(mode="json"),
             "status": record["status"],
+            "function": self.environment.get("function"),
         }
         return Ticket(self.mask(cell), start, end, provenance)
 
@@ -259,6 +267,15 @@ class Run:
 def bird_name(level: int) -> str:
     """What the file of a level's early-bird mask is called."""
     return f"early-bird-L{level:02d}.safetensors"
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is written anew; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _table(path: Path) -> dict[str, Any]:
