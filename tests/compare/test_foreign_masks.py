@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from tombola.compare import chain, compare, subject_from_file
-from tombola.errors import UserError
+from tombola.errors import Notice, UserError
 from tombola.files import write_tensors
 from tombola.lottery import Ticket
 from tombola.masks import Mask
@@ -35,7 +35,10 @@ def pruned_by_torch() -> dict[str, torch.Tensor]:
 def test_zeros_in_weights(tmp_path, suffix):
     path = tmp_path / f"net{suffix}"
     save_file(STATE, path) if suffix == ".safetensors" else torch.save({"state_dict": STATE}, path)
-    subject = subject_from_file(path)
+    with pytest.warns(
+        Notice, match=r"no mask stands beside a weight, so the zeros in 'fc1.weight', 'fc2.weight'"
+    ):
+        subject = subject_from_file(path)
     assert subject.mask == LIVING  # biases are not masked, zero or not
     assert subject.name == str(path)
     assert not subject.holds("start")
@@ -172,6 +175,10 @@ def broken(tmp_path: Path, kind: str) -> Path:
         save_file({"fc1.weight_mask": torch.full((2, 2), 0.5)}, path)
     elif kind == "shape":
         save_file({"fc1.weight": torch.ones(2, 3), "fc1.weight_mask": torch.ones(2, 2)}, path)
+    elif kind == "no zero":
+        topology(path := tmp_path / "net", 1)
+        for file in path.glob("*.npz"):
+            save_npz(file, csr_matrix(np.ones((3, 3))))
     elif kind == "pickle":
         path = tmp_path / "x.pt"
         torch.save({"a": Path("/")}, path)
@@ -200,15 +207,16 @@ def broken(tmp_path: Path, kind: str) -> Path:
     [
         ("absent", "no such file"),
         ("cut", "not a readable safetensors file"),
-        ("dense", "found no mask: no key ends in '_mask' and no weight is zero"),
+        ("dense", "found no mask: no 'NAME_mask' stands beside a weight 'NAME_orig' or 'NAME' of its shape"),
         ("no weights", "found no mask"),
         ("grey mask", "'fc1.weight_mask' is no mask: expected zeros and ones, found [0.5]"),
-        ("shape", "mask"),
+        ("shape", "'fc1.weight_mask' has shape (2, 2), 'fc1.weight' beside it (2, 3)"),
         ("pickle", "not a checkpoint that torch.load reads safely"),
         ("empty folder", "expected a folder of .npz files"),
         ("no matrix", "weight_l9.npz: not a sparse matrix that scipy can read"),
         ("cut matrix", "weight_l9.npz: not a sparse matrix that scipy can read"),
         ("no chain", "its layers do not follow one another"),
+        ("no zero", "found no mask: no weight is zero"),
         ("not ours", "not a mask file"),
     ],
 )

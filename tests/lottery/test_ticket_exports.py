@@ -157,6 +157,7 @@ NOT_FITTING: list[tuple[dict[str, Tensor], str]] = [
     ),
     (names("10.weight", "11.weight"), "no tensor '0.weight'"),
     ({}, "no tensor '0.weight'"),
+    (names("m.0.weight", "m.1.weight", "m.1.weight_mask"), "a mask of its own, 'm.1.weight_mask', which"),
     (
         names("m.0.weight") | {"m.1.weight": torch.ones(2, 3)},
         r"m\.1\.weight has shape \(2, 3\), the mask expects \(2, 2\)",

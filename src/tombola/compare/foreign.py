@@ -14,32 +14,31 @@ from scipy.sparse import load_npz
 from torch import Tensor
 
 from tombola.compare.network import Network
+from tombola.compare.pruned import pruned
 from tombola.compare.subject import Subject
-from tombola.errors import UserError
+from tombola.errors import UserError, notice
 from tombola.files import read_tensors
 from tombola.lottery.ticket import FORMAT, Ticket, read_checkpoint
 from tombola.masks import Mask
 from tombola.models import State
 from tombola.models.units import UnitGroup
 
-MASK, ORIGINAL = "_mask", "_orig"
-"""How torch.nn.utils.prune ends the names of a mask and of the weights under it."""
-
 
 def subject_from_file(path: Path, name: str | None = None) -> Subject:
     """The mask, and the weights where there are any, of a file or folder; called by its path unless named.
 
     A `.safetensors` file of Tombola (mask or ticket); a state dict as `.safetensors` or torch.save (read
-    without executing anything) with keys ending in `weight_mask`, or else with zeros in its weights, which are
-    its tensors of two and more axes; a file of nothing but zeros and ones is a bare mask. Or a folder of scipy
-    `.npz` matrices, one a layer, [inputs, outputs], in the order of the numbers in their names; where every
-    layer has one input more than the layer before has outputs, the last one is the bias and is not masked.
+    without executing anything) with masks beside its weights, nothing but masks, or zeros in its weights: what
+    of it is a mask is decided by the rules of `compare.pruned`, and a notice says what was taken for one where
+    others could be meant. Or a folder of scipy `.npz` matrices, one a layer, [inputs, outputs], in the order of
+    the numbers in their names; where every layer has one input more than the layer before has outputs, the last
+    one is the bias and is not masked.
 
     Weights of others are end weights. Raises UserError, in one sentence, for anything else.
     """
     called = name or str(path)
     if path.is_dir():
-        return _subject(called, path, _of_folder(path))
+        return _of_matrices(called, path)
     if path.suffix == ".safetensors" and path.exists():
         tensors, metadata = read_tensors(path)
         if isinstance(metadata, dict) and metadata.get("format") == FORMAT:
@@ -81,39 +80,23 @@ def chain(mask: Mask) -> Network:
 
 
 def _subject(name: str, path: Path, state: State) -> Subject:
-    """The subject of a foreign state dict."""
-    masks = {key.removesuffix(MASK): value for key, value in state.items() if key.endswith(MASK)}
-    if masks:
-        mask = Mask({key: _bits(path, key + MASK, value) for key, value in masks.items()})
-        weights = _weights(state)
-        held = all(key in weights for key in masks)
-        return _checked(name, path, mask, weights if held else None)
-    wide = {key: value for key, value in state.items() if value.ndim >= 2}
-    mask = Mask({key: value != 0 for key, value in wide.items()})
-    if mask.count() == mask.size():
-        raise UserError(f"{path}: found no mask: no key ends in '{MASK}' and no weight is zero")
-    bare = all(bool(((value == 0) | (value == 1)).all()) for value in wide.values())
-    return _checked(name, path, mask, None if bare else dict(state))
-
-
-def _weights(state: State) -> State:
-    """The tensors that are no masks, `NAME_orig` under their own name."""
-    return {key.removesuffix(ORIGINAL): value for key, value in state.items() if not key.endswith(MASK)}
-
-
-def _checked(name: str, path: Path, mask: Mask, end: State | None) -> Subject:
+    """The subject of a foreign state dict; says what was taken for a mask where that is a matter of judgement."""
     try:
-        return Subject(name, mask, end=None if end is None else mask.apply(end))
+        found = pruned(state)
     except UserError as problem:
         raise UserError(f"{path}: {problem}") from None
+    if found.said:
+        notice(f"{path}: {found.said}")
+    return Subject(name, found.mask, end=found.weights)
 
 
-def _bits(path: Path, key: str, value: Tensor) -> Tensor:
-    if not bool(((value == 0) | (value == 1)).all()):
-        raise UserError(
-            f"{path}: '{key}' is no mask: expected zeros and ones, found {sorted(set(value.flatten().tolist()))[:4]}"
-        )
-    return value != 0
+def _of_matrices(name: str, folder: Path) -> Subject:
+    """The subject of a folder of sparse matrices: whatever is not zero in them lives."""
+    state = _of_folder(folder)
+    mask = Mask({layer: value != 0 for layer, value in state.items() if layer.endswith(".weight")})
+    if mask.count() == mask.size():
+        raise UserError(f"{folder}: found no mask: no weight is zero")
+    return Subject(name, mask, end=state)
 
 
 def _of_folder(folder: Path) -> State:

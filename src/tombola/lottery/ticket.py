@@ -106,12 +106,17 @@ class Ticket:
         """A copy of a foreign state dict with this ticket's mask put on it.
 
         Names may carry a prefix ("module.", "model."). Raises UserError when a masked parameter is missing
-        or has another shape.
+        or has another shape, and when the checkpoint has a mask of its own for it, which would contradict this one.
         """
         prefix = _prefix(list(self.mask), checkpoint)
         masked = {name: tensor.clone() for name, tensor in checkpoint.items()}
         for name, bits in self.mask.items():
             found = masked[prefix + name]
+            if f"{prefix + name}_mask" in masked:
+                raise UserError(
+                    f"the checkpoint has a mask of its own, '{prefix + name}_mask', which this ticket's would "
+                    "contradict; make its pruning permanent first (torch.nn.utils.prune.remove)"
+                )
             if found.shape != bits.shape:
                 raise UserError(
                     f"{prefix + name} has shape {tuple(found.shape)}, the mask expects {tuple(bits.shape)}"
