@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from program import Tombola
 
+from tombola import training
 from tombola.cli.catalogue import KINDS
 from tombola.compare import FUNCTIONS
 from tombola.study import presets
@@ -31,9 +33,15 @@ def test_data_list_knows_digits_and_says_what_is_missing(tombola: Tombola) -> No
     assert "missing" in listed["mnist"]
 
 
-def test_doctor(tombola: Tombola) -> None:
+def test_doctor(tombola: Tombola, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = json.loads(tombola("doctor", "--json").out)
     assert facts["versions"]["torch"].startswith("2.13")
     assert all(us > 0 for us in facts["microseconds_per_network_iteration"].values())
     assert facts["free_bytes"] > 0
-    assert "engine" in tombola("doctor").out
+    monkeypatch.setattr(parts, "_microseconds", lambda engine: 1.0)
+    for native, word in ((True, "native"), (False, "emulated")):
+        monkeypatch.setattr(training, "bfloat16_is_native", lambda native=native: native)
+        assert json.loads(tombola("doctor", "--json").out)["bfloat16"] == word
+        said = tombola("doctor").out
+        assert f"bfloat16 {word} on this processor\n" in said
+        assert "engine" in said

@@ -82,7 +82,7 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     from tombola import study
     from tombola.cli.show import print_json, size
     from tombola.data import found
-    from tombola.training import ENGINES
+    from tombola.training import ENGINES, bfloat16_is_native
 
     study.prepare()
     free = shutil.disk_usage(Path.cwd()).free
@@ -91,6 +91,7 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
         "versions": {name: version(name) for name in ("tombola", "torch", "numpy", "polars")},
         "threads": torch.get_num_threads(),
         "gpus": gpus,
+        "bfloat16": "native" if bfloat16_is_native() else "emulated",
         "data": dict(found(data_dir)),
         "microseconds_per_network_iteration": {name: _microseconds(name) for name in ENGINES},
         "free_bytes": free,
@@ -102,6 +103,7 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
         print(f"{name:8} {number}")
     print(f"threads  {facts['threads']}")
     print(f"GPUs     {', '.join(gpus) or 'none'}")
+    print(f"bfloat16 {facts['bfloat16']} on this processor")
     print(f"disk     {size(free)} free here")
     for name, speed in facts["microseconds_per_network_iteration"].items():
         print(
@@ -128,7 +130,7 @@ def bench(as_json: Json = False) -> None:
     from tombola import bench as timing
     from tombola import study
     from tombola.cli.show import print_json, print_table
-    from tombola.training import ENGINES
+    from tombola.training import ENGINES, bfloat16_is_native
 
     study.prepare()
     floors, case = timing.measure_floors(), timing.lenet()

@@ -6,6 +6,7 @@ from tombola.training.checkpoint import Checkpoint
 from tombola.training.engines import ENGINES, Engine, choose, seconds_compiling
 from tombola.training.loop import train_stack
 from tombola.training.memory import networks_that_fit
+from tombola.training.precision import bfloat16_is_native
 from tombola.training.recipe import SCHEDULES, Recipe
 from tombola.training.record import NUMBERS, Trained
 from tombola.training.search import SEARCHES, Goal, Method, Search
@@ -43,6 +44,7 @@ __all__ = [
     "Trained",
     "Trainer",
     "Watch",
+    "bfloat16_is_native",
     "choose",
     "networks_that_fit",
     "seconds_compiling",

@@ -15,6 +15,7 @@ from tombola.models import Architecture
 from tombola.training.batches import Batches, Group
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.engines import choose
+from tombola.training.precision import say_if_emulated
 from tombola.training.recipe import Recipe
 from tombola.training.record import Record, Trained
 from tombola.training.search import Search
@@ -45,6 +46,7 @@ def train_stack(
     fit the engine.
     """
     require_same_shapes(architecture, starts)
+    say_if_emulated(recipe, data.device)
     stack = Stack(architecture, starts, data.device, moving=search is not None)
     groups, index = _groups(starts, data.n_train, validation)
     keys = [start.seeds.key("dropout", start.level) for start in starts]
