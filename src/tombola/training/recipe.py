@@ -32,8 +32,8 @@ class Recipe(BaseModel):
 
     `precision = "bfloat16"` runs forward and backward passes under torch's autocast; weights, optimizer state, masks,
     batch statistics and losses stay float32. Evaluation computes as training does, and its logits are cast to
-    float32, so that a network is selected by what it does in the arithmetic it was trained in. A CPU that has to emulate it
-    is slower with it than without; a notice says so.
+    float32, so that a network is selected by what it does in the arithmetic it was trained in. A CPU that has to
+    emulate it is slower with it than without; a notice says so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
