@@ -8,6 +8,7 @@ import pytest
 from program import Tombola
 
 from tombola import training
+from tombola.cli import parts
 from tombola.cli.catalogue import KINDS
 from tombola.compare import FUNCTIONS
 from tombola.study import presets

@@ -130,7 +130,7 @@ def bench(as_json: Json = False) -> None:
     from tombola import bench as timing
     from tombola import study
     from tombola.cli.show import print_json, print_table
-    from tombola.training import ENGINES, bfloat16_is_native
+    from tombola.training import ENGINES
 
     study.prepare()
     floors, case = timing.measure_floors(), timing.lenet()
