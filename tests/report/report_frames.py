@@ -1,8 +1,9 @@
-"""Small frames of two replicates whose means and intervals can be worked out by hand.
+"""Small frames of two or three replicates whose means and intervals can be worked out by hand.
 
-Density halves twice. At each place replicate 0 has the value below and replicate 1 has 0.02 (or 200 iterations)
-more, so the mean is the value + 0.01 (+ 100), the deviation 0.02 / sqrt(2), and half the 95% interval
-t(0.975, 1) * 0.01 = 12.7062 * 0.01.
+Density halves twice. At each place replicate 0 has the value below, and each after it 0.02 (or 200 iterations) more
+than the one before. Of two, which have no interval, the mean is the value + 0.01 (+ 100). Of three it is the value +
+0.02 (+ 200), the deviation 0.02 (200), and half the 95% interval t(0.975, 2) * 0.02 / sqrt(3) = 4.302653 * 0.0115470
+= 0.0496828 (496.828).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import polars as pl
 from tombola.report import Tables
 from tombola.study import summary
 
-T1 = 12.7062
+HALF = 0.0496828
 DENSITIES = (1.0, 0.5, 0.25)
 FIRST = {  # (arm, level) -> test accuracy and early-stop iteration of replicate 0
     ("ticket", 0): (0.90, 1000),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from paper_kit import HYPOTHESIS, NASTY, PUBLISHED, inspect, material, odd, study, typeset, usual
+from paper_kit import HYPOTHESIS, NASTY, PUBLISHED, drawable, inspect, material, odd, study, typeset, usual
 from report_frames import odd_tables, results_frame, spoilt, tables
 
 from tombola.lottery import MODES, Cell
@@ -77,16 +77,22 @@ def test_what_is_missing_is_said() -> None:
 
 
 def test_the_numbers_are_those_of_the_run() -> None:
-    # Means 0.91 (dense) and 0.93 (50%) with half intervals 12.7062 * 0.01; early stops 1,100 and 900 +- 1270.62.
-    document = paper(material(), {}, "")
+    # Means 0.92 (dense) and 0.94 (50%) with half intervals 0.04968; early stop of dense 1,200 +- 496.8.
+    document = paper(material(tables(results_frame(3)), study(replicates=3)), {}, "")
     said = words_of(document)
-    assert "test accuracy of 91.00% [78.29, 103.71] at early stop (n = 2)" in said
-    assert "after 1,100 [-171, 2,371] iterations" in said
-    assert "With 50% of the weights (level 1) the accuracies at early stop were: ticket 93.00%" in said
+    assert "test accuracy of 92.00% [87.03, 96.97] at early stop (n = 3)" in said
+    assert "after 1,200 [703, 1,697] iterations" in said
+    assert "With 50% of the weights (level 1) the accuracies at early stop were: ticket 94.00%" in said
     # Training accuracy at the end is test at early stop + 0.03, test at the end - 0.05: a gap of 8 points.
     assert "8.00 [8.00, 8.00] points above" in said
     levels = grid(document, "level")
-    assert levels.rows[1][:4] == ("1", "ticket", "50%", "2")
+    assert levels.rows[1][:4] == ("1", "ticket", "50%", "3")
+
+
+def test_two_replicates_have_no_intervals() -> None:
+    said = words_of(paper(material(), {}, ""))
+    assert "The dense network had a test accuracy of 91.00% at early stop (n = 2)" in said
+    assert "t-intervals over replicates, which fewer than three lack" in said
 
 
 def test_prose_never_claims_more_than_the_decision() -> None:
@@ -145,7 +151,7 @@ def test_published_numbers_are_held_beside() -> None:
     rows = grid(document, "what").rows
     # 0.93 was published with +- 0.01, the mean here is 0.93; at 1% nothing was measured.
     assert rows[0][1] == "93.00% ± 1.00% in A # B"
-    assert rows[0][2].startswith("93.00% [")
+    assert rows[0][2] == "93.00%, n = 2"
     assert [row[3] for row in rows] == ["yes", "–"]
     assert "Of 2 published numbers, 1 agrees with what was found here" in words_of(document)
 
@@ -176,12 +182,14 @@ def test_stubs_are_marked(tmp_path: Path) -> None:
 
 
 def test_captions_give_n_and_the_band() -> None:
-    captions = {block.name: block.caption[0] for block in paper(*usual(), "").drawings()}
-    assert "n = 2 replicates" in str(captions["early-stop"])
+    m = material(tables(results_frame(3)), study(replicates=3))
+    captions = {block.name: block.caption[0] for block in paper(m, drawable(m), "").drawings()}
+    assert "n = 3 replicates" in str(captions["early-stop"])
     assert "the band is their 95% t-interval" in str(captions["early-stop"])
-    for each in paper(*odd("one replicate"), "").drawings():
-        assert "n = 1 replicate)" in str(each.caption[0])
-        assert "t-interval" not in str(each.caption[0])
+    for (few, charts), n in ((odd("one replicate"), "n = 1 replicate)"), (usual(), "n = 2 replicates)")):
+        for each in paper(few, charts, "").drawings():
+            assert n in str(each.caption[0])
+            assert "t-interval" not in str(each.caption[0])
 
 
 def test_a_collapsed_cell_is_noted() -> None:

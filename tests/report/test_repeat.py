@@ -131,7 +131,8 @@ def test_a_run_whose_ladders_ended_early_is_finished(tmp_path: Path) -> None:
     assert {lost.record(cell)["status"] for cell in lost.cells()} == {"diverged"}
     found = tables_of(lost)
     assert found.cells_planned == len(lost.cells()) == 2
-    [note] = notes(found)
+    few, note = notes(found)
+    assert few.startswith("There are two replicates")
     assert note.startswith("2 of 2 cells diverged")
 
 

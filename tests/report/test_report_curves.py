@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from report_frames import T1, history_frame, results_frame, tables
+from report_frames import history_frame, results_frame, tables
 
 from tombola.report import FIGURES, NothingToDrawError
 from tombola.report.curves import POINTS, chosen_levels, evaluations, mean_curves
@@ -35,9 +35,9 @@ def test_levels_are_dense_half_a_fifth_and_sparsest(history: pl.DataFrame, level
 
 
 def test_draws_are_averaged_before_replicates() -> None:
-    # Replicate 0 has draws 1 and 3 (mean 2), replicate 1 has one draw, 4: mean 3, not 8/3. Deviation sqrt(2), and
-    # half an interval t * sqrt(2) / sqrt(2) = t.
-    cells = [(0, 0, 1.0), (0, 1, 3.0), (1, 0, 4.0)]
+    # Replicate 0 has draws 1 and 3 (mean 2), the others one draw, 4 and 6: mean 4, not 14/4. Deviation 2, and half an
+    # interval 4.302653 * 2 / sqrt(3) = 4.96828: no loss is below 0, nor its interval.
+    cells = [(0, 0, 1.0), (0, 1, 3.0), (1, 0, 4.0), (2, 0, 6.0)]
     history = pl.DataFrame(
         [
             {"replicate": r, "draw": d, "arm": "a", "level": 1, "iteration": 100, "loss": loss}
@@ -45,9 +45,22 @@ def test_draws_are_averaged_before_replicates() -> None:
         ]
     )
     found = mean_curves(history, "loss", 1.0).row(0, named=True)
-    assert (found["n"], found["mean"]) == (2, 3.0)
-    assert found["low"] == pytest.approx(3 - T1, rel=1e-5)
-    assert found["high"] == pytest.approx(3 + T1, rel=1e-5)
+    assert (found["n"], found["mean"], found["low"]) == (3, 4.0, 0.0)
+    assert found["high"] == pytest.approx(4 + 4.96828, rel=1e-5)
+    two = mean_curves(history.filter(pl.col("replicate") < 2), "loss", 1.0).row(0, named=True)
+    assert (two["n"], two["mean"], two["low"], two["high"]) == (2, 3.0, None, None)
+
+
+def test_bands_of_accuracies_end_at_100_percent() -> None:
+    # 96, 98 and 100%: mean 98, half an interval 4.968.
+    history = pl.DataFrame(
+        [
+            {"replicate": r, "draw": 0, "arm": "a", "level": 1, "iteration": 100, "accuracy": 0.96 + 0.02 * r}
+            for r in range(3)
+        ]
+    )
+    found = mean_curves(history, "accuracy", 100.0).row(0, named=True)
+    assert (found["low"], found["high"]) == (pytest.approx(98 - 4.96828, rel=1e-5), 100.0)
 
 
 def test_a_curve_keeps_its_first_point_and_few_others() -> None:

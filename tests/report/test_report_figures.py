@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import polars as pl
 import pytest
 import vl_convert
-from report_frames import T1, history_frame, odd_tables, results_frame, tables
+from report_frames import HALF, history_frame, odd_tables, results_frame, tables
 
 from tombola.report import FIGURES, NothingToDrawError, Tables
 from tombola.report.saving import VEGA_LITE, compact, rows
@@ -79,30 +80,37 @@ def test_the_renderer_takes_every_figure(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "arm", "level", "mean", "half"),
     [
-        ("accuracy-early-stop", "ticket", 1, 93.0, T1 * 1.0),
-        ("accuracy-early-stop", "reinit", 2, 81.0, T1 * 1.0),
-        ("accuracy-final", "ticket", 0, 86.0, T1 * 1.0),
-        ("early-stop", "reinit", 1, 1300.0, T1 * 100),
+        ("accuracy-early-stop", "ticket", 1, 94.0, HALF * 100),
+        ("accuracy-early-stop", "reinit", 2, 82.0, HALF * 100),
+        ("accuracy-final", "ticket", 0, 87.0, HALF * 100),
+        ("early-stop", "reinit", 1, 1400.0, HALF * 10_000),
         ("gap", "ticket", 2, 8.0, 0.0),
     ],
 )
 def test_numbers_are_means_and_intervals_over_replicates(
     name: str, arm: str, level: int, mean: float, half: float
 ) -> None:
-    found = row(name, arm, level, tables())
-    assert found["n"] == 2
+    found = row(name, arm, level, tables(results_frame(3)))
+    assert found["n"] == 3
     assert found["mean"] == pytest.approx(mean, rel=1e-5)
     assert found["high"] - found["mean"] == pytest.approx(half, rel=1e-4, abs=1e-4)
     assert found["mean"] - found["low"] == pytest.approx(half, rel=1e-4, abs=1e-4)
 
 
 def test_the_pointer_reads_the_interval() -> None:
-    # 93 +- 12.7062
-    assert row("accuracy-early-stop", "ticket", 1, tables())["interval"] == "80.29 to 105.71"
-    assert (
-        row("accuracy-early-stop", "ticket", 1, tables(results_frame(1)))["interval"]
-        == "none (one replicate)"
-    )
+    # 94 +- 4.96828
+    three = row("accuracy-early-stop", "ticket", 1, tables(results_frame(3)))
+    assert three["interval"] == "89.03 to 98.97"
+    for n in (1, 2):
+        few = row("accuracy-early-stop", "ticket", 1, tables(results_frame(n)))
+        assert (few["low"], few["high"]) == (None, None)
+        assert few["interval"] == "none (fewer than three replicates)"
+
+
+def test_a_band_ends_at_100_percent() -> None:
+    better = results_frame(3).with_columns(pl.col("early_stop_test_accuracy") + 0.03)
+    # 97 +- 4.96828
+    assert row("accuracy-early-stop", "ticket", 1, tables(better))["interval"] == "92.03 to 100.00"
 
 
 @pytest.mark.parametrize("name", AGAINST_DENSITY)
@@ -128,11 +136,12 @@ def test_every_arm_of_the_data_is_in_the_legend(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*AGAINST_DENSITY, "learning-curves"])
-def test_one_replicate_has_lines_but_no_band(name: str) -> None:
-    assert "area" in marks(FIGURES[name](tables()).to_dict())
-    alone = marks(FIGURES[name](tables(results_frame(1))).to_dict())
-    assert "line" in alone
-    assert "area" not in alone
+def test_fewer_than_three_replicates_have_lines_but_no_band(name: str) -> None:
+    assert "area" in marks(FIGURES[name](tables(results_frame(3))).to_dict())
+    for n in (1, 2):
+        few = marks(FIGURES[name](tables(results_frame(n))).to_dict())
+        assert "line" in few
+        assert "area" not in few
 
 
 def test_dense_is_marked_by_a_rule_and_its_name() -> None:
@@ -145,8 +154,10 @@ def test_dense_is_marked_by_a_rule_and_its_name() -> None:
 def test_the_alternative_text_says_the_numbers() -> None:
     text = FIGURES["accuracy-early-stop"](tables()).to_dict()["description"]
     assert "for ticket and reinit" in text
-    assert "means over 2 replicates with 95% intervals" in text
+    assert "means over 2 replicates, too few for intervals" in text
     assert "ticket: 91.00 at 100%, 93.00 at 50%, 89.00 at 25%." in text
+    three = FIGURES["gap"](tables(results_frame(3))).to_dict()["description"]
+    assert "means over 3 replicates with 95% intervals" in three
     assert (
         "one replicate, so without intervals"
         in FIGURES["gap"](tables(results_frame(1))).to_dict()["description"]

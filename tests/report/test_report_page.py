@@ -117,10 +117,21 @@ def test_what_came_from_outside_is_escaped(page: Path, read: Reader) -> None:
     assert text.count("</script>") == 2
 
 
-def test_the_table_holds_means_and_half_intervals(read: Reader) -> None:
-    # 92.00 and 94.00; 800 and 1000; half of the interval is 12.7062 * 1.00 and 12.7062 * 100
-    for cell in ("93.00 ± 12.71", "900 ± 1271"):
-        assert cell in read.text
+def test_the_table_holds_means_and_half_intervals() -> None:
+    # 92, 94 and 96; 800, 1000 and 1200; half of the interval is 4.97 and 497
+    [row] = [r for r in level_rows(tables(results_frame(3))) if (r["level"], r["arm"]) == ("1", "ticket")]
+    assert (row["early_stop_test_accuracy"], row["early_stop_iteration"]) == ("94.00 ± 4.97", "1000 ± 497")
+
+
+def test_the_table_cuts_an_interval_at_100_percent() -> None:
+    better = results_frame(3).with_columns(pl.col("early_stop_test_accuracy") + 0.03)
+    [row] = [r for r in level_rows(tables(better)) if (r["level"], r["arm"]) == ("1", "ticket")]
+    assert row["early_stop_test_accuracy"] == "97.00 [92.03, 100.00]"
+
+
+def test_two_replicates_have_no_intervals_in_the_table(read: Reader) -> None:
+    assert "93.00" in read.text
+    assert "± 12.71" not in read.text
 
 
 def test_table_rows_go_by_level_ticket_first() -> None:
@@ -138,13 +149,15 @@ def test_a_table_of_one_replicate_has_no_intervals() -> None:
 
 
 def test_notes_say_what_is_missing() -> None:
-    assert notes(tables()) == []
-    assert notes(tables(cells_planned=None)) == []
-    assert "14 of 20 cells" in notes(tables(cells_planned=20))[0]
+    three = results_frame(3)
+    assert notes(tables(three)) == []
+    assert notes(tables(three, cells_planned=None)) == []
+    assert "21 of 30 cells" in notes(tables(three, cells_planned=30))[0]
+    assert notes(tables()) == ["There are two replicates, too few for a mean to have an interval."]
     assert "one replicate" in notes(tables(results_frame(1)))[0]
     for status in ("collapsed", "diverged"):
-        [note] = notes(tables(spoilt(results_frame(), pl.col("level") == 2, status)))
-        assert f"6 of 14 cells {status}" in note
+        [note] = notes(tables(spoilt(three, pl.col("level") == 2, status)))
+        assert f"9 of 21 cells {status}" in note
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from report_frames import T1, tables
+from report_frames import HALF, tables
 
 from tombola.report import FIGURES, NothingToDrawError, Tables
 from tombola.report.paths import mean_paths
@@ -16,7 +16,7 @@ from tombola.report.saving import compact, rows
 
 
 def paths(levels: int = 3, replicates: int = 2) -> pl.DataFrame:
-    """Errors 0.1, 0.2 + 0.1 level, 0.1 along the path of copies, 0.02 more in replicate 1; half of it for `levels`."""
+    """Errors 0.1, 0.2 + 0.1 level, 0.1 along the path of copies, 0.02 more a replicate; half for `levels`."""
     found: list[dict[str, Any]] = []
     for level in range(levels):
         for r in range(replicates):
@@ -48,13 +48,27 @@ def with_paths(frame: pl.DataFrame) -> Tables:
 
 
 def test_means_and_intervals_by_hand() -> None:
-    row = mean_paths(paths()).filter(arm="ticket", level=1, alpha=0.5).row(0, named=True)
-    # replicates 0.30 and 0.32, pairs averaged within them
-    assert (row["n"], row["mean"]) == (2, pytest.approx(31))
-    assert row["high"] - row["mean"] == pytest.approx(T1 * 1, rel=1e-4)
-    other = mean_paths(paths()).filter(arm="from the level before", level=1, alpha=0.5).row(0, named=True)
-    assert other["mean"] == pytest.approx(15.5)
-    assert mean_paths(paths(replicates=1))["low"].null_count() == 2 * 3 * 3
+    means = mean_paths(paths(replicates=3))
+    row = means.filter(arm="ticket", level=1, alpha=0.5).row(0, named=True)
+    # replicates 0.30, 0.32 and 0.34, pairs averaged within them
+    assert (row["n"], row["mean"]) == (3, pytest.approx(32))
+    assert row["high"] - row["mean"] == pytest.approx(100 * HALF, rel=1e-4)
+    other = means.filter(arm="from the level before", level=1, alpha=0.5).row(0, named=True)
+    assert other["mean"] == pytest.approx(16)
+    assert means["low"].null_count() == 0
+    for n in (1, 2):
+        assert mean_paths(paths(replicates=n))["low"].null_count() == 2 * 3 * 3
+
+
+def test_no_error_is_below_zero_nor_its_interval() -> None:
+    # 1%, 3% and 5%: mean 3, half 4.97
+    low = paths(replicates=3).with_columns(pl.col("error") - 0.09)
+    row = mean_paths(low).filter(arm="ticket", level=0, alpha=0.0).row(0, named=True)
+    assert (row["mean"], row["low"], row["high"]) == (
+        pytest.approx(3),
+        0,
+        pytest.approx(3 + 100 * HALF, rel=1e-4),
+    )
 
 
 def test_every_kind_has_a_line_of_its_own() -> None:

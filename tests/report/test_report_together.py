@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 import vl_convert
-from report_frames import T1, history_frame, odd_tables, results_frame, tables
+from report_frames import HALF, history_frame, odd_tables, results_frame, tables
 from test_report_page import Reader
 
 from tombola.report import FIGURES, NothingToDrawError, Tables
@@ -24,9 +24,9 @@ AGAINST_DENSITY = ("accuracy-early-stop", "accuracy-final", "early-stop", "gap")
 CURVES = ("learning-curves", "learning-curves-accuracy")
 
 
-def worse(by: float, arms: Sequence[str] = ("ticket", "reinit")) -> Tables:
+def worse(by: float, arms: Sequence[str] = ("ticket", "reinit"), replicates: int = 2) -> Tables:
     """The tables of a run whose networks are worse by so much, with these arms."""
-    results = results_frame().with_columns(
+    results = results_frame(replicates).with_columns(
         pl.col("early_stop_test_accuracy", "final_test_accuracy", "final_train_accuracy") - by
     )
     extra = [results.filter(pl.col("arm") == "reinit").with_columns(arm=pl.lit(arm)) for arm in arms[2:]]
@@ -63,11 +63,11 @@ def test_few_lines_share_their_axes_and_are_named_after_run_and_arm() -> None:
 
 
 def test_the_numbers_are_those_of_each_run() -> None:
-    found = rows(FIGURES["accuracy-early-stop"](together()))
-    for run, mean in (("run b", 93.0), ("run a", 83.0)):
+    found = rows(FIGURES["accuracy-early-stop"](together(replicates=3)))
+    for run, mean in (("run b", 94.0), ("run a", 84.0)):
         [row] = found.filter((pl.col("arm") == f"{run} · ticket") & (pl.col("level") == 1)).to_dicts()
-        assert (row["mean"], row["n"]) == (pytest.approx(mean), 2)
-        assert row["high"] - row["mean"] == pytest.approx(T1, abs=1e-3)
+        assert (row["mean"], row["n"]) == (pytest.approx(mean), 3)
+        assert row["high"] - row["mean"] == pytest.approx(100 * HALF, abs=1e-3)
 
 
 def test_many_lines_are_the_tickets_together_and_a_panel_for_each_run() -> None:
@@ -205,8 +205,9 @@ def test_table_rows_go_by_level_then_run_with_the_ticket_first() -> None:
 
 
 def test_notes_say_which_run_they_are_about() -> None:
-    given = Tables.together("Both", {"a": tables(), "b": tables(cells_planned=20)})
-    assert notes(given) == ["b: This run is not finished: 14 of 20 cells are done."]
+    three = results_frame(3)
+    given = Tables.together("Both", {"a": tables(three), "b": tables(three, cells_planned=30)})
+    assert notes(given) == ["b: This run is not finished: 21 of 30 cells are done."]
 
 
 @pytest.fixture(scope="module")

@@ -183,11 +183,13 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
 
 def test_estimates_are_over_replicates() -> None:
     keys = {"kind": "instability", "level": 1, "arm": "ticket", "density": 0.5, "split": "test"}
-    values = [(0, 0.01), (0, 0.03), (1, 0.04)]  # two pairs of replicate 0: it counts once, as 0.02
+    values = [(0, 0.01), (0, 0.03), (1, 0.04), (2, 0.03)]  # two pairs of replicate 0: it counts once, as 0.02
     frame = pl.DataFrame([{**keys, "replicate": r, "barrier_error": value} for r, value in values])
     row = connection_estimates(frame, "barrier_error").row(0, named=True)
-    assert (row["n"], row["mean"]) == (2, pytest.approx(0.03))
-    assert row["high"] - row["mean"] == pytest.approx(12.7062 * 0.01, rel=1e-4)
+    assert (row["n"], row["mean"]) == (3, pytest.approx(0.03))
+    # deviation 0.01, half 4.302653 * 0.01 / sqrt(3); no barrier is below 0
+    assert row["high"] - row["mean"] == pytest.approx(0.0248414, rel=1e-4)
+    assert row["low"] == pytest.approx(0.0051586, rel=1e-4)
     assert is_stable(0.0199)
     assert not is_stable(0.02)
 

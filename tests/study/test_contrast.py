@@ -31,18 +31,18 @@ def frame(values: dict[float, list[float]], arm: str = "ticket", status: str = "
 
 
 def test_each_run_is_against_the_first_at_the_sparsest_density_both_have() -> None:
-    first = frame({0.5: [0.9, 0.9], 0.25: [0.80, 0.90], 0.1: [0.1, 0.1]})
-    second = frame({0.5: [0.9, 0.9], 0.26: [0.82, 0.96]})
-    third = frame({0.5: [0.7, 0.7]})
+    first = frame({0.5: [0.9] * 3, 0.25: [0.80, 0.90, 0.80], 0.1: [0.1] * 3})
+    second = frame({0.5: [0.9] * 3, 0.26: [0.82, 0.96, 0.84]})
+    third = frame({0.5: [0.7, 0.7, 0.7]})
     found = contrasts({"a": first, "b": second, "c": third})
     assert [claim.sentence for claim in found] == [
         "b against a, ticket at 25.0%, test accuracy at early stop",
         "c against a, ticket at 50.0%, test accuracy at early stop",
     ]
-    # Differences 2 and 6 points: mean 4, deviation 2.828, half the interval 12.7062 * 2.
-    assert (found[0].mean, found[0].n, found[0].unit) == (pytest.approx(4), 2, "pp")
-    assert found[0].low == pytest.approx(4 - 12.7062 * 2, abs=1e-3)
-    assert found[0].high == pytest.approx(4 + 12.7062 * 2, abs=1e-3)
+    # Differences 2, 6 and 4 points: mean 4, deviation 2, half the interval 4.30265 * 2 / sqrt(3) = 4.96827.
+    assert (found[0].mean, found[0].n, found[0].unit) == (pytest.approx(4), 3, "pp")
+    assert found[0].low == pytest.approx(4 - 4.96827, abs=1e-3)
+    assert found[0].high == pytest.approx(4 + 4.96827, abs=1e-3)
     assert (found[1].mean, found[1].low) == (pytest.approx(-20), pytest.approx(-20))
 
 

@@ -10,12 +10,13 @@ from tombola.study import Expectation, expectations, parse_study
 from tombola.study.results import SCHEMA
 
 SOURCE = "Somebody 2019, table 1"
-# Two draws of one replicate are averaged first: replicate 0 has 0.90, replicate 1 has 0.80.
+# Two draws of one replicate are averaged first: replicate 0 has 0.90, replicates 1 and 3 have 0.80 and 0.85.
 ROWS = [
     (0, 1, "reinit", 0, 0.5, 0.88, "ok"),
     (0, 1, "reinit", 1, 0.5, 0.92, "ok"),
     (1, 1, "reinit", 0, 0.5, 0.80, "ok"),
     (2, 1, "reinit", 0, 0.5, 0.10, "diverged"),
+    (3, 1, "reinit", 0, 0.5, 0.85, "ok"),
     (0, 0, "ticket", 0, 1.0, 0.95, "ok"),
 ]
 
@@ -33,13 +34,14 @@ def expected(**other: object) -> Expectation:
 
 def test_the_mean_over_replicates_at_the_nearest_level() -> None:
     (found,) = expectations(frame(), [expected(arm="reinit", density=0.52)])
-    assert (found.n, found.density) == (2, 0.5)
+    assert (found.n, found.density) == (3, 0.5)
     assert found.mean == pytest.approx(0.85)
-    # Deviation of 0.9 and 0.8 over the root of 2 is 0.05; t(1, 97.5%) is 12.706.
-    assert found.low == pytest.approx(0.85 - 12.706 * 0.05, abs=1e-4)
+    # The deviation of 0.9, 0.8 and 0.85 is 0.05; t(2, 97.5%) is 4.30265.
+    assert found.low == pytest.approx(0.85 - 4.30265 * 0.05 / 3**0.5, abs=1e-4)
+    assert found.high == pytest.approx(0.85 + 4.30265 * 0.05 / 3**0.5, abs=1e-4)
     assert found.agrees
     assert "85.00% ± 1.00% in Somebody 2019" in str(found)
-    assert "n = 2: agrees" in str(found)
+    assert "n = 3: agrees" in str(found)
 
 
 @pytest.mark.parametrize(

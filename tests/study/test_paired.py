@@ -150,8 +150,10 @@ def test_the_effect_beyond_the_margin() -> None:
     assert beyond_margin(found, 4, "greater", 1.0) == pytest.approx(3 / deviation)
     assert beyond_margin(found, 4, "less", 1.0) == pytest.approx(-1 / deviation)
     assert beyond_margin(found, 4, "different", 0.0) == pytest.approx(2 / deviation)
-    centred = paired([1.0, -1.0], [0.0, 0.0], "t", "greater", 0.0, RNG(0))
-    assert beyond_margin(centred, 2, "greater", 1.0) == pytest.approx(1 / 2**0.5)
+    centred = paired([1.0, -1.0, 0.0], [0.0] * 3, "t", "greater", 0.0, RNG(0))  # deviation 1
+    assert beyond_margin(centred, 3, "greater", 1.0) == pytest.approx(1.0)
+    two = paired([1.0, -1.0], [0.0, 0.0], "t", "greater", 0.0, RNG(0))  # no interval
+    assert beyond_margin(two, 2, "greater", 1.0) is None
 
 
 TRIALS = 800

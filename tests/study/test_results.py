@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from study_kit import run_tiny, tiny
 
-from tombola.study import Run, claims, diff_results, diff_specs, histories, results, summary
-from tombola.study.results import SCHEMA, VALUES, by_replicate, half_width
+from tombola.study import Run, claims, diff_results, diff_specs, histories, results, summary, with_interval
+from tombola.study.results import SCHEMA, VALUES, by_replicate, claimed
 
-# The 0.975 quantile of Student's t, from a printed table: 1, 2 and 4 degrees of freedom.
-T_1, T_2, T_4 = 12.706, 4.303, 2.776
+# The 0.975 quantile of Student's t at 2 degrees of freedom, from a printed table.
+T_2 = 4.303
 
 
 def row(replicate: int, level: int, arm: str = "ticket", draw: int = 0, **values: Any) -> dict[str, Any]:
@@ -27,12 +27,6 @@ def row(replicate: int, level: int, arm: str = "ticket", draw: int = 0, **values
 
 def frame(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA)
-
-
-def test_half_width_against_the_printed_table() -> None:
-    assert half_width(2, 1.0) == pytest.approx(T_1 / math.sqrt(2), rel=1e-4)
-    assert half_width(3, 1.0) == pytest.approx(T_2 / math.sqrt(3), rel=1e-3)
-    assert half_width(5, 2.0) == pytest.approx(2 * T_4 / math.sqrt(5), rel=1e-3)
 
 
 def test_draws_are_averaged_within_the_replicate_first() -> None:
@@ -49,9 +43,7 @@ def test_draws_are_averaged_within_the_replicate_first() -> None:
     (found,) = summary(table, "final_test_accuracy").to_dicts()
     assert (found["arm"], found["level"], found["density"], found["n"]) == ("reinit", 1, 0.5, 2)
     assert found["mean"] == pytest.approx(0.5)
-    # Two values 0.2 and 0.8: deviation 0.6 / sqrt(2), half width t * 0.6 / 2.
-    assert found["high"] - found["mean"] == pytest.approx(T_1 * 0.3, rel=1e-4)
-    assert found["mean"] - found["low"] == pytest.approx(T_1 * 0.3, rel=1e-4)
+    assert (found["low"], found["high"]) == (None, None), "two replicates have no interval"
 
 
 def test_a_t_interval_of_three_by_hand() -> None:
@@ -60,10 +52,9 @@ def test_a_t_interval_of_three_by_hand() -> None:
     # Mean 0.93; squares 0.0009 + 0.0001 + 0.0016 = 0.0026; deviation sqrt(0.0013) = 0.036056.
     half = T_2 * 0.036056 / 1.732051
     assert found["mean"] == pytest.approx(0.93)
-    assert (found["low"], found["high"]) == (
-        pytest.approx(0.93 - half, rel=1e-4),
-        pytest.approx(0.93 + half, rel=1e-4),
-    )
+    assert 0.93 + half > 1, "so that it is cut at 100%"
+    assert (found["low"], found["high"]) == (pytest.approx(0.93 - half, rel=1e-4), 1.0)
+    assert with_interval(found, 100, 2) == "93.00 [84.04, 100.00]"
 
 
 def test_one_replicate_has_no_interval() -> None:
@@ -153,6 +144,23 @@ def test_levels_are_picked_by_rule_and_not_by_effect() -> None:
         for level, density in ((0, 1.0), (1, 0.2107 + 0.05), (2, 0.2107 - 0.05))
     ]
     assert "26.1%" in claims(frame(*rows))[0].sentence
+
+
+def test_claims_of_two_replicates_have_no_interval() -> None:
+    found = claims(frame(*study_rows(replicates=2)))
+    assert str(found[0]) == (
+        "ticket at 25.0% against dense, test accuracy at early stop: +3.00 pp (2 replicates: no interval)"
+    )
+    assert {(claim.low, claim.high) for claim in found} == {(None, None)}
+
+
+def test_a_difference_is_cut_at_a_hundred_points() -> None:
+    # 90, 80 and 100 points: mean 90, deviation 10, half 4.303 * 10 / sqrt(3) = 24.84
+    [claim] = claimed("a", [(0.9, 0.0), (0.8, 0.0), (1.0, 0.0)], "pp")
+    assert (claim.low, claim.high) == (pytest.approx(90 - 24.84, abs=0.01), 100)
+    # 50, 80 and 95% fewer iterations: mean -75, deviation 22.91, half 56.92
+    [claim] = claimed("b", [(50, 100), (20, 100), (5, 100)], "%")
+    assert (claim.low, claim.high) == (-100, pytest.approx(-75 + 56.92, abs=0.02))
 
 
 def test_claims_of_one_replicate_have_no_interval() -> None:

@@ -32,6 +32,20 @@ def test_the_estimate_leads_in_percentage_points() -> None:
     )
 
 
+def test_the_interval_of_a_difference_ends_at_a_hundred_points() -> None:
+    # 90, 80 and 100 points: mean 90, deviation 10, half 4.303 * 10 / sqrt(3) = 24.84
+    values: dict[Place, list[float | None]] = {(3, "ticket"): [0.9, 0.8, 1.0], (3, "reinit"): [0.0] * 3}
+    [verdict] = decide_all(study_of(claim(), replicates=3), frame_of(values))
+    assert wording.difference(verdict) == "+90.00 pp [+65.16, +100.00]"
+    assert verdict.row()["high"] == 1.0
+
+
+def test_two_replicates_have_no_interval() -> None:
+    values: dict[Place, list[float | None]] = {(3, "ticket"): [0.9, 0.8], (3, "reinit"): [0.5, 0.5]}
+    [verdict] = decide_all(study_of(claim(), replicates=2), frame_of(values))
+    assert wording.difference(verdict) == "+35.00 pp"
+
+
 def test_the_test_follows_with_its_correction() -> None:
     assert wording.test_of(found()) == "sign-flip, greater: p = 0.12 (alpha 0.05)"
     assert wording.test_of(found(margin=0.01)).startswith("sign-flip, above -1.00 pp: p = ")

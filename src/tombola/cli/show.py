@@ -12,7 +12,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from tombola.study import summary
+from tombola.study import summary, with_interval
 
 
 def console() -> Console:
@@ -51,15 +51,16 @@ def print_means(frame: pl.DataFrame) -> None:
             f"{n}" + (f" ({odd} failed)" if odd else ""),
         ]
     values = (
-        ("early_stop_iteration", 1, "{:.0f}"),
-        ("early_stop_test_accuracy", 100, "{:.2f}"),
-        ("final_test_accuracy", 100, "{:.2f}"),
-        ("final_train_accuracy", 100, "{:.2f}"),
+        ("early_stop_iteration", 1, 0),
+        ("early_stop_test_accuracy", 100, 2),
+        ("final_test_accuracy", 100, 2),
+        ("final_train_accuracy", 100, 2),
     )
-    for value, scale, form in values:
+    for value, scale, digits in values:
         means = {(row["level"], row["arm"]): row for row in summary(frame, value).iter_rows(named=True)}
         for key, row in rows.items():
-            row.append(_with_interval(means.get(key), scale, form))
+            found = means.get(key)
+            row.append("-" if found is None or found["mean"] is None else with_interval(found, scale, digits))
     headings = [
         "arm",
         "level",
@@ -72,13 +73,6 @@ def print_means(frame: pl.DataFrame) -> None:
     ]
     order = sorted(rows, key=lambda key: (key[0], key[1] != "ticket", key[1]))
     print_table(headings, [rows[key] for key in order])
-
-
-def _with_interval(row: dict[str, Any] | None, scale: float, form: str) -> str:
-    if row is None or row["mean"] is None:
-        return "-"
-    mean = form.format(scale * row["mean"])
-    return mean if row["low"] is None else f"{mean} ± {form.format(scale * (row['mean'] - row['low']))}"
 
 
 def duration(seconds: float) -> str:

@@ -81,7 +81,8 @@ def _print_decisions(decisions: pl.DataFrame) -> None:
                 *[row["run"]] * several,
                 row["measure"], row["side"] or "", row["aligned"], row["arm_b"], percent(row["density"]),
                 f"{row['replicates']}", _number(row["difference"]),
-                f"[{_number(row['low'])}, {_number(row['high'])}]", _number(row["p"]), row["verdict"],
+                "-" if row["low"] is None else f"[{_number(row['low'])}, {_number(row['high'])}]",
+                _number(row["p"]), row["verdict"],
             ]
             for row in rows.iter_rows(named=True)
         ],

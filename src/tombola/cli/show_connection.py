@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
 from tombola.cli.show import print_table
 from tombola.lottery import TICKET
-from tombola.study import KINDS, Connection, connection_estimates, is_stable
+from tombola.study import KINDS, Connection, connection_estimates, is_stable, with_interval
 
 SHOWN = (
     ("test", "barrier_error", 100, 2, "barrier, pp"),
@@ -35,7 +33,7 @@ def print_connection(found: Connection) -> None:
     for key in sorted(barriers, key=lambda key: ([*KINDS].index(key[0]), key[1], key[2] != TICKET, key[2])):
         kind, level, arm = key
         values = [
-            _with_interval(means[split, value].get(key), scale, digits)
+            with_interval(means[split, value][key], scale, digits) if key in means[split, value] else "-"
             for split, value, scale, digits, _ in SHOWN
         ]
         of = barriers[key]
@@ -46,10 +44,3 @@ def print_connection(found: Connection) -> None:
         print(
             "\nstable: the mean error barrier between copies is below 2 points on the test set (Frankle et al. 2020)"
         )
-
-
-def _with_interval(row: dict[str, Any] | None, scale: float, digits: int) -> str:
-    if row is None:
-        return "-"
-    mean = f"{scale * row['mean']:.{digits}f}"
-    return mean if row["low"] is None else f"{mean} ± {scale * (row['mean'] - row['low']):.{digits}f}"

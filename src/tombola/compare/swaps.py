@@ -36,7 +36,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+
+from tombola.compare.interval import interval
 
 Floats = NDArray[np.float64]
 Bits = NDArray[np.bool_]
@@ -170,19 +171,18 @@ def _means(scores: Floats, items: Items, chosen: Bits) -> Floats:
 
 
 def _interval(scores: Floats, items: Items, seen: float) -> tuple[float | None, float | None, float | None]:
-    """95% limits and effect size from the jackknife over replicates (T is a U-statistic, or a mean)."""
+    """95% limits and effect size from the jackknife over replicates (T is a U-statistic, or a mean).
+
+    Two replicates have an effect size at most, and no limits.
+    """
     count = items.replicates
     if count - 1 < scores.ndim:
         return None, None, None
     left_out = np.array([_without(scores, items, r) for r in range(count)])
     pseudo = count * seen - (count - 1) * left_out
     deviation = float(pseudo.std(ddof=1))
-    margin = float(student.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
-    return (
-        seen - margin,
-        seen + margin,
-        seen / deviation if deviation > ROUNDING * np.abs(scores).max() else None,
-    )
+    effect = seen / deviation if deviation > ROUNDING * np.abs(scores).max() else None
+    return (*interval(seen, deviation, count), effect)
 
 
 def _without(scores: Floats, items: Items, replicate: int) -> float:

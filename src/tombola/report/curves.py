@@ -7,6 +7,7 @@ import math
 import altair as alt
 import polars as pl
 
+from tombola.compare.interval import bounds
 from tombola.report.figures import (
     Picture,
     as_series,
@@ -21,7 +22,7 @@ from tombola.report.figures import (
 from tombola.report.style import DENSE, MOST_SERIES, arm_channels, arm_pick, arm_styles, faded, round_steps
 from tombola.report.tables import NothingToDrawError, Tables, percent
 from tombola.study.expect import NEAR
-from tombola.study.results import half_width
+from tombola.study.results import with_bands
 
 LANDMARKS = (0.5, 0.21)
 """Densities that Frankle and Carbin (2019, section 2) show curves at, beside the dense and the sparsest network."""
@@ -144,10 +145,8 @@ def mean_curves(history: pl.DataFrame, value: str, scale: float) -> pl.DataFrame
     frame = replicates.group_by(key).agg(
         n=pl.len().cast(pl.Int64), mean=pl.col(value).mean(), deviation=pl.col(value).std()
     )
-    # half_width is linear in the deviation, so one call for each n serves every row of it.
-    widths = {n: half_width(n, 1.0) if n > 1 else None for n in frame["n"].unique()}
-    reach = pl.col("deviation") * pl.col("n").replace_strict(widths, return_dtype=pl.Float64)
-    return frame.with_columns(low=pl.col("mean") - reach, high=pl.col("mean") + reach).drop("deviation")
+    low, high = bounds(value)
+    return with_bands(frame, (scale * low, scale * high))
 
 
 def in_panels(means: pl.DataFrame, panels: dict[int, str]) -> pl.DataFrame:

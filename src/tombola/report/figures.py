@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import altair as alt
 import polars as pl
 
+from tombola.compare.interval import FEWEST
 from tombola.lottery import TICKET
 from tombola.registry import Registry
 from tombola.report.style import (
@@ -153,7 +154,7 @@ def against_density(tables: Tables, value: str, label: str, scale: float = 1, di
     points = base.mark_point(filled=True).encode(
         y=y, shape=channels["shape"], opacity=faded(pick, 1), tooltip=tooltip(label, density="density (%)")
     )
-    # One replicate has no interval, and Vega complains about an extent of nothing.
+    # Fewer than three replicates have no interval, and Vega complains about an extent of nothing.
     intervals = [band, bars] if has_intervals(frame) else []
     layers = [*_dense_rule(frame), *intervals, lines, points.add_params(pick)]
     data, description = alt.InlineData(values=rows), describe(frame, label, digits)
@@ -240,9 +241,9 @@ def rows_of(frame: pl.DataFrame, digits: int) -> list[dict[str, Any]]:
 
 
 def interval_of(low: float | None, high: float | None, digits: int) -> str:
-    """'97.10 to 97.90', or 'none (one replicate)'."""
+    """'97.10 to 97.90', or 'none (fewer than three replicates)'."""
     if low is None or high is None:
-        return "none (one replicate)"
+        return "none (fewer than three replicates)"
     return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
@@ -277,6 +278,8 @@ def replicates_of(frame: pl.DataFrame) -> str:
     if most == 1:
         return "one replicate, so without intervals"
     counts = f"{most}" if fewest == most else f"{fewest} to {most}"
+    if most < FEWEST:
+        return f"means over {counts} replicates, too few for intervals"
     return f"means over {counts} replicates with 95% intervals"
 
 

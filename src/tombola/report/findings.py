@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from tombola.compare import RAW, WHOLE
+from tombola.compare.interval import FEWEST
 from tombola.lottery import TICKET
 from tombola.report.blocks import Block, Grid, Items, Note, paragraph
 from tombola.report.curves import chosen_levels
@@ -33,7 +34,12 @@ def warnings(m: Material) -> list[Block]:
 def _known(note: str) -> bool:
     """Whether a note of the verdicts says what `notes` of the tables says, or that there is no hypothesis."""
     return note.startswith(
-        ("This run is not finished", "There is one replicate", "This study has no hypotheses")
+        (
+            "This run is not finished",
+            "There is one replicate",
+            "There are two replicates",
+            "This study has no hyp",
+        )
     )
 
 
@@ -152,11 +158,11 @@ def level_table(m: Material, levels: Sequence[int] | None = None) -> list[Block]
         "early_stop_iteration",
     )
     cells = tuple(tuple(row.get(key, "–") for key in keys) for row in rows)
-    caption = (f"Means over n replicates{INTERVAL if m.tables.replicates() > 1 else ''}.",)
+    caption = (f"Means over n replicates{INTERVAL if m.tables.replicates() >= FEWEST else ''}.",)
     return [Grid(LEVEL_HEAD, cells, caption, left=2)]
 
 
-INTERVAL = ", ± half of the 95% t-interval"
+INTERVAL = ", ± half of the 95% t-interval, or the interval itself where it is cut at 0 or 100%"
 
 
 def main_levels(m: Material) -> list[int]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
@@ -12,6 +11,7 @@ from tombola.lottery import TICKET
 from tombola.report.planning import duration
 from tombola.report.style import arm_styles
 from tombola.report.tables import Tables, percent
+from tombola.study import with_interval
 
 LEVELS = (
     ("early_stop_test_accuracy", 100, 2),
@@ -52,14 +52,9 @@ def level_rows(tables: Tables) -> list[dict[str, str]]:
                     "n": str(row["n"]),
                 },
             )
-            place[value] = _with_interval(row, scale, digits)
+            place[value] = with_interval(row, scale, digits)
     order = sorted(cells, key=lambda key: (*key[:2], key[2] != TICKET, key[2]))
     return [cells[key] for key in order]
-
-
-def _with_interval(row: Mapping[str, Any], scale: float, digits: int) -> str:
-    mean = f"{scale * row['mean']:.{digits}f}"
-    return mean if row["low"] is None else f"{mean} ± {scale * (row['mean'] - row['low']):.{digits}f}"
 
 
 def layer_ledgers(tables: Tables) -> list[Ledger]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tombola.compare.interval import FEWEST
 from tombola.data import DATASETS
 from tombola.lottery import ARMS, CONTINUED, TICKET
 from tombola.report.bibliography import referring
@@ -145,7 +146,8 @@ def statistics(m: Material) -> Paragraph:
     return paragraph(
         f"There {'are' if study.replicates > 1 else 'is'} {count}, with initial weights, split and data order of "
         "their own. The replicate is the unit of every statistic: draws are averaged within it first, and means come "
-        f"with 95% t-intervals over replicates{'' if study.replicates > 1 else ', of which one has none'}.{decided}"
+        f"with 95% t-intervals over replicates{'' if study.replicates >= FEWEST else ', which fewer than three lack'}; "
+        f"those of accuracies are cut at 0 and 100%.{decided}"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import vl_convert
 
+from tombola.compare.interval import FEWEST
 from tombola.files import write_bytes
 from tombola.report.figures import FIGURES
 from tombola.report.ledgers import cost_ledgers, layer_ledgers, level_rows
@@ -134,6 +135,8 @@ def notes(tables: Tables) -> list[str]:
         found.append(f"This run is not finished: {len(frame)} of {tables.cells_planned} cells are done.")
     if len(frame) and tables.replicates() == 1:
         found.append("There is one replicate, so no mean has an interval and no difference can be tested.")
+    elif len(frame) and tables.replicates() < FEWEST:
+        found.append("There are two replicates, too few for a mean to have an interval.")
     for status in ("collapsed", "diverged"):
         count = int((frame["status"] == status).sum())
         if count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tombola.compare.interval import FEWEST
 from tombola.report import findings, planning, sections, verdict_prose
 from tombola.report.blocks import (
     Appendix,
@@ -113,7 +114,9 @@ def drawing(m: Material, name: str, charts: Charts) -> Drawing:
     """A figure with its caption, which says over how many replicates its means are."""
     figure, n = FIGURES[name], m.tables.replicates() if m.tables else 0
     reading = (
-        figure.reading if n > 1 else figure.reading.replace("the band is their 95% t-interval", "no interval")
+        figure.reading
+        if n >= FEWEST
+        else figure.reading.replace("the band is their 95% t-interval", "no interval")
     )
     over = f"n = {n} replicate{'s' * (n > 1)}"
     caption = f"{figure.title} ({over}). {reading}"

@@ -19,7 +19,7 @@ from tombola.report.figures import (
 from tombola.report.maps import spread
 from tombola.report.style import arm_channels, arm_pick, arm_styles, faded
 from tombola.report.tables import NothingToDrawError, Tables
-from tombola.study.results import half_width
+from tombola.study.results import with_bands
 
 NOTHING = "Nothing was connected yet; `tombola connect` measures the paths between a run's networks."
 
@@ -118,19 +118,8 @@ def mean_paths(paths: pl.DataFrame) -> pl.DataFrame:
         pl.col("error").mean().alias("mean"),
         pl.col("error").std().alias("deviation"),
     )
-    half = [
-        half_width(n, deviation) if n > 1 else None
-        for n, deviation in means.select("n", "deviation").iter_rows()
-    ]
-    wide = means.with_columns(half=pl.Series(half, dtype=pl.Float64))
-    return wide.select(
-        *keys,
-        "density",
-        "n",
-        "mean",
-        low=pl.col("mean") - pl.col("half"),
-        high=pl.col("mean") + pl.col("half"),
-    ).sort("level", "arm", "alpha")
+    bands = with_bands(means, (0.0, 100.0))
+    return bands.select(*keys, "density", "n", "mean", "low", "high").sort("level", "arm", "alpha")
 
 
 def describe_paths(frame: pl.DataFrame, panels: list[str]) -> str:

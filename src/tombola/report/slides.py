@@ -152,9 +152,7 @@ def _decided(m: Material) -> list[Slide]:
         rows = tuple(
             (
                 each.hypothesis.claim,
-                "–"
-                if each.answer.found.difference is None
-                else wording.estimate(each).rpartition(": ")[2].partition(", d =")[0].partition(", n =")[0],
+                wording.difference(each),
                 verdict_prose.SAID[each.decision],
             )
             for each in found[start : start + MOST]

@@ -85,22 +85,13 @@ def _verdict_in_words(verdict: Verdict) -> Words:
 
 
 def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
-    claim, place, found = verdict.hypothesis, verdict.asked, verdict.answer.found
+    claim, place = verdict.hypothesis, verdict.asked
     density = place.density if place.density is not None else place.wanted
-    difference = (
-        "–" if found.difference is None else wording.amount(claim.quantity, found.difference, sign=True)
-    )
-    if found.difference is not None and found.low is not None and found.high is not None:
-        low, high = (
-            wording.amount(claim.quantity, end, sign=True).removesuffix(" pp")
-            for end in (found.low, found.high)
-        )
-        difference += f" [{low}, {high}]"
-    p, corrected = found.p, verdict.p_holm
+    p, corrected = verdict.answer.found.p, verdict.p_holm
     return (
         claim.name,
         percent(density) if density else "–",
-        difference,
+        wording.difference(verdict),
         str(verdict.answer.n),
         wording.small(p) if p is not None else "–",
         wording.small(corrected) if corrected is not None else "–",

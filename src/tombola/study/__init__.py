@@ -30,7 +30,7 @@ from tombola.study.probing import probing
 from tombola.study.progress import Progress
 from tombola.study.pruning import Pruning
 from tombola.study.registration import Registration
-from tombola.study.results import Claim, claims, expectations, histories, results, summary
+from tombola.study.results import Claim, claims, expectations, histories, results, summary, with_interval
 from tombola.study.runner import run
 from tombola.study.siblings import say_of_siblings
 from tombola.study.spec import ArmSpec, StoreSpec, Study
@@ -113,5 +113,6 @@ __all__ = [
     "summary",
     "sweep_results",
     "verdicts",
+    "with_interval",
     "write_verdicts",
 ]

@@ -156,7 +156,7 @@ def _apart(a: State, b: State, mask_a: Mask, mask_b: Mask) -> tuple[float, float
 
 def connection_estimates(pairs: pl.DataFrame, value: str) -> pl.DataFrame:
     """Mean of one of CONNECTION_VALUES with its 95% t-interval over replicates: kind, split, arm, level, density, n,
-    mean, low, high. Pairs are averaged within their replicate first; the interval is null for a single one."""
+    mean, low, high. Pairs are averaged within their replicate first; the interval is as in `study.summary`."""
     keys = pairs.select("kind", "split").unique(maintain_order=True)
     frames = [
         summary(pairs.filter(kind=kind, split=name).with_columns(status=pl.lit("ok")), value).select(

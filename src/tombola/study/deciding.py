@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from tombola.compare.holm import judge
+from tombola.compare.interval import cut, difference_bounds
 from tombola.compare.swaps import Contrasted, clear
 from tombola.errors import UserError
 from tombola.lottery import TICKET
@@ -92,6 +93,14 @@ class Verdict:
         """What stands against an answer, a sentence without its full stop; empty where nothing does."""
         return self.asked.why or self.answer.why
 
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        """The 95% interval of the difference, cut where differences of the quantity can be no larger."""
+        found = self.answer.found
+        if self.hypothesis.measure:
+            return found.low, found.high
+        return cut(found.low, found.high, difference_bounds(self.hypothesis.quantity))
+
     def row(self) -> dict[str, Any]:
         """The columns of `VERDICTS`."""
         claim = self.hypothesis
@@ -101,6 +110,7 @@ class Verdict:
             **vars(self.answer),
             **vars(self.asked),
             **vars(self),
+            **dict(zip(("low", "high"), self.interval, strict=True)),
             "a": claim.arms[0],
             "b": claim.arms[1],
             "why": self.why,

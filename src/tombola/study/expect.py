@@ -45,7 +45,7 @@ class Expectation(BaseModel):
 @dataclass(frozen=True)
 class Checked:
     """An expectation beside what was found: the mean over n replicates with its 95% t-interval, at the level whose
-    density is nearest. Nothing was found where no such cell is trained; one replicate has no interval."""
+    density is nearest. Nothing was found where no such cell is trained; below three replicates there is no interval."""
 
     expected: Expectation
     density: float | None = None

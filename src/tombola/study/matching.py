@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tombola.compare.interval import interval
 from tombola.compare.swaps import Contrasted
 from tombola.lottery import TICKET
 from tombola.seeds import stream
 from tombola.study.deciding import densities_of, sides
 from tombola.study.hypotheses import DENSE, Test
-from tombola.study.results import half_width
 from tombola.study.spec import Study
 from tombola.study.statistics import paired, smallest
 
@@ -129,10 +129,8 @@ def sparsest_match(frame: pl.DataFrame, study: Study) -> Matching:
 
 
 def _typical(densities: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """Geometric mean with the 95% t-interval of the logarithms, None for one replicate."""
-    logs = np.log(densities)
+    """Geometric mean with the 95% t-interval of the logarithms, cut at the density of 1."""
+    logs, n = np.log(densities), len(densities)
     mean = float(logs.mean())
-    if len(logs) == 1:
-        return math.exp(mean), None, None
-    half = half_width(len(logs), float(logs.std(ddof=1)))
-    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+    low, high = interval(mean, float(logs.std(ddof=1)) if n > 1 else None, n, (-math.inf, 0.0))
+    return math.exp(mean), None if low is None else math.exp(low), None if high is None else math.exp(high)

@@ -6,12 +6,13 @@ The replicate is the unit of every statistic. Draws are averaged within it first
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
-from scipy import stats
 
+from tombola.compare.interval import EVERYWHERE, Range, bounds, half_width, interval
 from tombola.files import read_json
 from tombola.study.expect import Checked, Expectation, check
 from tombola.study.store import Run
@@ -82,7 +83,7 @@ def by_replicate(frame: pl.DataFrame, value: str) -> pl.DataFrame:
 def summary(frame: pl.DataFrame, value: str) -> pl.DataFrame:
     """Mean of `value` with its 95% t-interval over replicates: arm, level, density, n, mean, low, high.
 
-    The interval is null for a single replicate.
+    The interval is null below three replicates, and cut where the value can lie no further, see `compare.interval`.
     """
     grouped = (
         by_replicate(frame, value)
@@ -94,26 +95,38 @@ def summary(frame: pl.DataFrame, value: str) -> pl.DataFrame:
             pl.col(value).std().alias("deviation"),
         )
     )
-    half = pl.struct("n", "deviation").map_elements(_half_width, return_dtype=pl.Float64)
-    bands = grouped.with_columns(half=half)
-    bands = bands.with_columns(low=pl.col("mean") - pl.col("half"), high=pl.col("mean") + pl.col("half"))
-    return bands.drop("half", "deviation").sort("arm", "level")
+    return with_bands(grouped, bounds(value)).sort("arm", "level")
 
 
-def _half_width(row: dict[str, float]) -> float | None:
-    return half_width(int(row["n"]), row["deviation"]) if row["n"] > 1 else None
+def with_bands(means: pl.DataFrame, within: Range = EVERYWHERE) -> pl.DataFrame:
+    """Means (columns n, mean, deviation) with their 95% t-intervals as `low` and `high` in the place of `deviation`;
+    see `compare.interval`."""
+    # half_width is linear in the deviation, so one call for each n serves every row of it.
+    widths = {n: half_width(n, 1.0) for n in means["n"].unique()}
+    half = pl.col("deviation") * pl.Series([widths[n] for n in means["n"]], dtype=pl.Float64)
+    limits = {"low": pl.col("mean") - half, "high": pl.col("mean") + half}
+    return means.with_columns(**{end: limit.clip(*within) for end, limit in limits.items()}).drop("deviation")
 
 
-def half_width(n: int, deviation: float) -> float:
-    """Half the width of a 95% t-interval of a mean of n values with this sample deviation."""
-    return float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
+def with_interval(row: Mapping[str, Any], scale: float = 1, digits: int = 2) -> str:
+    """A mean as people write it: '96.12 ± 0.32', '99.80 [99.20, 100.00]' where the interval is cut, '96.12' where there
+    is none. `row` has mean, low and high."""
+    mean, low, high = row["mean"], row["low"], row["high"]
+
+    def shown(value: float) -> str:
+        return f"{scale * value:.{digits}f}"
+
+    if low is None or high is None:
+        return shown(mean)
+    even = math.isclose(mean - low, high - mean, rel_tol=1e-6, abs_tol=1e-12)
+    return f"{shown(mean)} ± {shown(mean - low)}" if even else f"{shown(mean)} [{shown(low)}, {shown(high)}]"
 
 
 @dataclass(frozen=True)
 class Claim:
     """A paired difference over replicates: ticket minus the other, with its 95% t-interval.
 
-    `low` and `high` are None for a single replicate. `unit` is "pp" (of accuracy) or "%" (of iterations).
+    `low` and `high` are None below three replicates. `unit` is "pp" (of accuracy) or "%" (of iterations).
     """
 
     sentence: str
@@ -125,7 +138,7 @@ class Claim:
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
-            return f"{self.sentence}: {self.mean:+.2f} {self.unit} (one replicate: no interval)"
+            return f"{self.sentence}: {self.mean:+.2f} {self.unit} ({few(self.n)}: no interval)"
         verdict = "not resolved" if self.low <= 0 <= self.high else "more" if self.mean > 0 else "less"
         interval = f"[{self.low:+.2f}, {self.high:+.2f}]"
         return f"{self.sentence}: {self.mean:+.2f} {self.unit} {interval}, n = {self.n}: {verdict}"
@@ -201,8 +214,11 @@ def claimed(sentence: str, pairs: list[tuple[float, float]], unit: str) -> list[
         if not values:
             return []
     n, mean = len(values), sum(values) / len(values)
-    if n == 1:
-        return [Claim(sentence, n, mean, None, None, unit)]
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
-    half = half_width(n, deviation)
-    return [Claim(sentence, n, mean, mean - half, mean + half, unit)]
+    within = (-100.0, 100.0 if unit == "pp" else math.inf)
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1)) if n > 1 else None
+    return [Claim(sentence, n, mean, *interval(mean, deviation, n, within), unit)]
+
+
+def few(n: int) -> str:
+    """So many replicates, where they are too few for an interval."""
+    return "one replicate" if n == 1 else f"{n} replicates"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from tombola.compare.interval import half_width
 from tombola.compare.swaps import Contrasted, Direction, Items, contrasted, smallest_p
 from tombola.study.hypotheses import Test
 
@@ -33,13 +34,17 @@ def paired(
 
     The estimate is the mean difference with its 95% t-interval, `effect` the mean difference in standard deviations
     of the differences (Cohen's d_z). `sign-flip` goes through all ways of turning the signs of the differences, or
-    through 2^14 drawn ways (see `compare.swaps`); `t` is the paired t-test. One replicate has no interval, and no p
-    by `t`; nor have differences that do not vary.
+    through 2^14 drawn ways (see `compare.swaps`); `t` is the paired t-test. One replicate has no p by `t`, nor have
+    differences that do not vary. Fewer than three have no interval (see `compare.interval`).
     """
     items = _items(len(a))
     scores: NDArray[np.float64] = np.column_stack([a, b]).astype(np.float64).ravel()
     found = contrasted(scores, items, rng, direction, margin)
-    return found if test == "sign-flip" else replace(found, p=_p_of_t(found, len(a), direction, margin))
+    return (
+        found
+        if test == "sign-flip"
+        else replace(found, p=_p_of_t(found, np.subtract(a, b), direction, margin))
+    )
 
 
 def smallest(test: Test, n: int, direction: Direction, draws: tuple[int, int] = (1, 1)) -> float:
@@ -92,13 +97,13 @@ def power_of_t(n: int, effect: float, alpha: float, direction: Direction) -> flo
 
 def beyond_margin(found: Contrasted, n: int, direction: Direction, margin: float) -> float | None:
     """The effect that a test has to see: how far the estimate is on the claimed side of the margin, in standard
-    deviations of the differences. None where they do not vary."""
-    error = _standard_error(found, n)
-    if error is None:
+    deviations of the differences. None where they do not vary, and where there is no interval to know it by."""
+    half = half_width(n, 1.0)
+    if found.effect is None or found.difference is None or found.low is None or half is None:
         return None
-    assert found.difference is not None
+    deviation = (found.difference - found.low) / half
     claimed = {"greater": found.difference, "less": -found.difference}.get(direction, abs(found.difference))
-    return (claimed + margin) / (error * math.sqrt(n))
+    return (claimed + margin) / deviation
 
 
 def _items(n: int, draws: tuple[int, int] = (1, 1)) -> Items:
@@ -106,18 +111,14 @@ def _items(n: int, draws: tuple[int, int] = (1, 1)) -> Items:
     return Items(np.repeat(np.arange(n), sum(draws)), np.tile(np.repeat([True, False], draws), n))
 
 
-def _standard_error(found: Contrasted, n: int) -> float | None:
-    """The standard error that the interval was made from; None where the differences do not vary."""
-    if found.effect is None or found.low is None or found.high is None:
+def _p_of_t(
+    found: Contrasted, differences: NDArray[np.float64], direction: Direction, margin: float
+) -> float | None:
+    """p by the paired t-test; None where the differences do not vary, which `found` has no effect size of."""
+    if found.effect is None or found.difference is None:
         return None
-    return (found.high - found.low) / 2 / float(stats.t.ppf(0.975, n - 1))
-
-
-def _p_of_t(found: Contrasted, n: int, direction: Direction, margin: float) -> float | None:
-    error = _standard_error(found, n)
-    if error is None:
-        return None
-    assert found.difference is not None
+    n = len(differences)
+    error = float(differences.std(ddof=1)) / math.sqrt(n)
     greater = float(stats.t.sf((found.difference + margin) / error, n - 1))
     less = float(stats.t.sf((margin - found.difference) / error, n - 1))
     two_sided = 2 * min(greater, less)  # without a margin

@@ -11,6 +11,7 @@ import polars as pl
 from tombola.compare import FUNCTIONS, MEASURES, Measure, compare, compare_functions, decide
 from tombola.compare.align import RAW
 from tombola.compare.function import Likeness
+from tombola.compare.interval import FEWEST
 from tombola.compare.swaps import Contrasted
 from tombola.errors import UserError, nearest
 from tombola.files import write_json
@@ -146,6 +147,8 @@ def _notes(run: Run, frame: pl.DataFrame, found: list[Verdict], known: Registrat
         )
     if frame["replicate"].n_unique() == 1:
         notes.append("There is one replicate: no difference has an interval, and nothing can be decided.")
+    elif frame["replicate"].n_unique() < FEWEST and not frame.is_empty():
+        notes.append("There are two replicates, too few for a difference to have an interval.")
     if any(each.changed_after == -1 for each in found):
         notes.append(
             "The hypotheses are not those recorded when the study was last run (study.toml or hypotheses.json was "

@@ -34,17 +34,24 @@ def estimate(verdict: Verdict) -> str:
     what = f"{a} - {b}{where}, {claim.quantity.replace('_', ' ')}"
     if found.difference is None:
         return f"{what}: {verdict.why or 'no estimate'}"
-    said = f"{what}: {amount(claim.quantity, found.difference, sign=True)}"
-    if found.low is not None and found.high is not None:
-        low, high = (
-            amount(claim.quantity, end, sign=True).removesuffix(" pp") for end in (found.low, found.high)
-        )
-        said += f" [{low}, {high}]"
+    said = f"{what}: {difference(verdict)}"
     if found.effect is not None:
         said += f", d = {found.effect:.2f}"
     n = f"n = {verdict.answer.n}" + (f" of {verdict.planned}" if verdict.answer.n != verdict.planned else "")
     left = f", {verdict.answer.left_out} cells without a number left out" if verdict.answer.left_out else ""
     return f"{said}, {n}{left}"
+
+
+def difference(verdict: Verdict) -> str:
+    """The estimate with its 95% interval: '+0.20 pp [-0.05, +0.45]'; a dash where there is none."""
+    quantity, found = verdict.hypothesis.quantity, verdict.answer.found
+    if found.difference is None:
+        return "–"
+    said = amount(quantity, found.difference, sign=True)
+    low, high = (None if end is None else amount(quantity, end, sign=True) for end in verdict.interval)
+    if low is None or high is None:
+        return said
+    return f"{said} [{low.removesuffix(' pp')}, {high.removesuffix(' pp')}]"
 
 
 def claimed(verdict: Verdict) -> str:
@@ -105,7 +112,7 @@ def match(found: Matching) -> str:
     )
     if found.typical is not None and found.of_replicate:
         mean, low, high = found.typical
-        interval = "" if low is None or high is None else f" [{100 * low:.1f}%, {100 * min(high, 1.0):.1f}%]"
+        interval = "" if low is None or high is None else f" [{100 * low:.1f}%, {100 * high:.1f}%]"
         each = ", ".join(f"{100 * density:.1f}%" for density in found.of_replicate.values())
         said += f"; replicate by replicate {each}, on average {100 * mean:.1f}%{interval}"
     return said
