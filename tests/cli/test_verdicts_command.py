@@ -51,7 +51,7 @@ def test_run_and_verdicts(tombola: Tombola, claims_file: Path, tmp_path: Path) -
     for part in (
         "Drawn afresh, the weights are less accurate.",
         "reinit - ticket at 64.0% (level 2)",
-        "reinit-is-worse: not resolved (n too small for this alpha; it takes 5 replicates)",
+        "reinit-is-worse: not resolved (n = 2 is too small: p is 0.25 at least, above alpha 0.05; it takes 5",
         "no level of this study is within 10%",
         "Sparsest matching level",
     ):

@@ -99,8 +99,11 @@ def test_prose_never_claims_more_than_the_decision() -> None:
     document = paper(material(), {}, "")
     said = words_of(document)
     # Two replicates: no sign-flip p is below 1/4, so a claim at alpha 0.05 cannot be resolved; at 3% there is no level.
-    assert "Of 2 tests of the claims, 1 is not resolved and 1 is not tested." in said
-    assert "This is not resolved (n too small for this alpha; it takes 5 replicates)" in said
+    assert "Of 2 tests of the claims, 1 is “not resolved” and 1 is “not tested”." in said
+    assert (
+        "This is not resolved (n = 2 is too small: p is 0.25 at least, above alpha 0.05; it takes 5 replicates)"
+        in said
+    )
     assert "No claim of this study was shown by this run." in said
     assert "This was found" not in said
     rows = grid(document, "hypothesis").rows

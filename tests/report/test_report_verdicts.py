@@ -13,6 +13,8 @@ import pytest
 from tombola.data import from_arrays
 from tombola.report.verdicts import MARKS, verdict_rows, verdict_section
 from tombola.study import Run, Study, run
+from tombola.study.deciding import DECISIONS
+from tombola.study.wording import DECIDED
 
 CLAIM = {
     "name": "worse",
@@ -60,7 +62,10 @@ def test_rows_say_claim_estimate_test_and_decision(folder: Path) -> None:
     assert near.claim == CLAIM["claim"]
     assert near.estimate.startswith("ticket - reinit at 71.1% (level 1), early stop test accuracy: ")
     assert near.test.startswith("sign-flip, greater: p = ")
-    assert near.decision == "not resolved (n too small for this alpha; it takes 5 replicates)"
+    assert (
+        near.decision
+        == "not resolved (n = 2 is too small: p is 0.25 at least, above alpha 0.05; it takes 5 replicates)"
+    )
     assert (near.kind, near.mark, near.changed) == ("not-resolved", "?", "")
     assert (far.kind, far.test, far.decision) == ("not-tested", "", "not tested")
 
@@ -91,4 +96,5 @@ def test_a_change_shows_on_the_page(folder: Path, tmp_path: Path) -> None:
 
 
 def test_every_decision_has_a_mark_of_its_own() -> None:
-    assert len(set(MARKS.values())) == 4
+    assert set(MARKS) == set(DECIDED) == set(DECISIONS)
+    assert len(set(MARKS.values())) == len(DECISIONS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,7 +11,7 @@ from scipy import stats
 from simulated import ACCURACY, DENSITIES, Place, claim, decide_all, frame_of, normal_pair, row, study_of
 
 from tombola.errors import UserError
-from tombola.study import VERDICTS
+from tombola.study import VERDICTS, wording
 from tombola.study.deciding import Answer, Verdict, decided
 from tombola.study.results import SCHEMA
 
@@ -46,9 +48,87 @@ def test_four_replicates_are_too_few_and_it_takes_five() -> None:
     assert (found.decision, found.p_holm, found.n_needed) == ("not resolved", 1 / 16, 5)
 
 
-def test_the_wrong_direction_is_a_no() -> None:
-    found = one(claim(direction="less"), frame_of(CLEAR))
-    assert (found.decision, found.answer.found.p) == ("no", 1.0)
+# Gaps at the end, ticket less dense, in points: mean 0.30, deviation 0.0967, half the interval 2.776445 * 0.0967 /
+# sqrt(5) = 0.1200.
+WIDER = [0.17, 0.25, 0.30, 0.36, 0.42]
+
+
+def gaps(points: Sequence[float]) -> pl.DataFrame:
+    """Results whose tickets at level 3 have a gap larger than dense by so many points."""
+    rows = [
+        row(r, place, final_train_accuracy=0.95 + extra, final_test_accuracy=0.95)
+        for r, by in enumerate(points)
+        for place, extra in (((3, "ticket"), by / 100), ((0, "ticket"), 0.0))
+    ]
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
+SMALLER = claim("smaller-gap", quantity="gap", arms=["ticket", "dense"], direction="less")
+
+
+def test_an_effect_the_other_way_is_the_opposite() -> None:
+    found = one(SMALLER, gaps(WIDER))
+    assert (found.decision, found.answer.found.p, found.answer.p_opposite) == ("opposite", 1.0, 1 / 32)
+    assert found.interval == pytest.approx((0.0018, 0.0042), abs=1e-5)
+    assert wording.decision(found) == "no, the opposite (the other way p = 0.031)"
+    assert found.n_needed is None
+
+
+def test_an_effect_the_other_way_is_no_matter_of_n() -> None:
+    """Of seven claims five replicates can show neither one nor its opposite; but more would not show this one."""
+    others = [claim(f"other-{i}", densities=[0.512]) for i in range(6)]
+    found = decide_all(study_of(SMALLER, *others), gaps(WIDER))[0]
+    assert (found.tests, found.p_holm_smallest, found.p_opposite_holm) == (7, 7 / 32, 7 / 32)
+    assert (found.decision, found.n_needed) == ("no", None)
+    assert wording.decision(found) == "no, not shown (the interval lies on the other side of zero)"
+
+
+def test_an_interval_that_holds_zero_stays_a_matter_of_n() -> None:
+    others = [claim(f"other-{i}", densities=[0.512]) for i in range(6)]
+    found = decide_all(study_of(SMALLER, *others), gaps([-0.1, 0.1, 0.1, 0.2, 0.2]))[0]
+    assert found.decision == "not resolved"
+    assert wording.decision(found) == (
+        "not resolved (n = 5 is too small: p is 0.22 at least by Holm over 7 tests, above alpha 0.05; it takes 8 "
+        "replicates)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("direction", "margin", "by", "decision"),
+    [
+        ("greater", 0.002, -0.01, "opposite"),  # "not worse by more than 0.2 points", and it is worse by one
+        ("greater", 0.002, -0.001, "yes"),
+        ("less", 0.002, 0.01, "opposite"),
+        ("less", 0.002, 0.001, "yes"),
+        ("same", 0.002, 0.001, "yes"),
+        ("same", 0.002, 0.01, "opposite"),
+        ("same", 0.002, -0.01, "opposite"),
+        ("different", 0.0, 0.01, "yes"),
+        ("different", 0.0, 0.0, "no"),  # to be the same takes a margin
+    ],
+)
+def test_what_the_opposite_is(direction: str, margin: float, by: float, decision: str) -> None:
+    jitter = [-0.0004, -0.0002, 0.0001, 0.0002, 0.0003, 0.0]
+    frame = frame_of({(3, "ticket"): [0.9 + by + each for each in jitter], (3, "reinit"): [0.9] * 6})
+    [found] = decide_all(study_of(claim(direction=direction, margin=margin), replicates=6), frame)
+    assert found.decision == decision
+
+
+def test_either_side_of_a_margin_counts_twice() -> None:
+    """Outside the margin is on one of two sides, so its p is twice that of one: 2 / 64, and 2 / 32 would not do."""
+    for n, decision in ((6, "opposite"), (5, "no")):
+        frame = frame_of({(3, "ticket"): [0.95 + r / 1000 for r in range(n)], (3, "reinit"): [0.9] * n})
+        [found] = decide_all(study_of(claim(direction="same", margin=0.002), replicates=n), frame)
+        assert (found.answer.p_opposite, found.decision) == (2 / 2**n, decision)
+
+
+def test_opposites_are_corrected_together() -> None:
+    two = [claim("a", direction="less"), claim("b", direction="less")]
+    five = decide_all(study_of(*two), frame_of(CLEAR))
+    assert [(v.p_opposite_holm, v.decision) for v in five] == [(2 / 32, "no")] * 2
+    # a claim of a difference has no opposite, and so takes no part
+    a, b = decide_all(study_of(two[0], claim("d", direction="different")), frame_of(CLEAR))
+    assert (a.p_opposite_holm, a.decision, b.p_opposite_holm) == (1 / 32, "opposite", None)
 
 
 def test_a_margin_makes_a_match() -> None:
@@ -187,7 +267,7 @@ def test_families_without_an_effect_err_at_alpha_together(test: str) -> None:
         *(claim(f"c{level}", densities=[DENSITIES[level]], test=test, alpha=0.2) for level in (1, 2, 3)),
         replicates=7,
     )
-    rng, trials, wrong, single = RNG(21), 120, 0, 0
+    rng, trials, wrong, opposed, single = RNG(21), 120, 0, 0, 0
     for _ in range(trials):
         values: dict[Place, list[float | None]] = {}
         for level in (1, 2, 3):
@@ -195,9 +275,12 @@ def test_families_without_an_effect_err_at_alpha_together(test: str) -> None:
             values |= {(level, arm): column for (_, arm), column in pair.items()}
         found = decide_all(study, frame_of(values))
         wrong += any(v.decision == "yes" for v in found)
+        opposed += any(v.decision == "opposite" for v in found)
         single += sum(v.answer.found.p <= 0.2 for v in found)  # type: ignore[operator]
     error = 4 * np.sqrt(0.2 * 0.8 / trials)
     assert wrong / trials <= 0.2 + error
+    assert opposed / trials <= 0.2 + error, "the opposites err at alpha together as well"
+    assert opposed, "and they can"
     assert wrong / trials >= 0.18 - error, (
         "Holm over three independent tests errs with 1 - (1 - 0.2 / 3)^3 = 0.187"
     )

@@ -68,6 +68,13 @@ def test_four_replicates_resolve_nothing_by_sign_flips() -> None:
     assert "not resolved (n too small for this alpha)" in match(found)
 
 
+def test_a_ticket_that_is_clearly_worse_is_no_matter_of_n() -> None:
+    frame = ladder([0.010, 0.011, 0.012, 0.013, 0.012]).filter(pl.col("replicate") < 4)
+    found = sparsest_match(frame, study_of(replicates=4))
+    assert found.why == "the first level below dense does not match already"
+    assert "n = 4): none" in match(found)
+
+
 def test_the_studys_own_hypothesis_sets_the_margin() -> None:
     own = claim(arms=["ticket", "dense"], margin=0.02, test="t", alpha=0.01)
     frame = ladder(*[[0.01, 0.011, 0.012, 0.013, 0.014]] * 3)

@@ -59,11 +59,13 @@ def test_the_test_follows_with_its_correction() -> None:
 
 
 def test_decisions() -> None:
-    assert wording.decision(found()) == "not resolved (n too small for this alpha; it takes 5 replicates)"
+    assert wording.decision(found()) == (
+        "not resolved (n = 3 is too small: p is 0.12 at least, above alpha 0.05; it takes 5 replicates)"
+    )
     assert wording.decision(found(alpha=0.2)) == "yes"
-    assert wording.decision(found(direction="less", alpha=0.2)) == "no"
+    assert wording.decision(found(direction="less", alpha=0.2)) == "no, the opposite (the other way p = 0.12)"
     by_t = replace(found(test="t", alpha=0.01), n_needed=7)
-    assert wording.decision(by_t) == "no (a power of 0.8 at this effect takes 7 replicates)"
+    assert wording.decision(by_t) == "no, not shown (a power of 0.8 at this effect takes 7 replicates)"
     assert wording.decision(found(densities=[0.1])) == "not tested"
     assert wording.test_of(found(densities=[0.1])) == ""
     assert wording.estimate(found(densities=[0.1])).startswith(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tombola.compare.holm import judge
 from tombola.compare.subject import Subject
-from tombola.compare.swaps import Contrasted, Direction, Items, clear, contrasted, smallest_p
+from tombola.compare.swaps import Contrasted, Direction, Items, against, clear, contrasted, smallest_p
 from tombola.errors import UserError, nearest
 from tombola.seeds import stream
 
@@ -36,6 +36,8 @@ DECISIONS = {
     "verdict": pl.String,
 }
 """Columns of the table of decisions and their types."""
+AGAINST = "against"
+"""While rows are made: whether the interval lies on the other side of what was asked."""
 Value = str | float | bool | None
 Row = dict[str, Value]
 
@@ -64,7 +66,8 @@ def decide(
     arms' labels anew within replicates (see `swaps`, also for `margin`); `p_smallest`, the smallest p that so
     many replicates can give; `p_holm`, p corrected over the primary rows, null for others; `verdict`: `not
     resolved` where no p that so many replicates can give would do (for primary rows: even if all had their
-    smallest) or where a value is undefined; `separates` where p, for primary rows p_holm, is at most `alpha`
+    smallest), unless the interval lies on the other side of what the direction says, or where a value is undefined;
+    `separates` where p, for primary rows p_holm, is at most `alpha`
     and the interval agrees (`swaps.clear`); else `does not separate`.
 
     Raises UserError for an arm that no subject has, a subject without a replicate, a pair that the table lacks,
@@ -159,7 +162,9 @@ def _answer(
         **asdict(answer),
         "p_smallest": smallest,
         "p_holm": None,
-        "verdict": SEPARATES if clear(answer, direction, margin) else SAME,  # as far as the interval goes
+        # As far as the interval goes: what points the other way is no matter of n.
+        "verdict": SEPARATES if clear(answer, direction, margin) else SAME,
+        AGAINST: against(answer, direction, margin),
     }
 
 
@@ -197,9 +202,9 @@ def _judged(rows: list[Row], alpha: float) -> list[Row]:
         else:
             [mine] = judge([_number(row["p"])], [_smallest(row)], alpha)
             corrected = None
-        verdict = row["verdict"] if mine.rejected else SAME if mine.resolvable else UNRESOLVED
+        verdict = row["verdict"] if mine.rejected else SAME if mine.resolvable or row[AGAINST] else UNRESOLVED
         judged.append({**row, "p_holm": corrected, "verdict": verdict})
-    return judged
+    return [{key: row[key] for key in DECISIONS} for row in judged]
 
 
 def _number(value: Value) -> float | None:

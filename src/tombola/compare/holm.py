@@ -10,10 +10,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Judged:
-    """A test among those of its family: its corrected p; whether any p that its test can give would do, even if
-    all tests of the family had their smallest; whether it is rejected."""
+    """A test among those of its family: its corrected p, and the smallest that this could be, if all tests of the
+    family had their smallest p; whether that would do; whether it is rejected."""
 
     p: float
+    smallest: float
     resolvable: bool
     rejected: bool
 
@@ -25,7 +26,7 @@ def judge(p: Sequence[float | None], smallest: Sequence[float], alpha: float) ->
     """
     corrected, best = holm([1.0 if one is None else one for one in p]), holm(smallest)
     return [
-        Judged(mine, one is not None and least <= alpha, one is not None and mine <= alpha)
+        Judged(mine, least, one is not None and least <= alpha, one is not None and mine <= alpha)
         for one, mine, least in zip(p, corrected, best, strict=True)
     ]
 

@@ -115,6 +115,22 @@ def clear(found: Contrasted, direction: Direction = "different", margin: float =
     return {"greater": above, "less": below, "same": above and below}[direction]
 
 
+def opposites(direction: Direction, margin: float = 0.0) -> tuple[tuple[Direction, float], ...]:
+    """The opposite of a claim, as directions with margins: of `greater` than -margin `less` than that, and likewise the
+    other way; of `same` either side outside the margin; of `different` nothing, since to be the same takes a margin."""
+    return {
+        "greater": (("less", -margin),),
+        "less": (("greater", -margin),),
+        "same": (("less", -margin), ("greater", -margin)),
+        "different": (),
+    }[direction]  # type: ignore[return-value]  # mypy widens the literals
+
+
+def against(found: Contrasted, direction: Direction, margin: float = 0.0) -> bool:
+    """Whether the whole interval lies where the opposite of what was claimed does."""
+    return any(clear(found, other, bound) for other, bound in opposites(direction, margin))
+
+
 def smallest_p(items: Items, direction: Direction = "different") -> float:
     """The smallest p that the test can give for so many replicates and draws.
 

@@ -139,7 +139,8 @@ def statistics(m: Material) -> Paragraph:
     }
     decided = (
         f" Hypotheses are decided by {listed(names[test] for test in tests)}, corrected by Holm's method within each "
-        "family. A test that could not have come out at its level whatever had been found is called not resolved."
+        "family; so are, among themselves, the tests of their opposites. A test that could not have come out at its "
+        "level whatever had been found is called not resolved."
         if tests
         else ""
     )

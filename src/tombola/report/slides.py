@@ -153,7 +153,7 @@ def _decided(m: Material) -> list[Slide]:
             (
                 each.hypothesis.claim,
                 wording.difference(each),
-                verdict_prose.SAID[each.decision],
+                wording.DECIDED[each.decision],
             )
             for each in found[start : start + MOST]
         )

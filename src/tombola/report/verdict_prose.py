@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from tombola.report.blocks import Block, Grid, Items, Paragraph, Words, paragraph
 from tombola.report.figures import listed
 from tombola.report.material import Material
 from tombola.report.tables import percent
 from tombola.study import Verdict, Verdicts, wording
+from tombola.study.deciding import DECISIONS, NO, OPPOSITE, UNRESOLVED, UNTESTED, YES
+from tombola.study.wording import DECIDED
 
-DECISIONS = ("yes", "no", "not resolved", "not tested")
-SAID = {"yes": "as claimed", "no": "not shown", "not resolved": "not resolved", "not tested": "not tested"}
-"""Decision -> how prose calls it."""
-MEANING = (
-    "“Not shown” does not say that the opposite holds, and “not resolved” says that so few replicates could not have "
-    "shown it."
-)
+SENTENCES = {
+    YES: "This was found",
+    OPPOSITE: "The opposite was found",
+    NO: "This was not shown",
+    UNRESOLVED: "This is not resolved",
+    UNTESTED: "This was not tested",
+}
+"""Decision -> how a sentence on one claim begins."""
 
 
 def verdicts_in_words(m: Material) -> list[Block]:
@@ -35,7 +37,7 @@ def verdicts_in_words(m: Material) -> list[Block]:
         )
     else:
         blocks += [
-            paragraph(f"{tally(found)} {MEANING}"),
+            paragraph(f"{tally(found)} {wording.MEANING}"),
             Items(tuple(_verdict_in_words(each) for each in found.verdicts)),
             Grid(
                 ("hypothesis", "density", "difference [95% interval]", "n", "p", "p (Holm)", "decision"),
@@ -55,26 +57,19 @@ def verdicts_in_words(m: Material) -> list[Block]:
 def tally(found: Verdicts) -> str:
     """How many tests came out how."""
     counts = Counter(each.decision for each in found.verdicts)
-    parts = [f"{counts[decision]} {SAID[decision]}" for decision in DECISIONS if counts[decision]]
-    total = len(found.verdicts)
-    return f"Of {total} test{'s' * (total > 1)} of the claims, {listed(_verbs(parts))}."
-
-
-def _verbs(parts: Iterable[str]) -> list[str]:
-    return [
-        f"{count} {'is' if count == '1' else 'are'} {said}"
-        for count, said in (p.split(" ", 1) for p in parts)
+    parts = [
+        f"{counts[each]} {'is' if counts[each] == 1 else 'are'} “{DECIDED[each]}”"
+        for each in DECISIONS
+        if counts[each]
     ]
+    total = len(found.verdicts)
+    return f"Of {total} test{'s' * (total > 1)} of the claims, {listed(parts)}."
 
 
 def _verdict_in_words(verdict: Verdict) -> Words:
     claim = verdict.hypothesis.claim.rstrip(".")
-    said = {"yes": "This was found", "no": "This was not shown"}.get(verdict.decision)
-    reason = wording.decision(verdict)
-    if said is None:
-        said = f"This is {reason}" if verdict.decision == "not resolved" else "This was not tested"
-    elif "(" in reason:
-        said += " " + reason[reason.index("(") :]
+    reason = wording.reason(verdict)
+    said = f"{SENTENCES[verdict.decision]}{f' ({reason})' if reason else ''}"
     changed = wording.changed(verdict)
     parts = [
         f"{claim}. {said}: {wording.estimate(verdict)}.",
@@ -95,7 +90,7 @@ def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
         str(verdict.answer.n),
         wording.small(p) if p is not None else "–",
         wording.small(corrected) if corrected is not None else "–",
-        SAID[verdict.decision],
+        DECIDED[verdict.decision],
     )
 
 
@@ -125,7 +120,7 @@ def discussion(m: Material) -> Paragraph:
         for decision in DECISIONS:
             names = [_named(each) for each in m.verdicts.verdicts if each.decision == decision]
             if names:
-                said.append(f"{_capital(SAID[decision])}: {', '.join(names)}.")
+                said.append(f"“{_capital(DECIDED[decision])}”: {', '.join(names)}.")
     where = f"one network ({m.study.model.name}) on one data set ({m.study.data.name})"
     said.append(
         f"All of this is of {where}, over {m.study.replicates} replicate{'s' * (m.study.replicates > 1)}: the "
@@ -137,19 +132,29 @@ def discussion(m: Material) -> Paragraph:
 def conclusion(m: Material) -> Paragraph:
     """What was decided, and no more."""
     found = m.verdicts.verdicts if m.verdicts else ()
-    shown = [each for each in found if each.decision == "yes"]
+    shown, opposed = (
+        " ".join(
+            f"{each.hypothesis.claim.rstrip('.')} ({_place(each)})."
+            for each in found
+            if each.decision == which
+        )
+        for which in (YES, OPPOSITE)
+    )
     if not found:
         return paragraph("This study recorded no hypotheses and so concludes nothing by itself.")
-    if not shown:
-        return paragraph("No claim of this study was shown by this run.")
-    claims = " ".join(f"{each.hypothesis.claim.rstrip('.')} ({_place(each)})." for each in shown)
-    rest = len(found) - len(shown)
-    left = (
-        f" The other {rest} test{'s' * (rest > 1)} did not come out as claimed or could not be resolved."
-        if rest
-        else ""
+    said = (
+        f"In this setting the following was found as it had been claimed. {shown}"
+        if shown
+        else "No claim of this study was shown by this run."
     )
-    return paragraph(f"In this setting the following was found as it had been claimed. {claims}{left}")
+    if opposed:
+        said += f" Of the following claims the opposite was found. {opposed}"
+    rest = sum(each.decision not in (YES, OPPOSITE) for each in found)
+    if rest and shown:
+        said += (
+            f" The other {rest} test{'s' * (rest > 1)} did not come out as claimed or could not be resolved."
+        )
+    return paragraph(said)
 
 
 def _named(verdict: Verdict) -> str:

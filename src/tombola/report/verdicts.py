@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tombola.study import Checked, Run, Verdict, verdicts, wording
+from tombola.study.deciding import NO, OPPOSITE, UNRESOLVED, UNTESTED, YES
 
-MARKS = {"yes": "✓", "no": "✗", "not resolved": "?", "not tested": "–"}
+MARKS = {YES: "✓", OPPOSITE: "✗", NO: "○", UNRESOLVED: "?", UNTESTED: "–"}
 """A sign beside each decision, so that it does not hang on a colour."""
 
 
@@ -45,6 +46,7 @@ class VerdictSection:
     published: list[PublishedRow]
     notes: list[str]
     digest: str
+    meaning: str = wording.MEANING
 
 
 def verdict_rows(run: Run) -> list[VerdictRow]:

@@ -14,7 +14,7 @@ from tombola.study.connection import (
     is_stable,
 )
 from tombola.study.contrast import contrasts
-from tombola.study.deciding import VERDICTS, Prospect, Verdict, prospects
+from tombola.study.deciding import VERDICTS, Verdict
 from tombola.study.dense import shares_dense
 from tombola.study.diff import diff_many, diff_results, diff_specs
 from tombola.study.estimate import Estimate, estimate_time
@@ -28,6 +28,7 @@ from tombola.study.pairing import DEFAULT_KINDS, KINDS
 from tombola.study.plan import Plan, make_plan, planned_cells
 from tombola.study.probing import probing
 from tombola.study.progress import Progress
+from tombola.study.prospect import Prospect, prospects
 from tombola.study.pruning import Pruning
 from tombola.study.registration import Registration
 from tombola.study.results import Claim, claims, expectations, histories, results, summary, with_interval

@@ -6,20 +6,39 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from tombola.compare.holm import judge
+from tombola.compare.holm import Judged, judge
 from tombola.compare.interval import cut, difference_bounds
-from tombola.compare.swaps import Contrasted, clear
+from tombola.compare.swaps import Contrasted, against, clear, opposites
 from tombola.errors import UserError
 from tombola.lottery import TICKET
 from tombola.seeds import stream
 from tombola.study.hypotheses import DENSE, DERIVED, Asked, Hypothesis, asked
 from tombola.study.results import by_replicate
 from tombola.study.spec import Study
-from tombola.study.statistics import beyond_margin, flips_needed, paired, replicates_for_power, smallest
+from tombola.study.statistics import (
+    against_claim,
+    beyond_margin,
+    flips_needed,
+    paired,
+    replicates_for_power,
+    smallest,
+)
 
-YES, NO, UNRESOLVED, UNTESTED = "yes", "no", "not resolved", "not tested"
+YES, OPPOSITE, NO, UNRESOLVED, UNTESTED = "yes", "opposite", "no", "not resolved", "not tested"
+DECISIONS = (YES, OPPOSITE, NO, UNRESOLVED, UNTESTED)
+"""What can come of a test, in the order of prose.
+
+`yes`: the claim is shown. `opposite`: its opposite is (`compare.swaps.opposites`). `no`: the claim is not shown, by a
+test that could have, or its 95% interval lies on the other side. `not resolved`: no p that so many replicates can give
+would do, or there is no p; `why` says which. `not tested`: there is nothing to test.
+
+In a family without any effect the chance of a `yes` is at most alpha, by Holm's correction over all its tests; so is,
+by a second correction over the tests that have an opposite, that of an `opposite`. An interval on the other side is
+not corrected, and so makes a `no`, never an `opposite`.
+"""
 VERDICTS = {
     **dict.fromkeys(("family", "name", "claim", "quantity", "a", "b"), pl.String),
     "wanted": pl.Float64,
@@ -36,7 +55,7 @@ VERDICTS = {
         ("mean_a", "mean_b", "difference", "low", "high", "effect", "p", "p_smallest"), pl.Float64
     ),
     "tests": pl.Int64,
-    "p_holm": pl.Float64,
+    **dict.fromkeys(("p_holm", "p_holm_smallest", "p_opposite", "p_opposite_holm"), pl.Float64),
     "decision": pl.String,
     "n_needed": pl.Int64,
     "changed_after": pl.Int64,
@@ -50,7 +69,7 @@ class Answer:
     """What was found for one test over n replicates, and the smallest p that so many can give.
 
     `left_out` counts the cells of the two arms that have no number (collapsed, diverged); `why` says what stands
-    against an answer.
+    against an answer. `p_opposite` is that of the claim's opposite, None where it has none.
     """
 
     found: Contrasted = field(default_factory=Contrasted)
@@ -58,6 +77,7 @@ class Answer:
     p_smallest: float = 1.0
     left_out: int = 0
     why: str = ""
+    p_opposite: float | None = None
 
 
 Measured = Callable[[Hypothesis, int], Answer]
@@ -68,10 +88,12 @@ Measured = Callable[[Hypothesis, int], Answer]
 class Verdict:
     """One test of a hypothesis: what was asked, what was found over n of the planned replicates, and the decision.
 
-    `tests` is the size of the family that p is corrected in. `n_needed` is how many replicates it would take: by
-    sign-flip, where no p that n replicates can give would do, the fewest that can; by t, where the answer is no,
-    the fewest that have a power of 0.8 at the observed effect, at alpha / tests. `changed_after` is how many cells
-    were done when the family was last changed: None where it was fixed before the first, -1 where nobody knows.
+    `tests` is the size of the family that p is corrected in, `p_holm_smallest` what p as corrected could be at least,
+    and `p_opposite_holm` that of the opposite, corrected over the opposites of the family. `n_needed` is how many
+    replicates it would take: by sign-flip, where no p that n replicates can give would do, the fewest that can; by t,
+    where the answer is no, the fewest that have a power of 0.8 at the observed effect, at alpha / tests.
+    `changed_after` is how many cells were done when the family was last changed: None where it was fixed before the
+    first, -1 where nobody knows.
     """
 
     asked: Asked
@@ -79,6 +101,8 @@ class Verdict:
     answer: Answer = field(default_factory=Answer)
     tests: int = 0
     p_holm: float | None = None
+    p_holm_smallest: float | None = None
+    p_opposite_holm: float | None = None
     decision: str = UNTESTED
     n_needed: int | None = None
     changed_after: int | None = None
@@ -130,50 +154,38 @@ def decided(
     for one in asked(study, densities):
         answer = Answer() if one.level is None else _answer(one.hypothesis, one.level, study, frame, measured)
         found.append(Verdict(one, study.replicates, answer))
-    for members in _families([each.asked for each in found]):
-        answers = [found[index].answer for index in members]
-        alpha = found[members[0]].hypothesis.alpha
-        judged = judge([each.found.p for each in answers], [each.p_smallest for each in answers], alpha)
-        for index, judgement in zip(members, judged, strict=True):
-            verdict = replace(found[index], tests=len(members))
-            claim, seen = verdict.hypothesis, verdict.answer.found
-            agreed = not claim.measure or clear(seen, claim.direction, claim.margin)
-            shown = judgement.rejected and agreed
-            decision = YES if shown else NO if judgement.resolvable else UNRESOLVED
+    for members in families_of([each.asked for each in found]):
+        judged, others = _judged([found[index] for index in members])
+        for index, mine, other in zip(members, judged, others, strict=True):
+            verdict = replace(found[index], tests=len(members), p_holm_smallest=mine.smallest)
             if verdict.answer.n:
-                p = None if verdict.answer.found.p is None else judgement.p
-                verdict = replace(verdict, p_holm=p, decision=decision)
+                p = None if verdict.answer.found.p is None else mine.p
+                p_other = None if verdict.answer.p_opposite is None or other is None else other.p
+                verdict = replace(verdict, p_holm=p, p_opposite_holm=p_other)
+                verdict = replace(verdict, decision=_decision(verdict, mine, other))
                 verdict = replace(verdict, n_needed=_needed(verdict, study))
             found[index] = verdict
     return found
 
 
-@dataclass(frozen=True)
-class Prospect:
-    """What a test could give by the plan: its smallest p, alone and as corrected if all tests of its family had
-    theirs; whether that could be a yes; and how many replicates it would take where it could not."""
-
-    asked: Asked
-    p_smallest: float = 1.0
-    p_holm: float = 1.0
-    resolvable: bool = False
-    n_needed: int | None = None
+def _judged(family: Sequence[Verdict]) -> tuple[list[Judged], list[Judged | None]]:
+    """The tests of a family corrected together; and their opposites, those that have one."""
+    alpha, answers = family[0].hypothesis.alpha, [each.answer for each in family]
+    judged = judge([each.found.p for each in answers], [each.p_smallest for each in answers], alpha)
+    opposed = [bool(opposites(each.hypothesis.direction)) for each in family]
+    p = [each.p_opposite for each, has in zip(answers, opposed, strict=True) if has]
+    others = iter(judge(p, [0.0] * len(p), alpha))
+    return judged, [next(others) if has else None for has in opposed]
 
 
-def prospects(study: Study, densities: Sequence[float]) -> list[Prospect]:
-    """What the tests of a study could give with all its replicates; `densities` are those of its levels."""
-    found = [Prospect(one) for one in asked(study, densities)]
-    for members in _families([each.asked for each in found]):
-        claims = [found[index].asked.hypothesis for index in members]
-        best = [smallest(each.test, study.replicates, each.direction, _draws(each, study)) for each in claims]
-        for index, claim, p, one in zip(
-            members, claims, best, judge(best, best, claims[0].alpha), strict=True
-        ):
-            needed = None
-            if not one.resolvable and claim.test == "sign-flip":
-                needed = flips_needed(claim.alpha / len(members), claim.direction, _draws(claim, study))
-            found[index] = Prospect(found[index].asked, p, one.p, one.resolvable, needed)
-    return found
+def _decision(verdict: Verdict, mine: Judged, other: Judged | None) -> str:
+    claim, seen = verdict.hypothesis, verdict.answer.found
+    across = against(seen, claim.direction, claim.margin)
+    if mine.rejected and (not claim.measure or clear(seen, claim.direction, claim.margin)):
+        return YES
+    if other is not None and other.rejected and (not claim.measure or across):
+        return OPPOSITE
+    return NO if mine.resolvable or across else UNRESOLVED
 
 
 def densities_of(frame: pl.DataFrame) -> list[float]:
@@ -197,7 +209,7 @@ def sides(
     return values, left_out
 
 
-def _families(tests: Sequence[Asked]) -> list[list[int]]:
+def families_of(tests: Sequence[Asked]) -> list[list[int]]:
     """The places of the tests of each family that the study can answer."""
     places: dict[str, list[int]] = {}
     for index, test in enumerate(tests):
@@ -218,9 +230,12 @@ def _answer(claim: Hypothesis, level: int, study: Study, frame: pl.DataFrame, me
         counts = ", ".join(f"{arm} {len(has)}" for arm, has in zip(claim.arms, (a, b), strict=True))
         why = f"no replicate has both arms at level {level} (replicates with a number: {counts})"
         return Answer(left_out=left_out, why=why)
-    rng = stream(study.seed, "verdict", claim.name, level)
-    values = [a[r] for r in both], [b[r] for r in both]
-    found = paired(*values, claim.test, claim.direction, claim.margin, rng)
+
+    def ways() -> np.random.Generator:
+        return stream(study.seed, "verdict", claim.name, level)
+
+    how = [a[r] for r in both], [b[r] for r in both], claim.test, claim.direction, claim.margin
+    found, p_opposite = paired(*how, ways()), against_claim(*how, ways)
     why = ""
     if found.p is None:
         why = (
@@ -228,14 +243,15 @@ def _answer(claim: Hypothesis, level: int, study: Study, frame: pl.DataFrame, me
             if len(both) == 1
             else "the paired differences do not vary, so there is no t"
         )
-    return Answer(found, len(both), smallest(claim.test, len(both), claim.direction), left_out, why)
+    least = smallest(claim.test, len(both), claim.direction)
+    return Answer(found, len(both), least, left_out, why, p_opposite)
 
 
 def _needed(verdict: Verdict, study: Study) -> int | None:
     claim, answer = verdict.hypothesis, verdict.answer
     alpha = claim.alpha / verdict.tests
     if claim.test == "sign-flip":
-        needed = flips_needed(alpha, claim.direction, _draws(claim, study))
+        needed = flips_needed(alpha, claim.direction, draws_of(claim, study))
         return needed if verdict.decision == UNRESOLVED and needed and needed > answer.n else None
     effect = beyond_margin(answer.found, answer.n, claim.direction, claim.margin)
     if verdict.decision != NO or effect is None:
@@ -243,7 +259,7 @@ def _needed(verdict: Verdict, study: Study) -> int | None:
     return replicates_for_power(effect, alpha, claim.direction)
 
 
-def _draws(claim: Hypothesis, study: Study) -> tuple[int, int]:
+def draws_of(claim: Hypothesis, study: Study) -> tuple[int, int]:
     """How many draws the test deals labels among: those of the arms for a measure; else they are averaged."""
     draws = {arm.name: arm.draws for arm in study.arms} if claim.measure else {}
     return draws.get(claim.arms[0], 1), draws.get(claim.arms[1], 1)

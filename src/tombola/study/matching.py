@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from tombola.compare.interval import interval
-from tombola.compare.swaps import Contrasted
+from tombola.compare.swaps import Contrasted, against
 from tombola.lottery import TICKET
 from tombola.seeds import stream
 from tombola.study.deciding import densities_of, sides
@@ -101,7 +101,8 @@ def sparsest_match(frame: pl.DataFrame, study: Study) -> Matching:
     first_failing = next((index for index, step in enumerate(steps) if not step.holds), len(steps))
     last = steps[first_failing - 1] if first_failing else None
     most = max(step.n for step in steps)
-    few = smallest(blank.test, most, "greater") > blank.alpha
+    below = against(steps[0].found, "greater", blank.margin)
+    few = not last and not below and smallest(blank.test, most, "greater") > blank.alpha
     of_replicate = {
         r: min(
             (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tombola.compare.interval import half_width
-from tombola.compare.swaps import Contrasted, Direction, Items, contrasted, smallest_p
+from tombola.compare.swaps import Contrasted, Direction, Items, contrasted, opposites, smallest_p
 from tombola.study.hypotheses import Test
 
 POWER = 0.8
@@ -45,6 +45,27 @@ def paired(
         if test == "sign-flip"
         else replace(found, p=_p_of_t(found, np.subtract(a, b), direction, margin))
     )
+
+
+def against_claim(
+    a: Sequence[float],
+    b: Sequence[float],
+    test: Test,
+    direction: Direction,
+    margin: float,
+    ways: Callable[[], np.random.Generator],
+) -> float | None:
+    """The p of the opposite of a claim (`compare.swaps.opposites`), by the same test of the same values; None where it
+    has none. `ways` gives the generator that `paired` was given, from its beginning."""
+    each = opposites(direction, margin)
+    return together([paired(a, b, test, other, bound, ways()).p for other, bound in each])
+
+
+def together(p: Sequence[float | None]) -> float | None:
+    """The p of either of the sides of an opposite: the smaller one, times how many there are (Bonferroni); None
+    where there is none."""
+    known = [one for one in p if one is not None]
+    return min(1.0, len(p) * min(known)) if known else None
 
 
 def smallest(test: Test, n: int, direction: Direction, draws: tuple[int, int] = (1, 1)) -> float:

@@ -12,9 +12,10 @@ from tombola.compare import FUNCTIONS, MEASURES, Measure, compare, compare_funct
 from tombola.compare.align import RAW
 from tombola.compare.function import Likeness
 from tombola.compare.interval import FEWEST
-from tombola.compare.swaps import Contrasted
+from tombola.compare.swaps import Contrasted, Direction, opposites
 from tombola.errors import UserError, nearest
 from tombola.files import write_json
+from tombola.study import wording
 from tombola.study.comparison import exams_of, network_of
 from tombola.study.deciding import VERDICTS, Answer, Verdict, decided, densities_of
 from tombola.study.expect import Checked
@@ -23,6 +24,7 @@ from tombola.study.matching import Matching, sparsest_match
 from tombola.study.registration import Registration, digest_of
 from tombola.study.results import expectations, results
 from tombola.study.standing import missing
+from tombola.study.statistics import together
 from tombola.study.store import Run
 from tombola.study.subjects import subjects_of
 
@@ -39,8 +41,9 @@ class Verdicts:
     digest: str
 
     def frame(self) -> pl.DataFrame:
-        """One row a test, with the columns of `VERDICTS`."""
-        return pl.DataFrame([each.row() for each in self.verdicts], schema=VERDICTS, orient="row")
+        """One row a test, with the columns of `VERDICTS` and `said`, the decision as people read it."""
+        rows = [each.row() | {"said": wording.decision(each)} for each in self.verdicts]
+        return pl.DataFrame(rows, schema={**VERDICTS, "said": pl.String}, orient="row")
 
     def table(self) -> dict[str, Any]:
         """All of it as JSON, the contents of verdicts.json."""
@@ -107,17 +110,16 @@ def _measured(run: Run, claim: Hypothesis, level: int, data_dir: Path | None) ->
     layers = pairs["layer"].unique().to_list()
     if at.layer not in layers:
         raise UserError(f"measure '{at.name}' has no layer '{at.layer}'{nearest(at.layer, layers)}")
-    rows = decide(
-        pairs.filter(pl.col("layer") == at.layer),
-        subjects,
-        [claim.arms],
-        direction=claim.direction,
-        margin=claim.margin,
-        seed=run.study.seed,
-    )
-    if rows.is_empty():
-        raise UserError(f"no replicate has both arms at level {level}")
-    row = rows.row(0, named=True)
+    pairs = pairs.filter(pl.col("layer") == at.layer)
+
+    def decision(direction: Direction, margin: float) -> dict[str, Any]:
+        rows = decide(pairs, subjects, [claim.arms], direction=direction, margin=margin, seed=run.study.seed)
+        if rows.is_empty():
+            raise UserError(f"no replicate has both arms at level {level}")
+        return rows.row(0, named=True)
+
+    row = decision(claim.direction, claim.margin)
+    others = [decision(*other)["p"] for other in opposites(claim.direction, claim.margin)]
     found = Contrasted(**{name: row[name] for name in Contrasted.__dataclass_fields__})
     why = ""
     if found.p is None:
@@ -127,7 +129,7 @@ def _measured(run: Run, claim: Hypothesis, level: int, data_dir: Path | None) ->
             if pair
             else f"measure '{at.name}' has no value for some of them"
         )
-    return Answer(found, row["replicates"], row["p_smallest"], why=why)
+    return Answer(found, row["replicates"], row["p_smallest"], why=why, p_opposite=together(others))
 
 
 def _notes(run: Run, frame: pl.DataFrame, found: list[Verdict], known: Registration) -> list[str]:

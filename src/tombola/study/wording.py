@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tombola.study.deciding import NO, UNRESOLVED, Verdict
+from tombola.compare.swaps import against
+from tombola.study.deciding import NO, OPPOSITE, UNRESOLVED, UNTESTED, YES, Verdict
 from tombola.study.hypotheses import PREFIX
 from tombola.study.matching import Matching
 from tombola.study.statistics import POWER
@@ -13,6 +14,21 @@ UNITS = {
     "iteration": (1.0, "{:.0f}", ""),
 }
 """How the end of a quantity's name is shown: scale, format, unit."""
+
+
+DECIDED = {
+    YES: "yes",
+    OPPOSITE: "no, the opposite",
+    NO: "no, not shown",
+    UNRESOLVED: "not resolved",
+    UNTESTED: "not tested",
+}
+"""Decision -> what it is called wherever it is read: printed, on the page, in papers and slides, and in JSON."""
+MEANING = (
+    "“Yes” holds for all claims of a family together, by Holm's correction, and so does “the opposite”, by a "
+    "correction of its own; “not shown” does not say that the opposite holds, and “not resolved” says that so few "
+    "replicates could not have shown it."
+)
 
 
 def amount(quantity: str, value: float, sign: bool = False) -> str:
@@ -77,14 +93,43 @@ def test_of(verdict: Verdict) -> str:
 
 
 def decision(verdict: Verdict) -> str:
-    """The decision; where it is not resolved why, and how many replicates it would take."""
-    needed = verdict.n_needed
+    """The decision and what it rests on, where p does not say so: 'not resolved (n = 4 is too small ...)'."""
+    why = reason(verdict)
+    return f"{DECIDED[verdict.decision]} ({why})" if why else DECIDED[verdict.decision]
+
+
+def reason(verdict: Verdict) -> str:
+    """What the decision rests on: the p of the opposite, or why it is not resolved and what it would take; or ''."""
+    claim, needed = verdict.hypothesis, verdict.n_needed
+    takes = f"; it takes {needed} replicates" if needed else ""
+    if verdict.decision == OPPOSITE and verdict.p_opposite_holm is not None:
+        return f"the other way p = {small(verdict.p_opposite_holm)}{' by Holm' if verdict.tests > 1 else ''}"
     if verdict.decision == UNRESOLVED:
-        why = verdict.why or "n too small for this alpha"
-        return f"not resolved ({why}{f'; it takes {needed} replicates' if needed else ''})"
+        return f"{verdict.why or _too_few(verdict)}{takes}"
+    if verdict.decision == NO and against(verdict.answer.found, claim.direction, claim.margin):
+        return f"the interval lies {_other_side(verdict)}"
     if verdict.decision == NO and needed:
-        return f"no (a power of {POWER:g} at this effect takes {needed} replicates)"
-    return verdict.decision
+        return f"a power of {POWER:g} at this effect takes {needed} replicates"
+    return ""
+
+
+def _too_few(verdict: Verdict) -> str:
+    """'n = 4 is too small: p is 0.062 at least, above alpha 0.05'."""
+    said = f"n = {verdict.answer.n} is too small"
+    if verdict.p_holm_smallest is None:
+        return said
+    by = f" by Holm over {verdict.tests} tests" if verdict.tests > 1 else ""
+    return f"{said}: p is {small(verdict.p_holm_smallest)} at least{by}, above alpha {verdict.hypothesis.alpha:g}"
+
+
+def _other_side(verdict: Verdict) -> str:
+    """Where an interval lies that speaks against the claim."""
+    claim = verdict.hypothesis
+    if claim.direction == "same":
+        return "outside the margin"
+    if not claim.margin:
+        return "on the other side of zero"
+    return f"beyond the margin of {amount(claim.quantity, claim.margin)}"
 
 
 def changed(verdict: Verdict) -> str:
