@@ -149,6 +149,28 @@ def test_a_shown_claim_is_concluded_and_no_other() -> None:
     assert "Shown indeed. This was found: ticket - dense at 50.0% (level 1), gap: -5.10 pp" in said
 
 
+def test_an_opposite_is_told_from_what_was_not_shown() -> None:
+    claimed = {"name": "wider", "claim": "Tickets have a wider gap.", "quantity": "gap", "test": "t"}
+    claimed |= {"arms": ["ticket", "dense"], "densities": [0.5], "direction": "greater"}
+    rows = results_frame()
+    # As above: gaps of tickets are 5 and 5.2 points below dense, p = 0.006 one-sided.
+    shift = 0.05 + 0.002 * pl.col("replicate")
+    there = (pl.col("arm") == "ticket") & (pl.col("level") == 1)
+    rows = rows.with_columns(
+        final_train_accuracy=pl.col("final_train_accuracy") - pl.when(there).then(shift).otherwise(0.0)
+    )
+    document = paper(material(tables(rows), study(hypothesis=[claimed])), {}, "")
+    said = words_of(document)
+    assert "Of 1 test of the claims, 1 is “no, the opposite”." in said
+    assert (
+        "Tickets have a wider gap. The opposite was found (the other way p = 0.0062): ticket - dense" in said
+    )
+    assert "“No, the opposite”: wider (at 50%)." in said
+    assert "Of the following claims the opposite was found. Tickets have a wider gap (at 50%)." in said
+    assert "could not be resolved" not in said
+    assert grid(document, "hypothesis").rows[0][-1] == "no, the opposite"
+
+
 def test_published_numbers_are_held_beside() -> None:
     document = paper(material(), {}, "")
     rows = grid(document, "what").rows
