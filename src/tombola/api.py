@@ -144,7 +144,7 @@ def train(
         "scores": _scores(trained),
         "function": recorded(net, spread_of(net, state), resident),
     }
-    return Ticket(mask, state, trained.end, provenance), trained
+    return Ticket(mask, state, trained.end, provenance, net.keys), trained
 
 
 def draw(
@@ -206,7 +206,7 @@ def draw(
             if result.trained is not None:
                 about["scores"] = _scores(result.trained)
             end = result.trained.end if result.trained is not None else None
-            yield Ticket(mask, mask.apply(result.start.state), end, about)
+            yield Ticket(mask, mask.apply(result.start.state), end, about, net.keys)
 
 
 def prune(

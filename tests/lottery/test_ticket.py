@@ -114,6 +114,16 @@ def test_saving_changes_nothing_in_the_ticket(tmp_path: Path) -> None:
 
 FORMAT = {"format": "tombola-ticket-1", "provenance": {}}
 BITS = {"mask/w": torch.tensor([5], dtype=torch.uint8)}
+
+
+def test_the_keys_of_the_state_dict_survive_and_are_left_out_where_nobody_noted_them(tmp_path: Path) -> None:
+    keys = {name: name for name in net().shapes} | {"twin.weight": "fc.weight"}
+    ticket(keys=keys).save(tmp_path / "known")
+    ticket().save(tmp_path / "unknown")
+    assert Ticket.load(tmp_path / "known").keys == keys
+    assert Ticket.load(tmp_path / "unknown").keys is None
+
+
 NOT_TICKETS: dict[str, tuple[Callable[[Path], object], str]] = {
     "absent": (lambda path: None, "no such file"),
     "empty": (lambda path: path.write_bytes(b""), "not a readable safetensors file"),
@@ -141,6 +151,14 @@ NOT_TICKETS: dict[str, tuple[Callable[[Path], object], str]] = {
         "broken ticket",
     ),
     "shapes is a list": (lambda path: write_tensors(path, BITS, FORMAT | {"shapes": [3]}), "broken ticket"),
+    "keys of nothing": (
+        lambda path: write_tensors(path, BITS, FORMAT | {"shapes": {"w": [3]}, "keys": {"w": "w", "v": "u"}}),
+        "broken ticket .*'v' stands for 'u'",
+    ),
+    "keys is a list": (
+        lambda path: write_tensors(path, BITS, FORMAT | {"shapes": {"w": [3]}, "keys": ["w"]}),
+        "broken ticket",
+    ),
     "no provenance": (
         lambda path: write_tensors(path, BITS, {"format": FORMAT["format"], "shapes": {"w": [3]}}),
         "broken ticket",

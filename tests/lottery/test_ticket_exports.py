@@ -24,7 +24,12 @@ def ticket(arch: Architecture | None = None, **other: Any) -> Ticket:
     arch = arch or net()
     state = arch.initial(Seeds.single(0).stream("init"))
     mask = sparse(arch, 0.4)
-    parts = {"start": state, "end": mask.apply(shifted(state, 1)), "provenance": PROVENANCE}
+    parts = {
+        "start": state,
+        "end": mask.apply(shifted(state, 1)),
+        "provenance": PROVENANCE,
+        "keys": arch.keys,
+    }
     return Ticket(mask, **(parts | other))
 
 

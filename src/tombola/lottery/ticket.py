@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from tombola import views
-from tombola.errors import UserError, nearest
+from tombola.errors import UserError, nearest, notice
 from tombola.files import read_tensors, write_bytes, write_tensors
 from tombola.masks import Mask
 from tombola.models import State
@@ -25,13 +26,16 @@ class Ticket:
     """A mask with the weights it starts from and its provenance.
 
     `start` and `end` are whole states (every parameter and buffer; dead weights are zero in them): where training
-    begins and where it ended. Either may be absent. `provenance` is JSON: model, data, seed, ...
+    begins and where it ended. Either may be absent. `provenance` is JSON: model, data, seed, ... `keys` are those of
+    the network's `state_dict()`, each with the name that a state has for its tensor (a shared one has several keys, a
+    buffer that is not persistent has none); None where nobody noted them.
     """
 
     mask: Mask
     start: State | None = field(default=None, repr=False)
     end: State | None = field(default=None, repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    keys: Mapping[str, str] | None = field(default=None, repr=False)
 
     def _repr_html_(self) -> str:
         """For notebooks: where it comes from, what it scored, which weights it holds, and its mask."""
@@ -53,9 +57,9 @@ class Ticket:
         tensors |= {f"start/{name}": tensor.clone() for name, tensor in (self.start or {}).items()}
         tensors |= {f"mask/{name}": bits for name, bits in self.mask.pack().items()}
         shapes = {name: list(bits.shape) for name, bits in self.mask.items()}
-        write_tensors(
-            path, tensors, {"format": FORMAT, "shapes": shapes, "provenance": dict(self.provenance)}
-        )
+        keys = {} if self.keys is None else {"keys": dict(self.keys)}
+        about = {"format": FORMAT, "shapes": shapes, "provenance": dict(self.provenance), **keys}
+        write_tensors(path, tensors, about)
 
     @classmethod
     def load(cls, path: Path) -> Ticket:
@@ -73,7 +77,9 @@ class Ticket:
         try:
             shapes = {name: tuple(shape) for name, shape in metadata["shapes"].items()}
             mask = Mask.unpack(parts["mask"], shapes)
-            return cls(mask, parts["start"] or None, parts[""] or None, metadata["provenance"])
+            start, end = parts["start"] or None, parts[""] or None
+            keys = _keys(metadata.get("keys"), start or end or {}, mask)
+            return cls(mask, start, end, metadata["provenance"], keys)
         except (KeyError, TypeError, AttributeError, UserError) as problem:
             raise UserError(f"{path}: a broken ticket ({problem})") from None
 
@@ -85,59 +91,122 @@ class Ticket:
         return self.mask.apply(state)
 
     def export(self, form: ExportForm = "dense", which: Literal["start", "end"] = "start") -> State:
-        """A state dict for PyTorch.
+        """A state dict for PyTorch, with exactly the keys of the network's `state_dict()`.
 
         `dense`: plain names, zeros at dead weights. `torch-prune`: `NAME_orig` and `NAME_mask` (float 0/1) in
-        place of each masked `NAME`, as torch.nn.utils.prune keeps them.
+        place of each masked `NAME`, as torch.nn.utils.prune keeps them; a shared weight has them under each name.
+        Where the ticket does not know the keys they are those of its state, and a notice says so.
         """
         state = self.weights(which)
-        if form == "dense":
-            return state
+        if self.keys is None:
+            notice(
+                "this ticket does not say which keys its network's state_dict() has, so the second names of shared "
+                "weights are missing here, and buffers that are not persistent are in it"
+            )
         pruned: State = {}
-        for name, tensor in state.items():
-            if name in self.mask:
-                pruned[f"{name}_orig"] = tensor
-                pruned[f"{name}_mask"] = self.mask[name].to(tensor.dtype)
+        for key, name in (self.keys or {name: name for name in state}).items():
+            if form == "torch-prune" and name in self.mask:
+                pruned[f"{key}_orig"] = state[name]
+                pruned[f"{key}_mask"] = self.mask[name].to(state[name].dtype)
             else:
-                pruned[name] = tensor
+                pruned[key] = state[name]
         return pruned
 
     def apply_to(self, checkpoint: Mapping[str, torch.Tensor]) -> State:
-        """A copy of a foreign state dict with this ticket's mask put on it.
+        """A copy of a foreign state dict with this ticket's mask put on it: on every name of a masked weight, and
+        on whatever shares memory with it there; tensors that share memory go on to share it.
 
         Names may carry a prefix ("module.", "model."). Raises UserError when a masked parameter is missing
-        or has another shape, and when the checkpoint has a mask of its own for it, which would contradict this one.
+        or has another shape, when the checkpoint has a mask of its own for it, which would contradict this one, and
+        for two that share memory and have different masks.
         """
-        prefix = _prefix(list(self.mask), checkpoint)
-        masked = {name: tensor.clone() for name, tensor in checkpoint.items()}
-        for name, bits in self.mask.items():
-            found = masked[prefix + name]
-            if f"{prefix + name}_mask" in masked:
+        names = {name: [name] for name in self.mask}
+        for key, name in (self.keys or {}).items():
+            if name in names and key != name:
+                names[name].append(key)
+        prefix = _prefix(names, checkpoint)
+        found = {
+            prefix + key: name for name, keys in names.items() for key in keys if prefix + key in checkpoint
+        }
+        masked: State = copy.deepcopy({key: tensor.detach() for key, tensor in checkpoint.items()})
+        for key, name in found.items():
+            if f"{key}_mask" in masked:
                 raise UserError(
-                    f"the checkpoint has a mask of its own, '{prefix + name}_mask', which this ticket's would "
-                    "contradict; make its pruning permanent first (torch.nn.utils.prune.remove)"
+                    f"the checkpoint has a mask of its own, '{key}_mask', which this ticket's would contradict; make its "
+                    "pruning permanent first (torch.nn.utils.prune.remove)"
                 )
-            if found.shape != bits.shape:
+            if masked[key].shape != self.mask[name].shape:
+                expected = tuple(self.mask[name].shape)
+                raise UserError(f"{key} has shape {tuple(masked[key].shape)}, the mask expects {expected}")
+            masked[key].masked_fill_(~self.mask[name].to(masked[key].device), 0)
+        for key, name in found.items():
+            living = self.mask[name].to(masked[key].device)
+            before, after = checkpoint[key][living], masked[key][living]
+            if not bool(((before == after) | (before.isnan() & after.isnan())).all()):
                 raise UserError(
-                    f"{prefix + name} has shape {tuple(found.shape)}, the mask expects {tuple(bits.shape)}"
+                    f"the checkpoint has '{key}' in the memory of another masked weight, and their masks differ"
                 )
-            masked[prefix + name] = torch.where(bits.to(found.device), found, torch.zeros_like(found))
+        if self.keys is None:
+            pruned = [key for key, name in found.items() if self.mask.count(name) < self.mask.size(name)]
+            _say_what_looks_shared(pruned, checkpoint, masked)
         return masked
 
 
-def _prefix(names: Sequence[str], checkpoint: Mapping[str, torch.Tensor]) -> str:
-    """What the checkpoint puts before every one of these names ("" if nothing)."""
-    first = names[0]
-    candidates = {key.removesuffix(first) for key in checkpoint if key == first or key.endswith(f".{first}")}
+def _keys(keys: Any, state: State, mask: Mask) -> dict[str, str] | None:
+    """The keys in a ticket's metadata, whole. Raises UserError for names that the ticket does not hold."""
+    if keys is None:
+        return None
+    for key, name in keys.items():
+        if not isinstance(name, str) or name not in (state or mask):
+            raise UserError(f"key '{key}' stands for '{name}', which it does not hold")
+    return dict(keys)
+
+
+def _say_what_looks_shared(
+    pruned: Sequence[str], checkpoint: Mapping[str, torch.Tensor], masked: Mapping[str, torch.Tensor]
+) -> None:
+    """Give a notice of a tensor that has the very values of a pruned weight and was left as it is: a second name of
+    it, maybe, of which the ticket does not know. Constant tensors tell nothing."""
+    for key in pruned:
+        one = checkpoint[key]
+        varied = bool((one != one.flatten()[:1]).any())
+        for other, two in checkpoint.items():
+            alike = varied and other != key and two.shape == one.shape and torch.equal(one, two)
+            if alike and torch.equal(two, masked[other]):
+                notice(
+                    f"the checkpoint's '{other}' has the very values of '{key}' and was left unmasked; if the two "
+                    "are one weight of the network, it has to be masked as well"
+                )
+
+
+def _prefix(names: Mapping[str, Sequence[str]], checkpoint: Mapping[str, torch.Tensor]) -> str:
+    """What the checkpoint puts before these names ("" if nothing), each of which may have several forms."""
+    first = next(iter(names))
+    forms = names[first]
+    candidates = {
+        key.removesuffix(form)
+        for form in forms
+        for key in checkpoint
+        if key == form or key.endswith(f".{form}")
+    }
     if not candidates:
         raise UserError(f"the checkpoint has no tensor '{first}'{nearest(first, checkpoint)}")
-    fits = sorted(p for p in candidates if all(p + name in checkpoint for name in names))
+
+    def there(prefix: str) -> int:
+        """How many of the names are there, in any form."""
+        return sum(any(prefix + form in checkpoint for form in each) for each in names.values())
+
+    fits = sorted(p for p in candidates if there(p) == len(names))
     if "" in fits or len(fits) == 1:
         return "" if "" in fits else fits[0]
     if fits:
         raise UserError(f"the mask fits several parts of the checkpoint: {', '.join(map(repr, fits))}")
-    closest = max(sorted(candidates), key=lambda p: sum(p + name in checkpoint for name in names))
-    missing = next(closest + name for name in names if closest + name not in checkpoint)
+    closest = max(sorted(candidates), key=there)
+    missing = next(
+        closest + name
+        for name, each in names.items()
+        if not any(closest + form in checkpoint for form in each)
+    )
     raise UserError(f"the checkpoint has no tensor '{missing}'{nearest(missing, checkpoint)}")
 
 

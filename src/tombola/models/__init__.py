@@ -3,7 +3,7 @@
 from tombola.models import resnet, vgg, vit, wrn  # noqa: F401  (they register their networks)
 from tombola.models.architecture import Architecture, ModelSpec, architecture
 from tombola.models.named import MODELS
-from tombola.models.state import State, load_state, prunable, roles_of, state_of
+from tombola.models.state import State, load_state, prunable, roles_of, state_dict_names, state_of
 from tombola.models.units import UnitGroup, permute, unit_axes
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "permute",
     "prunable",
     "roles_of",
+    "state_dict_names",
     "state_of",
     "unit_axes",
 ]

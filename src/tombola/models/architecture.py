@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,15 @@ from torch import nn
 from tombola.errors import UserError, nearest
 from tombola.models.factory import Option, draws_afresh, load, maker, probe, protected
 from tombola.models.named import MODELS, find, glorot, kaiming
-from tombola.models.state import State, load_state, prunable, roles_of, state_of
+from tombola.models.state import (
+    State,
+    load_state,
+    prunable,
+    require_memory_of_their_own,
+    roles_of,
+    state_dict_names,
+    state_of,
+)
 
 __all__ = [
     "MODELS",
@@ -59,6 +67,8 @@ class Architecture:
     """Shapes of all parameters."""
     input_shape: tuple[int, ...]
     classes: int
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Each key of the module's `state_dict()` -> the name that a State has for its tensor."""
 
     def build(self) -> nn.Module:
         """A fresh module whose weights are to be loaded; torch's generator is as before."""
@@ -127,6 +137,7 @@ def _of_factory(
 
 def _of_instance(module: nn.Module, shape: tuple[int, ...], classes: int) -> Architecture:
     name = type(module).__name__
+    require_memory_of_their_own(name, module)  # of two such parameters a copy makes two apart
     try:
         original = copy.deepcopy(module).cpu()  # so that training the caller's module changes nothing here
     except Exception as problem:
@@ -149,6 +160,7 @@ def _described(
     """Build the network once to probe it and to note the names, roles and shapes of its parameters."""
     with protected():
         module = make()
+    require_memory_of_their_own(name, module)
     probe(name, module, shape, classes)
     return Architecture(
         name=name,
@@ -160,6 +172,7 @@ def _described(
         shapes={key: tuple(parameter.shape) for key, parameter in module.named_parameters()},
         input_shape=shape,
         classes=classes,
+        keys=state_dict_names(module),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
 
 from tombola.errors import UserError, nearest
 
@@ -55,6 +56,30 @@ def _role(name: str, layer: nn.Module) -> str:
 def state_of(module: nn.Module) -> State:
     """Copies of every parameter and buffer on the CPU; training the module on leaves them as they are."""
     return {name: place.detach().to("cpu", copy=True) for name, place in _places(module).items()}
+
+
+def state_dict_names(module: nn.Module) -> dict[str, str]:
+    """Each key of `module.state_dict()` -> the name that a State has for its tensor.
+
+    Second names of a shared tensor are keys too; a buffer that is not persistent has none.
+    """
+    names = {id(tensor): name for name, tensor in _places(module).items()}
+    kept = module.state_dict(keep_vars=True).items()
+    return {key: names[id(tensor)] for key, tensor in kept if id(tensor) in names}
+
+
+def require_memory_of_their_own(name: str, module: nn.Module) -> None:
+    """Raise UserError for two parameters that share memory without being one: here they would be trained apart."""
+    first: dict[int, str] = {}
+    for key, parameter in module.named_parameters():
+        if is_lazy(parameter) or not parameter.numel():
+            continue
+        other = first.setdefault(parameter.data_ptr(), key)
+        if other != key:
+            raise UserError(
+                f"model '{name}': '{other}' and '{key}' are two parameters that share memory, expected one parameter "
+                f"under both names (tie them as in `b.weight = a.weight`)"
+            )
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:

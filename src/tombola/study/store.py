@@ -228,7 +228,8 @@ class Run:
             "status": record["status"],
             "function": self.environment.get("function"),
         }
-        return Ticket(self.mask(cell), start, end, provenance)
+        keys = self.environment.get("network", {}).get("state_dict")  # not noted in runs of old
+        return Ticket(self.mask(cell), start, end, provenance, keys)
 
     def recall(self, cell: Cell) -> Drawn:
         """A finished cell as the lottery needs it: its status, and the weights of one that may have been pruned."""
