@@ -15,7 +15,7 @@ from torch import nn
 from tombola import masks, study
 from tombola.compare import Subject, subjects_from
 from tombola.data import Dataset, DataSpec, Resident, load
-from tombola.errors import UserError
+from tombola.errors import UserError, notice
 from tombola.lottery import TICKET, Begin, Cell, Drawn, Ticket, check_rewind, train_cells
 from tombola.lottery import draw as draw_levels
 from tombola.masks import Mask, Probe, PruneRule, rates_for
@@ -175,6 +175,8 @@ def draw(
         model=ModelSpec(name=net.name), data=spec, recipe=recipe, pruning=pruning, levels=levels, replicates=1
     )
     plan, seeds = study.make_plan(whole, net), Seeds.single(seed)
+    for sentence in plan.notices:
+        notice(sentence)
     lottery = replace(plan.lottery, probing=lambda r: study.probing(plan, resident, seeds))
 
     def train_all(search: Search | None, watch: Watch | None, starts: Sequence[Start]) -> list[Trained]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import torch
 from study_kit import run_tiny, tiny, toy_data
 from torch import nn
 
-from tombola.errors import UserError
-from tombola.models import architecture
+from tombola.errors import Notice, UserError
+from tombola.models import Scope, architecture
 from tombola.study import Plan, Study, estimate_time, make_plan, planned_cells
 
 
@@ -180,3 +181,76 @@ def test_bytes_on_disk_are_about_right(keep: str, rewind: int, tmp_path: Path) -
     real = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     promised = make_plan(study, architecture(study.model, (6,), 3)).bytes_on_disk()
     assert real / 2 < promised < real * 2
+
+
+def half_frozen() -> nn.Module:
+    """A fixed layer of 48 weights below 24 that are trained."""
+    module = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    module[0].requires_grad_(False)
+    return module
+
+
+FROZEN: list[tuple[dict[str, Any], str]] = [
+    (
+        {},
+        r"'0.weight' is frozen \(requires_grad = False\): never trained, and pruned all the same, by 'large-final'",
+    ),
+    ({"mode": "gradual"}, "pruned all the same, by 'large-final'"),
+    ({"mode": "rigl", "search": {"every": 2}}, "pruned all the same, by a mask that stays as it is drawn"),
+    ({"mode": "supermask"}, "pruned all the same, by a mask that stays as it is drawn"),
+]
+
+
+@pytest.mark.parametrize(("pruning", "sentence"), FROZEN)
+def test_a_plan_says_that_a_frozen_layer_is_pruned(pruning: dict[str, Any], sentence: str) -> None:
+    net = architecture(half_frozen, (6,), 3)
+    [said] = make_plan(tiny(pruning=pruning, arms=[]), net).notices
+    assert re.search(sentence, said)
+    assert said.endswith('a rate of 0 keeps it whole ([pruning.rates] "0.weight" = 0)')
+    whole = tiny(pruning={**pruning, "rates": {"0.weight": 0}}, arms=[])
+    assert make_plan(whole, net).notices == []
+
+
+def test_the_notice_is_given_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.warns(Notice, match="'0.weight' is frozen"):
+        run = run_tiny(tmp_path, tiny(replicates=1, levels=1, arms=[]), model=half_frozen)
+    assert run.environment["network"]["shapes"]["0.bias"] == [8]
+
+
+class MostlyNorm(nn.Module):
+    """12 weights of 12 + 3 + 60 + 7 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(6, 10))
+        self.gain = nn.Parameter(torch.ones(7))
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.out(x[:, :4]) + self.table.sum() * self.gain.sum()
+        return out
+
+
+def test_a_plan_says_how_much_is_prunable_and_warns_below_half() -> None:
+    net = architecture(MostlyNorm, (6,), 3)
+    assert str(net.scope) == "12 of 82 parameters are prunable"
+    assert net.scope.largest_others() == "table (60), gain (7) and out.bias (3)"
+    assert make_plan(tiny(arms=[]), net).notices == [
+        "only 12 of 82 parameters are prunable, so that densities speak of a small part of this network; the largest "
+        'that are not are table (60), gain (7) and out.bias (3); [model] prune = ["table"] would opt the largest '
+        "matrices in"
+    ]
+
+
+@pytest.mark.parametrize("name", ["lenet-300-100", "conv-2", "resnet-20", "vgg-11", "vit-4-1-64"])
+def test_no_network_of_ours_is_warned_of(name: str) -> None:
+    assert architecture(name, (3, 32, 32), 10).scope.warning() is None
+
+
+def test_half_is_not_below_half() -> None:
+    shapes = {"a": (2, 3), "b": (6,)}
+    assert not Scope(shapes, ["a"]).is_small
+    assert Scope({**shapes, "c": (1,)}, ["a"]).is_small
+    assert Scope({"a": (2, 3)}, ["a"]).largest_others() == ""
+    many = Scope({f"p{i}": (i + 1,) for i in range(6)}, ["p0"])
+    assert many.largest_others() == "p5 (6), p4 (5), p3 (4) and 2 smaller ones"

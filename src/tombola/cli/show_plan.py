@@ -10,6 +10,7 @@ from tombola import study as studies
 from tombola.cli import sweeps
 from tombola.cli.show import print_json, print_table, size, time_of
 from tombola.cli.show_verdicts import print_prospects, prospects
+from tombola.errors import notice
 from tombola.study import Estimate, Plan, Run, Study, Sweep
 
 
@@ -28,6 +29,8 @@ def dry_run(
     def planned(study: Study) -> tuple[Plan, dict[str, Any]]:
         study, dataset, net = studies.bind(study, data_dir)
         plan = studies.make_plan(study, net)
+        for sentence in plan.notices:
+            notice(sentence)
         studies.say_of_siblings(Run(out / study.folder), study, dataset.digest)
         time = studies.estimate_time(plan, dataset, studies.pick_device(device), engine)
         return plan, _facts(plan, Run(out / study.folder), time)
@@ -43,11 +46,14 @@ def dry_run(
 
 
 def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
-    cells = plan.cells()
+    cells, scope = plan.cells(), plan.architecture.scope
     return {
         "run": str(folder.path),
         "model": plan.architecture.name,
-        "prunable_weights": sum(plan.lottery.alive[0].values()),
+        "prunable_weights": scope.prunable,
+        "parameters": scope.parameters,
+        "not_prunable": scope.others,
+        "frozen": sorted(plan.architecture.frozen),
         "levels": plan.study.levels,
         "densities": plan.densities,
         "replicates": plan.study.replicates,
@@ -71,7 +77,10 @@ def _print_plan(plan: Plan, facts: dict[str, Any]) -> None:
         alive = sum(plan.lottery.alive[level].values())
         rows.append([str(level), ", ".join(arms), f"{alive:,}", f"{100 * density:.2f}%"])
     print_table(["level", "arms", "weights alive", "density"], rows, left=2)
-    print(f"\n{facts['model']} on {plan.study.data.name}, {facts['prunable_weights']:,} prunable weights")
+    scope = plan.architecture.scope
+    print(f"\n{facts['model']} on {plan.study.data.name}, {scope}")
+    if scope.others:
+        print(f"not prunable: {scope.largest_others()}")
     done = f" ({facts['trainings_done']} done)" if facts["trainings_done"] else ""
     print(
         f"{len(cells)} trainings{done}, {facts['replicates']} replicates, {facts['iterations']:,} iterations in all"

@@ -103,6 +103,10 @@ def dry_run_sweep(
     fresh = total["trainings"] - total["trainings_shared"]
     done = f" ({total['trainings_done']} done)" if total["trainings_done"] else ""
     print(f"\n{len(members)} studies, {fresh} trainings{done}, {total['iterations']:,} iterations in all")
+    for model, prunable, all_ in sorted(
+        {(m["model"], m["prunable_weights"], m["parameters"]) for m in members}
+    ):
+        print(f"{model}: {prunable:,} of {all_:,} parameters are prunable")
     if total["trainings_shared"]:
         print(f"{total['trainings_shared']} dense networks are another member's, and copied from there")
     print(f"{time_of(total)}, from short probes, and {size(total['estimated_bytes'])} on disk")

@@ -3,6 +3,7 @@
 from tombola.models import resnet, vgg, vit, wrn  # noqa: F401  (they register their networks)
 from tombola.models.architecture import Architecture, ModelSpec, architecture
 from tombola.models.named import MODELS
+from tombola.models.scope import Scope
 from tombola.models.state import State, load_state, prunable, roles_of, state_dict_names, state_of
 from tombola.models.units import UnitGroup, permute, unit_axes
 
@@ -10,6 +11,7 @@ __all__ = [
     "MODELS",
     "Architecture",
     "ModelSpec",
+    "Scope",
     "State",
     "UnitGroup",
     "architecture",

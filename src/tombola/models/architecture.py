@@ -14,8 +14,10 @@ from torch import nn
 from tombola.errors import UserError, nearest
 from tombola.models.factory import Option, draws_afresh, load, maker, probe, protected
 from tombola.models.named import MODELS, find, glorot, kaiming
+from tombola.models.scope import Scope
 from tombola.models.state import (
     State,
+    frozen_in,
     load_state,
     prunable,
     require_memory_of_their_own,
@@ -69,6 +71,13 @@ class Architecture:
     classes: int
     keys: Mapping[str, str] = field(default_factory=dict)
     """Each key of the module's `state_dict()` -> the name that a State has for its tensor."""
+    frozen: frozenset[str] = frozenset()
+    """Names of the parameters that are not trained."""
+
+    @property
+    def scope(self) -> Scope:
+        """How much of it is prunable."""
+        return Scope(self.shapes, self.prunable)
 
     def build(self) -> nn.Module:
         """A fresh module whose weights are to be loaded; torch's generator is as before."""
@@ -162,6 +171,11 @@ def _described(
         module = make()
     require_memory_of_their_own(name, module)
     probe(name, module, shape, classes)
+    frozen = frozen_in(module)
+    if all(key in frozen for key, _ in module.named_parameters()):
+        raise UserError(
+            f"model '{name}': all of its parameters are frozen (requires_grad = False), so there is nothing to train"
+        )
     return Architecture(
         name=name,
         make=make,
@@ -173,6 +187,7 @@ def _described(
         input_shape=shape,
         classes=classes,
         keys=state_dict_names(module),
+        frozen=frozen,
     )
 
 

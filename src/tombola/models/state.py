@@ -68,6 +68,11 @@ def state_dict_names(module: nn.Module) -> dict[str, str]:
     return {key: names[id(tensor)] for key, tensor in kept if id(tensor) in names}
 
 
+def frozen_in(module: nn.Module) -> frozenset[str]:
+    """Names of the parameters that are not trained: `requires_grad` is False."""
+    return frozenset(name for name, parameter in module.named_parameters() if not parameter.requires_grad)
+
+
 def require_memory_of_their_own(name: str, module: nn.Module) -> None:
     """Raise UserError for two parameters that share memory without being one: here they would be trained apart."""
     first: dict[int, str] = {}

@@ -82,6 +82,7 @@ class EngineRecord:
             "input_shape": list(architecture.input_shape),
             "classes": architecture.classes,
             "prunable": list(architecture.prunable),
+            "shapes": {name: list(shape) for name, shape in architecture.shapes.items()},
             "state_dict": dict(architecture.keys),
         }
         return cls(folder, {**describe_machine(), "network": network, "record": record}, spread)

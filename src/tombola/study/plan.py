@@ -42,9 +42,38 @@ class Plan:
         """Whether some trainings change masks on their way."""
         return self.lottery.method is not None
 
+    @property
+    def notices(self) -> list[str]:
+        """What should be said before anything is trained: of frozen layers that are pruned, and of a network of which
+        less than half is prunable."""
+        return [said for said in (self._frozen_and_pruned(), self.architecture.scope.warning()) if said]
+
     def cells(self) -> list[Cell]:
         """Every cell of the study, in the order of training."""
         return planned_cells(self.study)
+
+    def _frozen_and_pruned(self) -> str | None:
+        names = [
+            n for n in self.architecture.prunable if n in self.architecture.frozen and self.lottery.rates[n]
+        ]
+        if not names or self.study.levels == 0:
+            return None
+        first, others = names[0], len(names) - 1
+        more = f" and {others} other layer{'s are' if others > 1 else ' is'}" if others else " is"
+        how = (
+            "by a mask that stays as it is drawn"
+            if self._draws_masks
+            else f"by '{self.lottery.rule.criterion}'"
+        )
+        return (
+            f"'{first}'{more} frozen (requires_grad = False): never trained, and pruned all the same, {how}; a rate "
+            f'of 0 keeps it whole ([pruning.rates] "{first}" = 0)'
+        )
+
+    @property
+    def _draws_masks(self) -> bool:
+        """Whether the mode draws at random the masks of what is not trained."""
+        return self.lottery.method is not None and not self.lottery.method.scores_frozen
 
     def network_iterations(self, cell: Cell) -> int:
         """Optimizer steps that a cell takes."""

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from tombola.data import Dataset, Resident
-from tombola.errors import UserError
+from tombola.errors import UserError, notice
 from tombola.study.bind import bind
 from tombola.study.dense import take_dense
 from tombola.study.engine_record import EngineRecord
@@ -57,7 +57,8 @@ def run(
     prepare(threads)
     pick_device(device)
     study, dataset, net = bind(study, data_dir, dataset, model)
-    make_plan(study, net)
+    for sentence in make_plan(study, net).notices:
+        notice(sentence)
     folder = Run(out / study.folder)
     with _locked(folder):
         spec = _settled(folder, study)

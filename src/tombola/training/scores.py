@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from tombola.data import Resident
 from tombola.errors import UserError
 from tombola.masks import Mask, PruneRule
+from tombola.masks.ladder import in_proportion
 from tombola.models import State
 from tombola.training.batches import Batches
 from tombola.training.noise import UNIFORM_BITS, hash64, uniform
@@ -39,7 +40,8 @@ class ScoreMethod(Method):
     In a step the network computes with effective weights w * m, where m is a mask made of the scores s; the gradient
     of the loss by a score is that by its effective weight, times w, times dm/ds. Between steps it has those weights
     alone that have the highest scores, in the counts of the level, ties broken by a stream: this is the network that
-    is evaluated and kept. Tensors that keep all their weights have no scores.
+    is evaluated and kept. Tensors that keep all their weights have no scores; those that are not trained keep the mask
+    of their first scores, which is a random one, and have their share of the count where they are pooled with others.
     """
 
     lr: Positive
@@ -128,8 +130,8 @@ class ScoreSteps(Steps):
         self.contests: list[Contest] = []
         shapes = {name: tuple(mask.shape[1:]) for name, mask in self.stack.masks.items()}
         streams = [s.seeds.stream("search", s.level, "scores") for s in starts]
-        for label, members in goal.contests(shapes).items():
-            size, count = sum(math.prod(shapes[name]) for name in members), goal.counts[label]
+        for label, members, count in self._shared_out(goal, shapes):
+            size = sum(math.prod(shapes[name]) for name in members)
             if count == size:
                 continue
             for name in members:
@@ -171,8 +173,10 @@ class ScoreSteps(Steps):
     def at_random(self, iteration: int) -> dict[str, Tensor]:
         """Which weights live when each does with the chance of its score: a function of network, iteration and
         place, see noise.py."""
-        living = {}
+        living = self.highest() if self.stack.frozen.intersection(self.scores) else {}
         for index, (name, score) in enumerate(self.scores.items()):
+            if name in self.stack.frozen:
+                continue
             stem = hash64(hash64(self._keys + index) + iteration)
             places = torch.arange(score[0].numel(), device=score.device)
             drawn = uniform(hash64(stem.unsqueeze(1) + places)).view_as(score)
@@ -192,19 +196,33 @@ class ScoreSteps(Steps):
         for name, score in self.scores.items():
             score.copy_(tensors[f"{SCORE}{name}"])
 
+    def _shared_out(
+        self, goal: Goal, shapes: Mapping[str, tuple[int, ...]]
+    ) -> Iterator[tuple[str, tuple[str, ...], int]]:
+        """Label, tensors and count of each contest; frozen tensors and trained ones never compete."""
+        for label, members in goal.contests(shapes).items():
+            trained = tuple(name for name in members if name not in self.stack.frozen)
+            fixed = tuple(name for name in members if name in self.stack.frozen)
+            own, whole = (sum(math.prod(shapes[name]) for name in names) for names in (fixed, members))
+            count = in_proportion(goal.counts[label], whole, own)
+            if fixed:
+                yield (f"{label} (frozen)" if trained else label), fixed, count
+            if trained:
+                yield label, trained, goal.counts[label] - count
+
     def _put(self, living: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Give the stack the effective weights of masks; returns what they were scaled by: name -> [R, 1, ...]."""
-        scales = {name: self._scale(mask) for name, mask in living.items()}
+        scales = {name: self._scale(name, mask) for name, mask in living.items()}
         sound = self._sound()
         for name, mask in living.items():
             weights = self.frozen[name] * (scales[name] * sound.view_as(scales[name]))
             self.stack.params[name].copy_(torch.where(mask, weights, 0.0))
         return scales
 
-    def _scale(self, mask: Tensor) -> Tensor:
+    def _scale(self, name: str, mask: Tensor) -> Tensor:
         """What the living weights of a tensor are multiplied by."""
         shape = (-1, *(1,) * (mask.dim() - 1))
-        if not self.method.rescale:
+        if not self.method.rescale or name in self.stack.frozen:
             return self._keys.new_ones(self.stack.size, dtype=torch.float32).view(shape)
         living = mask.flatten(1).sum(1).clamp(min=1)
         return (torch.full_like(living, mask[0].numel()) / living).view(shape)

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -66,6 +66,9 @@ class Method(BaseModel, ABC):
     """A way to find a mask by training; its fields are the options in [pruning.search]."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    scores_frozen: ClassVar[bool] = False
+    """Whether weights that are not trained are pruned by their scores, as trained ones are; else by a random mask."""
 
     @abstractmethod
     def require(self, rule: PruneRule, recipe: Recipe) -> None:

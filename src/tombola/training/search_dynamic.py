@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from tombola.training.search_moving import Moment, MovingMethod
 class Dynamic(MovingMethod):
     """What SET and RigL share: a random mask with the counts of the level, in which every `every` iterations a share of
     each tensor's weights change places: `fraction` at first, down to 0 along half a cosine at `until`, a share of the
-    training (the defaults of Evci et al. 2020, section 3)."""
+    training (the defaults of Evci et al. 2020, section 3). A tensor that is not trained keeps its first mask."""
 
     # Where masks move by gradient a move stands for a step: if it stood for all of them, nothing would be trained.
     every: Annotated[int, Field(ge=2)] = 100
@@ -60,7 +61,8 @@ class Dynamic(MovingMethod):
 
     def moved(self, moment: Moment) -> Mask:
         fraction = drop_fraction(moment.iteration, moment.iterations, self.fraction, self.until)
-        return self.updated(moment, fraction)
+        trained = Mask({name: moment.mask[name] for name in moment.mask if name not in moment.frozen})
+        return Mask({**moment.mask, **self.updated(replace(moment, mask=trained), fraction)})
 
     def _last(self, iterations: int) -> int:
         return share_of(self.until, iterations)

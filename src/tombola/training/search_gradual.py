@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -26,6 +26,8 @@ class Gradual(MovingMethod):
     as the cubic schedule says; at `end` the counts of the level are reached, and the rest of the training is for
     recovery. Masks are nested. The early-stop network is looked for after `end`.
     """
+
+    scores_frozen: ClassVar[bool] = True
 
     every: PositiveInt = 100
     begin: Share = 0.0

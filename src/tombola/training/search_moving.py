@@ -39,6 +39,8 @@ class Moment:
     start: Start
     goal: Goal
     rng: np.random.Generator
+    frozen: frozenset[str]
+    """Names of the parameters that are not trained, in which nothing may grow: it would never leave zero."""
 
 
 class MovingMethod(Method):
@@ -111,7 +113,8 @@ class MovingMasks(Trainer):
                 continue
             rng = start.seeds.stream("search", start.level, iteration)
             iterations = self.steps.recipe.iterations
-            moment = Moment(iteration, iterations, self._mask(r), weights, gradient, start, self.goal, rng)
+            mask, frozen = self._mask(r), self.stack.frozen
+            moment = Moment(iteration, iterations, mask, weights, gradient, start, self.goal, rng, frozen)
             self._put(r, self.method.moved(moment))
 
     def _gradient(self, r: int) -> dict[str, Tensor]:

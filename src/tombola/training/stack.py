@@ -49,6 +49,7 @@ class Stack:
 
     After every optimizer step `settle` has left each dead weight exactly at its dead value, with an
     optimizer state of zero, for any optimizer. `moving`: masks may change while the networks train, in place.
+    `frozen` are the names of the parameters that are not trained.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Stack:
         tensors = {name: torch.stack([s[name] for s in states]).to(device) for name in states[0]}
         self.params = {name: tensors[name] for name in architecture.shapes}
         self.buffers = {name: tensor for name, tensor in tensors.items() if name not in self.params}
-        self.moving = moving
+        self.moving, self.frozen = moving, architecture.frozen
         # A tensor whose weights all live in every network needs no mask, unless some of them may die.
         self.masks = {
             name: torch.stack([s.mask[name] for s in starts]).to(device, tensors[name].dtype)
