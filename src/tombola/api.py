@@ -19,7 +19,7 @@ from tombola.errors import UserError, notice
 from tombola.lottery import TICKET, Begin, Cell, Drawn, Ticket, check_rewind, train_cells
 from tombola.lottery import draw as draw_levels
 from tombola.masks import Mask, Probe, PruneRule, rates_for
-from tombola.models import Architecture, ModelSpec, architecture, roles_of, state_of
+from tombola.models import EXAMPLES, Architecture, ModelSpec, architecture, roles_of, state_of
 from tombola.seeds import Seeds, stream
 from tombola.study import (
     Comparison,
@@ -115,6 +115,7 @@ def train(
     seed: int = 0,
     validation: int | float = 0.1,
     normalisation: str = "standard",
+    prune: Sequence[str] = (),
     data_dir: Path | None = None,
     device: str = "auto",
     engine: str = "auto",
@@ -123,11 +124,12 @@ def train(
 ) -> tuple[Ticket, Trained]:
     """Train one dense network from a seed; the ticket holds its start and end weights, `Trained` its scores.
 
-    The same seed gives the same bits on the same kind of machine. `threads` is how many of the CPU's torch uses from
-    now on (default: as many as before). Raises UserError for a user's mistake.
+    `prune` are patterns of matrices that are prunable beside Linear and Conv weights, as in `[model] prune`. The same
+    seed gives the same bits on the same kind of machine. `threads` is how many of the CPU's torch uses from now on
+    (default: as many as before). Raises UserError for a user's mistake.
     """
     prepare(threads)
-    net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device)
+    net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device, prune)
     recipe = recipe or Recipe()
     seeds = Seeds.single(seed)
     mask = _dense(net)
@@ -135,9 +137,7 @@ def train(
     start = Start(state, mask, seeds)
     trained = train_stack(net, [start], resident, recipe, validation, engine=engine, progress=progress)[0]
     provenance = {
-        "model": (model if isinstance(model, ModelSpec) else ModelSpec(name=net.name)).model_dump(
-            mode="json"
-        ),
+        "model": _named(model, net, prune).model_dump(mode="json"),
         "data": spec.model_dump(mode="json"),
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
@@ -157,6 +157,7 @@ def draw(
     seed: int = 0,
     validation: int | float = 0.1,
     normalisation: str = "standard",
+    prune: Sequence[str] = (),
     data_dir: Path | None = None,
     device: str = "auto",
     engine: str = "auto",
@@ -164,15 +165,21 @@ def draw(
 ) -> Iterator[Ticket]:
     """Draw the tickets of one replicate, level by level, dense first.
 
-    Each ticket holds its mask, the weights it starts from, the weights it trained to, and in its provenance
-    the level, the density and its scores. `threads` as in `train`. Raises UserError for a user's mistake.
+    `prune` are patterns of matrices to prune beside Linear and Conv weights, as in `[model] prune`. Each ticket holds
+    its mask, the weights it starts from, the weights it trained to, and in its provenance the level, the density and
+    its scores. `threads` as in `train`. Raises UserError for a user's mistake.
     """
     prepare(threads)
-    net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device)
+    net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device, prune)
     recipe, pruning = recipe or Recipe(), pruning or Pruning()
     check_rewind(pruning.rewind, recipe.iterations)
     whole = Study(
-        model=ModelSpec(name=net.name), data=spec, recipe=recipe, pruning=pruning, levels=levels, replicates=1
+        model=_named(model, net, prune),
+        data=spec,
+        recipe=recipe,
+        pruning=pruning,
+        levels=levels,
+        replicates=1,
     )
     plan, seeds = study.make_plan(whole, net), Seeds.single(seed)
     for sentence in plan.notices:
@@ -218,9 +225,11 @@ def prune(
     initial: dict[str, torch.Tensor] | None = None,
     examples: tuple[torch.Tensor, torch.Tensor] | None = None,
     rule: PruneRule | None = None,
+    prune: Sequence[str] = (),
     seed: int = 0,
 ) -> Mask:
-    """One pruning of a trained network's Linear and Conv weights; returns the new mask, the network is as before.
+    """One pruning of a trained network's Linear and Conv weights, and of the matrices whose names match a pattern in
+    `prune`; returns the new mask, the network is as before.
 
     `mask` is the mask so far (dense when left out); `initial` the state training began from, for criteria that
     look at it; `examples` are inputs as the network takes them, and labels, for criteria that look at gradients.
@@ -228,7 +237,7 @@ def prune(
     """
     rule = rule or PruneRule()
     final = state_of(network)
-    roles = roles_of(network)
+    roles = roles_of(network, prune)
     before = mask or Mask.dense({name: tuple(final[name].shape) for name in roles})
     rates = rates_for(rule, roles)
     probe = None if examples is None else partial(Probe, copy.deepcopy(network), *examples)
@@ -340,15 +349,28 @@ def evaluate(
 
 
 def _bind(
-    model: Model, data: Data, normalisation: str, validation: int | float, data_dir: Path | None, device: str
+    model: Model,
+    data: Data,
+    normalisation: str,
+    validation: int | float,
+    data_dir: Path | None,
+    device: str,
+    prune: Sequence[str] = (),
 ) -> tuple[Architecture, Resident, DataSpec]:
     dataset = load(data, data_dir) if isinstance(data, str) else data
     name = data if isinstance(data, str) else dataset.name
     spec = DataSpec.model_validate(
         {"name": name, "normalisation": normalisation, "validation": validation, "digest": dataset.digest}
     )
-    net = architecture(model, dataset.shape, dataset.classes)
-    return net, Resident(dataset, normalisation, pick_device(device)), spec
+    resident = Resident(dataset, normalisation, pick_device(device))
+    net = architecture(model, dataset.shape, dataset.classes, resident.shown(EXAMPLES), prune=prune)
+    return net, resident, spec
+
+
+def _named(model: Model, net: Architecture, prune: Sequence[str]) -> ModelSpec:
+    """The spec of a model, or what stands for one that has none."""
+    spec = model if isinstance(model, ModelSpec) else ModelSpec(name=net.name)
+    return spec.model_copy(update={"prune": (*spec.prune, *prune)})
 
 
 def _dense(net: Architecture) -> Mask:

@@ -91,7 +91,8 @@ def test_diff_names_what_differs(tombola: Tombola, study_file: Path, done: Path)
 def test_dry_run_says_what_and_writes_nothing(tombola: Tombola, study_file: Path, tmp_path: Path) -> None:
     facts = json.loads(tombola("run", study_file, "--dry-run", "--json").out)
     # 64*12 + 12*8 + 8*10 = 944 weights; 20% of 768, 96 and 80 round to 154, 19 and 16.
-    assert facts["prunable_weights"] == 944
+    assert (facts["prunable_weights"], facts["parameters"]) == (944, 944 + 12 + 8 + 10)
+    assert facts["not_prunable"] == {"fc1.bias": 12, "out.bias": 10, "fc2.bias": 8}
     assert facts["densities"][:2] == [1.0, (944 - 154 - 19 - 16) / 944]
     assert facts["trainings"] == CELLS
     assert facts["iterations"] == CELLS * 40
@@ -100,6 +101,8 @@ def test_dry_run_says_what_and_writes_nothing(tombola: Tombola, study_file: Path
     said = tombola("run", study_file, "--dry-run").out
     assert "755" in said
     assert re.search(r"about \d+ s( to \d+ s)? here, from short probes, and [\d.]+ kB on disk", said)
+    assert "944 of 974 parameters are prunable" in said
+    assert "not prunable: fc1.bias (12), out.bias (10) and fc2.bias (8)" in said
     assert not (tmp_path / "runs").exists()
 
 

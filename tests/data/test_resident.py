@@ -48,6 +48,45 @@ def test_unit_takes_the_range_of_the_training_floats():
     assert (shift.tolist(), scale.tolist()) == ([-1.0], [4.0])
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.int16, np.uint8])
+def test_none_hands_on_whole_numbers_as_such(kind: type):
+    x = np.array([[1, 5, 0], [7, 9, 2]], dtype=kind)
+    data = Resident(from_arrays((x, [0, 1]), (x + 1, [0, 1])), "none", CPU)
+    assert data.train(torch.tensor([[1], [0]])).dtype == torch.int64
+    assert data.train(torch.tensor([[1], [0]])).tolist() == [[[7, 9, 2]], [[1, 5, 0]]]
+    assert data.test(0, 1).tolist() == [[2, 6, 1]]
+    assert data.shown(4).tolist() == [[1, 5, 0], [1, 5, 0], [7, 9, 2], [7, 9, 2]]
+
+
+def test_none_hands_on_floats_as_they_are():
+    x = np.array([[-1.5, 0.0], [3.25, 1e-3]], dtype=np.float32)
+    data = Resident(from_arrays((x, [0, 1]), (x, [0, 1])), "none", CPU)
+    assert torch.equal(data.train(torch.arange(2)), torch.from_numpy(x))
+    whole = Resident(from_arrays((x.round(), [0, 1]), (x.round(), [0, 1])), "none", CPU)
+    assert whole.train(torch.arange(2)).dtype == torch.float32, "the type that came decides, not the values"
+
+
+def test_whole_numbers_that_are_normalised_are_floats_as_ever():
+    x = np.array([[1, 5], [1, 9]])
+    data = from_arrays((x, [0, 1]), (x, [0, 1]))
+    assert data.integral
+    assert data.digest == from_arrays((x.astype(float), [0, 1]), (x, [0, 1])).digest, "ids of old stay valid"
+    assert Resident(data, "unit", CPU).train(torch.arange(2)).tolist() == [[0.0, 0.5], [0.0, 1.0]]
+
+
+def test_none_refuses_bytes_of_images_and_numbers_that_float32_does_not_hold():
+    with pytest.raises(UserError, match="normalisation 'none' would hand on the bytes of images"):
+        Resident(images(), "none", CPU)
+    for largest, fits in (1 << 24, True), ((1 << 24) + 2, False), (-(1 << 24) - 2, False):
+        x = np.array([[0], [largest]])
+        data = from_arrays((x, [0, 1]), (x, [0, 1]))
+        if fits:
+            assert Resident(data, "none", CPU).test(1, 2).item() == largest
+        else:
+            with pytest.raises(UserError, match="whole numbers up to 16777218; expected at most 16777216"):
+                Resident(data, "none", CPU)
+
+
 @pytest.mark.parametrize("normalisation", ["standard", "unit"])
 def test_constant_floats_become_zero_and_not_noise(normalisation: str):
     x = np.full((1000, 3), 0.1)  # 0.1 has no exact mean in binary: a naive deviation is about 1e-17, not 0

@@ -10,6 +10,7 @@ import pytest
 from report_frames import results_frame, tables
 from test_report_page import Reader
 
+from tombola.models import Scope
 from tombola.report import Tables
 from tombola.report.ledgers import cost_ledgers, layer_ledgers, megabytes
 from tombola.report.page import write
@@ -40,6 +41,30 @@ def test_a_long_ladder_is_thinned_from_its_first_level_to_its_last() -> None:
     [ledger] = layer_ledgers(replace(tables(), layers=layers_frame(9)))
     # Of nine levels below dense, every second.
     assert [head.partition("level ")[2] for head in ledger.heads[2:]] == ["1)", "3)", "5)", "7)", "9)"]
+
+
+SCOPES = [
+    (
+        Scope({"a.weight": (800,), "b": (20, 10)}, ["a.weight", "b"]),
+        " 1,000 of 1,000 parameters are prunable.",
+    ),
+    (
+        Scope({"a.weight": (800,), "b": (20, 10), "c": (900,), "d": (100,)}, ["a.weight", "b"]),
+        " 1,000 of 2,000 parameters are prunable, not c (900) and d (100).",
+    ),
+    (
+        Scope({"a.weight": (800,), "b": (20, 10), "c": (1001,)}, ["a.weight", "b"]),
+        " 1,000 of 2,001 parameters are prunable, not c (1,001). That is less than half: densities speak of a small "
+        "part of this network.",
+    ),
+    (None, "means over replicates."),
+]
+
+
+@pytest.mark.parametrize(("scope", "said"), SCOPES)
+def test_the_layers_say_how_much_of_the_network_they_are(scope: Scope | None, said: str) -> None:
+    [ledger] = layer_ledgers(replace(tables(), layers=layers_frame(), scope=scope))
+    assert ledger.caption.endswith(said)
 
 
 @pytest.mark.parametrize("layers", [None, layers_frame().clear()])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tombola.compare.subject import Subject
 from tombola.data import Resident
-from tombola.models import Architecture, load_state
+from tombola.models import MATRIX, Architecture, load_state
 
 Integers = NDArray[np.int64]
 Gram = NDArray[np.float32]
@@ -56,11 +56,11 @@ def answers_of(
 
 
 def _grams(module: nn.Module, architecture: Architecture, examples: Tensor) -> dict[str, Gram]:
-    """Those of every prunable layer but the one that makes the logits, before the nonlinearity."""
+    """Those of every linear layer and convolution but the one that makes the logits, before the nonlinearity."""
     grams: dict[str, Gram] = {}
     hooks = []
     for name in architecture.prunable:
-        if architecture.roles[name] != "output":
+        if architecture.roles[name] not in ("output", MATRIX):
             layer = module.get_submodule(name.rpartition(".")[0])
             hooks.append(
                 layer.register_forward_hook(lambda _, __, out, name=name: grams.update({name: gram(out)}))

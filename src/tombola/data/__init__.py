@@ -5,7 +5,7 @@ from tombola.data.catalog import found, load
 from tombola.data.dataset import DATASETS, Dataset, DataSpec
 from tombola.data.fetch import fetch
 from tombola.data.places import data_folder
-from tombola.data.resident import Resident, statistics
+from tombola.data.resident import Resident, input_type, statistics
 from tombola.data.split import Split, split, validation_count
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "fetch",
     "found",
     "from_arrays",
+    "input_type",
     "load",
     "split",
     "statistics",

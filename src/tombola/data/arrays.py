@@ -26,14 +26,14 @@ def from_arrays(train: Pair, test: Pair, name: str = "arrays", peak: float = 255
     """A data set from (examples, labels) of the training and of the test part, numpy or torch, copied.
 
     Examples are [n, features], [n, H, W] (which gets a channel axis) or [n, C, H, W]; uint8 stays uint8
-    (0..peak), other numbers become float32. Labels are whole numbers [n] (or [n, 1]), and each class 0..K-1
+    (0..peak), other numbers become float32; whole ones are noted as such (`Dataset.integral`).
+    Labels are whole numbers [n] (or [n, 1]), and each class 0..K-1
     has a training example. Raises UserError for anything else.
     """
-    train_x, train_y = _part(train, f"{name}, training part")
-    test_x, test_y = _part(test, f"{name}, test part")
-    return Dataset(
-        name, train_x, train_y, test_x, test_y, classes_of(train_y, f"{name}, training part"), peak
-    )
+    train_x, train_y, whole = _part(train, f"{name}, training part")
+    test_x, test_y, also_whole = _part(test, f"{name}, test part")
+    classes = classes_of(train_y, f"{name}, training part")
+    return Dataset(name, train_x, train_y, test_x, test_y, classes, peak, integral=whole and also_whole)
 
 
 def read_npz(name: str, path: Path) -> Dataset:
@@ -70,14 +70,15 @@ def _keys_of(path: Path, present: list[str]) -> tuple[str, ...]:
     return fullest
 
 
-def _part(pair: Pair, where: str) -> tuple[Tensor, Tensor]:
+def _part(pair: Pair, where: str) -> tuple[Tensor, Tensor, bool]:
+    """Examples, labels, and whether the examples came as whole numbers."""
     try:
         x, y = pair
     except (TypeError, ValueError):
         raise UserError(f"{where}: a pair (examples, labels) was expected") from None
-    return _examples(_numbers(x, f"{where}, examples"), where), _labels(
-        _numbers(y, f"{where}, labels"), where
-    )
+    examples = _numbers(x, f"{where}, examples")
+    labels = _labels(_numbers(y, f"{where}, labels"), where)
+    return _examples(examples, where), labels, examples.dtype.kind in "iu"
 
 
 def _numbers(values: Array, where: str) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ from tombola.errors import UserError, nearest
 from tombola.files import digest_of
 from tombola.registry import Registry
 
-Normalisation = Literal["standard", "unit"]
+Normalisation = Literal["standard", "unit", "none"]
 NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
 
 
@@ -27,6 +27,8 @@ class Dataset:
 
     train_x, test_x: uint8 (0..peak) or float32, [n, *shape]; images are [n, C, H, W].
     train_y, test_y: int64 [n], 0..classes - 1. peak: the largest raw value of uint8 data (unused for floats).
+    integral: the examples were handed in as whole numbers, such as token ids (uint8 always is); with normalisation
+    "none" a network gets them as such.
     Raises UserError when the tensors do not fit together.
     """
 
@@ -37,6 +39,7 @@ class Dataset:
     test_y: Tensor
     classes: int
     peak: float = 255.0
+    integral: bool = False
 
     def __post_init__(self) -> None:
         _check_part(self, "training", self.train_x, self.train_y)

@@ -17,11 +17,14 @@ from tombola.errors import UserError, nearest
 class Resident:
     """A data set on a device: raw tensors stay as they are (uint8 for images), normalised when gathered.
 
-    normalisation: `standard` or `unit`, see `statistics`; the numbers come from the training set alone.
-    train_y, test_y: int64 [n] on the device. Raises UserError for an unknown normalisation.
+    normalisation: `standard` or `unit`, see `statistics`; the numbers come from the training set alone. With `none`
+    examples are handed on as they are, in the type that `input_type` names.
+    train_y, test_y: int64 [n] on the device. Raises UserError for an unknown normalisation, and for one that does
+    not go with the data.
     """
 
     def __init__(self, dataset: Dataset, normalisation: str, device: torch.device) -> None:
+        self.type = input_type(dataset, normalisation)
         shift, scale = statistics(dataset, normalisation)
         self.name = dataset.name
         self.shape = dataset.shape
@@ -38,13 +41,19 @@ class Resident:
         self._scale = scale.to(device, torch.float32).view(beside)
 
     def train(self, index: Tensor) -> Tensor:
-        """Training examples of an index, int64 [...] on the device, as normalised float32 [..., *shape]."""
+        """Training examples of an index, int64 [...] on the device, normalised: [..., *shape], float32 or `type`."""
         rows = self._train_x.index_select(0, index.reshape(-1))
         return self._normalised(rows).view(*index.shape, *self.shape)
 
     def test(self, start: int, stop: int) -> Tensor:
-        """Test examples start..stop-1 as normalised float32 [stop - start, *shape]."""
+        """Test examples start..stop-1, normalised: [stop - start, *shape], float32 or `type`."""
         return self._normalised(self._test_x[start:stop])
+
+    def shown(self, count: int) -> Tensor:
+        """So many training examples from all over the set, on the CPU and normalised: what a network is tried out on.
+        A smaller set shows some twice."""
+        rows = torch.arange(count, device=self.device) * self.n_train // count
+        return self.train(rows).cpu()
 
     def raw(
         self, part: Literal["train", "test"]
@@ -57,8 +66,37 @@ class Resident:
         return examples.flatten(1).cpu().numpy(), shift.cpu().numpy(), factor.cpu().numpy()
 
     def _normalised(self, raw: Tensor) -> Tensor:
+        if self.type == torch.int64:
+            return raw.to(torch.int64)
         # sub() copies, so that the raw values of float data are never written to
         return raw.to(torch.float32).sub(self._shift).div_(self._scale)
+
+
+EXACT = 1 << 24
+"""The largest whole number up to which float32, in which examples are kept, holds every one."""
+
+
+def input_type(dataset: Dataset, normalisation: str) -> torch.dtype:
+    """What a network is given: float32; with normalisation `none` int64 for examples that came as whole numbers.
+
+    Raises UserError for normalisation `none` of uint8 images, and of whole numbers that float32 does not hold.
+    """
+    if normalisation != "none" or not (dataset.integral or dataset.train_x.dtype == torch.uint8):
+        return torch.float32
+    if dataset.train_x.dtype == torch.uint8:
+        if len(dataset.shape) == 3:
+            raise UserError(
+                f"data set '{dataset.name}': normalisation 'none' would hand on the bytes of images as whole numbers; "
+                "expected 'unit' (0 to 1) or 'standard'"
+            )
+        return torch.int64
+    largest = max(float(part.abs().max()) for part in (dataset.train_x, dataset.test_x))
+    if largest > EXACT:
+        raise UserError(
+            f"data set '{dataset.name}': normalisation 'none' and whole numbers up to {largest:.0f}; expected at most "
+            f"{EXACT}"
+        )
+    return torch.int64
 
 
 def statistics(dataset: Dataset, normalisation: str) -> tuple[Tensor, Tensor]:
@@ -67,6 +105,7 @@ def statistics(dataset: Dataset, normalisation: str) -> tuple[Tensor, Tensor]:
     `standard`: mean and population deviation over the training set, per channel of images [n, C, H, W] and
     over all numbers of anything else (a deviation per feature would blow up the almost constant ones).
     `unit`: 0 and `peak` for uint8, the smallest number and the range of the training set for floats.
+    `none`: 0 and 1.
     A scale of 0 counts as 1. uint8 is summed in integers, which is exact. Raises UserError for another name.
     """
     if normalisation not in NORMALISATIONS:
@@ -75,6 +114,8 @@ def statistics(dataset: Dataset, normalisation: str) -> tuple[Tensor, Tensor]:
     if normalisation == "standard":
         groups = list(x.unbind(1)) if x.ndim == 4 else [x]
         pairs = [_mean_and_deviation(group.reshape(-1)) for group in groups]
+    elif normalisation == "none":
+        pairs = [(0.0, 1.0)]
     elif x.dtype == torch.uint8:
         pairs = [(0.0, float(dataset.peak))]
     else:

@@ -76,7 +76,7 @@ def rewire(scene: Scene) -> Mask:
     return Mask({name: _wired_anew(mask, groups[name], rng) for name, mask in scene.mask.items()})
 
 
-@MASK_ACTIONS.register("input-map", traits=["random"])
+@MASK_ACTIONS.register("input-map", traits=["random", "inputs"])
 def input_map(scene: Scene) -> Mask:
     """How many weights leave each input is kept, and each layer's count; no more (after F&C 2019, App. F.6).
 

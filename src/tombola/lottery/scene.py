@@ -100,11 +100,11 @@ class Scene:
         return permute(tensors, groups, [rng.permutation(group.size) for group in groups])
 
 
-Trait = Literal["random", "initialiser", "partner", "units", "trained", "prunes", "ladder"]
+Trait = Literal["random", "initialiser", "partner", "units", "inputs", "trained", "prunes", "ladder"]
 """What an action does or needs: it draws at random (so that a second draw is another one), it draws new weights, it
-takes the partner replicate's mask (so that replicates come in pairs), it tells hidden units apart, it looks at how the
-ticket was trained, it prunes to the ticket's count in each layer, it prunes what the arm's own training left a level
-before (so that the arm has to be trained at every level)."""
+takes the partner replicate's mask (so that replicates come in pairs), it tells hidden units apart, it looks at which
+inputs the first layer reads, it looks at how the ticket was trained, it prunes to the ticket's count in each layer, it
+prunes what the arm's own training left a level before (so that the arm has to be trained at every level)."""
 
 T = TypeVar("T")
 

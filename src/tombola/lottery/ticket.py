@@ -132,8 +132,8 @@ class Ticket:
         for key, name in found.items():
             if f"{key}_mask" in masked:
                 raise UserError(
-                    f"the checkpoint has a mask of its own, '{key}_mask', which this ticket's would contradict; make its "
-                    "pruning permanent first (torch.nn.utils.prune.remove)"
+                    f"the checkpoint has a mask of its own, '{key}_mask', which this ticket's would contradict; make "
+                    "its pruning permanent first (torch.nn.utils.prune.remove)"
                 )
             if masked[key].shape != self.mask[name].shape:
                 expected = tuple(self.mask[name].shape)

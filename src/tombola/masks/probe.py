@@ -68,8 +68,14 @@ class Probe:
         are replaced by their absolute values (Tanaka et al. 2020, section 6).
 
         Batch norm uses its own statistics, as in the authors' code: one input has none. In double precision, since
-        the product of many layers leaves the range of single precision.
+        the product of many layers leaves the range of single precision. Raises UserError for inputs of whole numbers,
+        such as token ids, of which none stands for one.
         """
+        if not self._x.is_floating_point():
+            raise UserError(
+                "criterion 'synflow' feeds the network an input of ones, and this one reads whole numbers such as "
+                "token ids; expected another criterion"
+            )
         state = {name: value.abs().double() for name, value in self._state.items()}
         weights = self._leaves(state)
         ones = torch.ones_like(self._x[:1], dtype=torch.float64)

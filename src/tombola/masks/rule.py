@@ -12,8 +12,9 @@ from tombola.errors import UserError, nearest
 from tombola.masks.allocation import allocation
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.structure import structure
+from tombola.models import MATRIX
 
-ROLES = ("conv", "shortcut", "linear", "output")
+ROLES = ("conv", "shortcut", "linear", "output", MATRIX)
 GENERAL = {"shortcut": "conv"}
 """Role -> the wider one whose rate it takes where none is given for itself."""
 
@@ -21,9 +22,10 @@ GENERAL = {"shortcut": "conv"}
 class PruneRule(BaseModel):
     """How one pruning picks its weights.
 
-    `rates` overrides `rate` for the keys it names: a role ("conv", "shortcut", "linear", "output") or a
-    parameter name, where `*`, `?` and `[...]` match as in file names. The output layer is no "linear" one;
-    shortcuts, the 1x1 projections of a residual network, are "conv" ones unless "shortcut" is named as well.
+    `rates` overrides `rate` for the keys it names: a role ("conv", "shortcut", "linear", "output", and "matrix" for
+    what `[model] prune` opts in) or a parameter name, where `*`, `?` and `[...]` match as in file names. The output
+    layer is no "linear" one; shortcuts, the 1x1 projections of a residual network, are "conv" ones unless "shortcut"
+    is named as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -66,7 +68,8 @@ def rates_for(rule: PruneRule, roles: Mapping[str, str]) -> dict[str, float]:
     """The rate of every prunable parameter: exact name before pattern before role before `rule.rate`.
 
     Among patterns the one with the most literal characters wins. Raises UserError for a key that matches
-    nothing, and for equally specific patterns that disagree.
+    nothing, for equally specific patterns that disagree, and for structure "channels" of a matrix that was opted
+    in: its rows are no units (they are gates of an LSTM, tokens of an embedding).
     """
     for key in rule.rates:
         known = {*roles, *roles.values(), *(GENERAL.get(role, role) for role in roles.values())}
@@ -74,7 +77,14 @@ def rates_for(rule: PruneRule, roles: Mapping[str, str]) -> dict[str, float]:
             if key in ROLES:
                 raise UserError(f"pruning rates: the network has no '{key}' layer")
             raise UserError(f"pruning rates: '{key}' matches no parameter or role{nearest(key, known)}")
-    return {name: _rate(rule, name, role) for name, role in roles.items()}
+    rates = {name: _rate(rule, name, role) for name, role in roles.items()}
+    for name, rate in rates.items():
+        if rule.structure == "channels" and roles[name] == MATRIX and rate:
+            raise UserError(
+                f"structure 'channels' prunes units of linear layers and convolutions, and '{name}' is neither; "
+                f"expected another structure, or a rate of 0 for it"
+            )
+    return rates
 
 
 def _rate(rule: PruneRule, name: str, role: str) -> float:

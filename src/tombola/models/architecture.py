@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict
-from torch import nn
+from torch import Tensor, nn
 
 from tombola.errors import UserError, nearest
 from tombola.models.factory import Option, draws_afresh, load, maker, probe, protected
@@ -38,16 +39,23 @@ __all__ = [
 ]
 
 
+EXAMPLES = 4
+"""How many a network is shown."""
+
+
 class ModelSpec(BaseModel):
     """The [model] table: a name (`lenet-300-100`, `conv-2`, `package.module:factory`) and its options.
 
-    Every network of ours has the option `init`: "glorot-normal" (the default) or "kaiming-normal".
+    Every network of ours has the option `init`: "glorot-normal" (the default) or "kaiming-normal". `prune` are
+    patterns of the names of further matrices to prune, beside the Linear and Conv weights: those of nn.LSTM and
+    nn.GRU, `in_proj_weight` of attention, embeddings. `*`, `?` and `[...]` match as in file names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     options: dict[str, Option] = {}
+    prune: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,13 +70,15 @@ class Architecture:
     can_reinit: bool
     """False where there is no distribution to draw new weights from: a bare instance, a loaded network."""
     prunable: tuple[str, ...]
-    """Names of the Linear and Conv weights, in module order."""
+    """Names of the Linear and Conv weights and of the matrices that were opted in, in module order."""
     roles: Mapping[str, str]
-    """Prunable name -> "conv", "shortcut", "linear" or "output"."""
+    """Prunable name -> "conv", "shortcut", "linear" or "output"; "matrix" for one that was opted in."""
     shapes: Mapping[str, tuple[int, ...]]
     """Shapes of all parameters."""
     input_shape: tuple[int, ...]
     classes: int
+    examples: Tensor = field(repr=False, compare=False)
+    """What it was tried out on, [n, *input_shape]: a few normalised examples, or made-up ones."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Each key of the module's `state_dict()` -> the name that a State has for its tensor."""
     frozen: frozenset[str] = frozenset()
@@ -91,60 +101,80 @@ class Architecture:
 
 
 def architecture(
-    model: ModelSpec | str | nn.Module | Callable[..., nn.Module], shape: tuple[int, ...], classes: int
+    model: ModelSpec | str | nn.Module | Callable[..., nn.Module],
+    shape: tuple[int, ...],
+    classes: int,
+    examples: Tensor | None = None,
+    *,
+    prune: Sequence[str] = (),
 ) -> Architecture:
     """The architecture of a named network, a factory (by name or as itself) or a bare instance.
 
     `shape` is that of one input without the batch, `classes` the number of logits. A factory is called with
-    those of the keywords `shape` and `classes` that it accepts and with the options.
+    those of the keywords `shape` and `classes` that it accepts and with the options. The network is tried out on
+    `examples`, [n, *shape] on the CPU and normalised as in training (n >= 2), or on made-up ones. `prune` are
+    patterns of matrices to prune beside those of a spec.
 
     Raises UserError for an unknown name, a factory that cannot be found, called or repeated, wrong options,
     and a network that does not turn a batch of such inputs into [batch, classes].
     """
     shape = tuple(shape)
+    given = Given(shape, classes, tuple(prune), made_up(shape) if examples is None else examples)
     if isinstance(model, nn.Module):
-        return _of_instance(model, shape, classes)
+        return _of_instance(model, given)
     if callable(model):
-        return _of_factory(_label(model), model, {}, shape, classes)
+        return _of_factory(_label(model), model, {}, given)
     spec = model if isinstance(model, ModelSpec) else ModelSpec(name=model)
+    given = replace(given, prune=(*spec.prune, *given.prune))
     if ":" in spec.name:
-        return _of_factory(spec.name, load(spec.name), spec.options, shape, classes)
-    return _of_name(spec, shape, classes)
+        return _of_factory(spec.name, load(spec.name), spec.options, given)
+    return _of_name(spec, given)
 
 
-def _of_name(spec: ModelSpec, shape: tuple[int, ...], classes: int) -> Architecture:
+@dataclass(frozen=True)
+class Given:
+    """What a network is bound to: see `architecture`."""
+
+    shape: tuple[int, ...]
+    classes: int
+    prune: tuple[str, ...]
+    examples: Tensor
+
+
+def made_up(shape: tuple[int, ...]) -> Tensor:
+    """Normal examples for a network that comes without any, [n, *shape]."""
+    return torch.randn(EXAMPLES, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def _of_name(spec: ModelSpec, given: Given) -> Architecture:
     initialisers = {"glorot-normal": glorot, "kaiming-normal": kaiming}
     init = str(spec.options.get("init", "glorot-normal"))
     if init not in initialisers:
         raise UserError(f"model '{spec.name}': option 'init' is '{init}'{nearest(init, initialisers)}")
     options = {key: value for key, value in spec.options.items() if key != "init"}
-    make = maker(spec.name, find(spec.name), shape, classes, options, also=("init",))
+    make = maker(spec.name, find(spec.name), given.shape, given.classes, options, also=("init",))
 
     def draw(rng: np.random.Generator) -> State:
         return initialisers[init](make(), rng)
 
-    return _described(spec.name, make, draw, True, shape, classes)
+    return _described(spec.name, make, draw, True, given)
 
 
 def _of_factory(
-    name: str,
-    factory: Callable[..., nn.Module],
-    options: Mapping[str, Option],
-    shape: tuple[int, ...],
-    classes: int,
+    name: str, factory: Callable[..., nn.Module], options: Mapping[str, Option], given: Given
 ) -> Architecture:
-    make = maker(name, factory, shape, classes, options)
+    make = maker(name, factory, given.shape, given.classes, options)
 
     def draw(rng: np.random.Generator) -> State:
         with protected(seed=int(rng.integers(2**63, dtype=np.uint64))):
             return state_of(make())
 
-    described = partial(_described, name, make, draw, shape=shape, classes=classes)
+    described = partial(_described, name, make, draw, given=given)
     described(can_reinit=True)  # the plain mistakes first: they have the clearer sentences
-    return described(can_reinit=draws_afresh(name, make))
+    return described(can_reinit=draws_afresh(name, make, given.prune))
 
 
-def _of_instance(module: nn.Module, shape: tuple[int, ...], classes: int) -> Architecture:
+def _of_instance(module: nn.Module, given: Given) -> Architecture:
     name = type(module).__name__
     require_memory_of_their_own(name, module)  # of two such parameters a copy makes two apart
     try:
@@ -153,9 +183,7 @@ def _of_instance(module: nn.Module, shape: tuple[int, ...], classes: int) -> Arc
         raise UserError(
             f"model '{name}': this instance cannot be copied; give a function that builds it"
         ) from problem
-    return _described(
-        name, partial(copy.deepcopy, original), lambda rng: state_of(original), False, shape, classes
-    )
+    return _described(name, partial(copy.deepcopy, original), lambda rng: state_of(original), False, given)
 
 
 def _described(
@@ -163,14 +191,13 @@ def _described(
     make: Callable[[], nn.Module],
     draw: Callable[[np.random.Generator], State],
     can_reinit: bool,
-    shape: tuple[int, ...],
-    classes: int,
+    given: Given,
 ) -> Architecture:
     """Build the network once to probe it and to note the names, roles and shapes of its parameters."""
     with protected():
         module = make()
     require_memory_of_their_own(name, module)
-    probe(name, module, shape, classes)
+    probe(name, module, given.shape, given.classes, given.prune, given.examples)
     frozen = frozen_in(module)
     if all(key in frozen for key, _ in module.named_parameters()):
         raise UserError(
@@ -181,12 +208,13 @@ def _described(
         make=make,
         draw=draw,
         can_reinit=can_reinit,
-        prunable=prunable(module),
-        roles=roles_of(module),
+        prunable=prunable(module, given.prune),
+        roles=roles_of(module, given.prune),
         shapes={key: tuple(parameter.shape) for key, parameter in module.named_parameters()},
-        input_shape=shape,
-        classes=classes,
+        input_shape=given.shape,
+        classes=given.classes,
         keys=state_dict_names(module),
+        examples=given.examples,
         frozen=frozen,
     )
 

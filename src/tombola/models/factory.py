@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -138,11 +138,18 @@ def _keywords(
     return given
 
 
-def probe(name: str, module: nn.Module, shape: tuple[int, ...], classes: int) -> None:
-    """Show the module two zero inputs in eval mode; anything but logits [2, classes] is a UserError."""
+def probe(
+    name: str,
+    module: nn.Module,
+    shape: tuple[int, ...],
+    classes: int,
+    prune: Sequence[str] = (),
+    examples: torch.Tensor | None = None,
+) -> None:
+    """Show the module two inputs in eval mode, of the examples or zeros; all but logits [2, classes] is a UserError."""
     if any(is_lazy(tensor) for tensor in [*module.parameters(), *module.buffers()]):
         raise UserError(f"model '{name}': it has lazy layers, expected layers of fixed sizes")
-    weights = prunable(module)
+    weights = prunable(module, prune)
     if not weights:
         raise UserError(f"model '{name}': it has no Linear or Conv weights, so there is nothing to prune")
     for key, parameter in module.named_parameters():
@@ -152,7 +159,7 @@ def probe(name: str, module: nn.Module, shape: tuple[int, ...], classes: int) ->
             raise UserError(f"model '{name}': parameter '{key}' is of type {kind}, expected real numbers")
     try:
         with protected(), torch.no_grad():
-            logits = module.eval()(torch.zeros(2, *shape))
+            logits = module.eval()(torch.zeros(2, *shape) if examples is None else examples[:2].clone())
     except Exception as problem:
         raise UserError(
             f"model '{name}' fails on inputs of shape {(2, *shape)} ({_brief(problem)})"
@@ -165,7 +172,7 @@ def probe(name: str, module: nn.Module, shape: tuple[int, ...], classes: int) ->
         )
 
 
-def draws_afresh(name: str, make: Make) -> bool:
+def draws_afresh(name: str, make: Make, prune: Sequence[str] = ()) -> bool:
     """Whether another seed gives other prunable weights; False for a factory that loads or fixes them.
 
     Raises UserError for a factory that hands out one module again and again, or whose weights do not follow
@@ -180,7 +187,7 @@ def draws_afresh(name: str, make: Make) -> bool:
             f"model '{name}': its factory gives other weights for the same seed, "
             "expected all randomness to come from torch's generator"
         )
-    return _weights_digest(first) != _weights_digest(other)
+    return _weights_digest(first, prune) != _weights_digest(other, prune)
 
 
 def _seeded(make: Make, seed: int) -> nn.Module:
@@ -188,9 +195,9 @@ def _seeded(make: Make, seed: int) -> nn.Module:
         return make()
 
 
-def _weights_digest(module: nn.Module) -> str:
+def _weights_digest(module: nn.Module, prune: Sequence[str]) -> str:
     state = state_of(module)
-    return digest_of({name: state[name] for name in prunable(module)})
+    return digest_of({name: state[name] for name in prunable(module, prune)})
 
 
 def _brief(problem: BaseException) -> str:

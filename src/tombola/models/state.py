@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,42 +11,50 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from tombola.errors import UserError, nearest
+from tombola.models.opt_in import opted_in
 
 SHORTCUTS = frozenset({"shortcut", "downsample"})
 """What the module that holds the projection of a residual shortcut is called, here and in torchvision."""
+
+MATRIX = "matrix"
+"""The role of a matrix that was opted in."""
 
 State = dict[str, Tensor]
 """Every parameter (shared ones once) and every buffer of a module, by name: detached copies on the CPU."""
 
 
-def prunable(module: nn.Module) -> tuple[str, ...]:
-    """Names of the Linear and Conv weights, by type and in module order; a shared weight is named once.
+def prunable(module: nn.Module, prune: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the Linear and Conv weights, by type, and of the matrices that the patterns in `prune` opt in; in module
+    order, a shared weight is named once.
 
     Grouped, depthwise, dilated and transposed convolutions count, and a weight that a Linear layer shares
-    with an embedding. All else stays dense: biases, norms, embeddings, recurrent cells, parameters a module
-    holds itself (the input projections of nn.MultiheadAttention are such).
+    with an embedding. All else stays dense unless it is opted in (see `opted_in`): embeddings, recurrent cells,
+    parameters a module holds itself (the input projections of nn.MultiheadAttention are such). Biases and norms
+    are never prunable.
 
     Raises UserError where a layer computes its weight from other parameters (weight norm, torch's own
-    pruning): a mask on such a weight would not hold.
+    pruning): a mask on such a weight would not hold; and for patterns that opt in nothing that can be pruned.
     """
-    return tuple(_layers(module))
+    return tuple(_layers(module, prune))
 
 
-def roles_of(module: nn.Module) -> dict[str, str]:
+def roles_of(module: nn.Module, prune: Sequence[str] = ()) -> dict[str, str]:
     """Prunable name -> its role: what pruning rates can name it by.
 
-    "output" is the last prunable weight, where it is a Linear one; the other Linear weights are "linear".
+    "output" is the last Linear or Conv weight, where it is a Linear one; the other Linear weights are "linear".
     A 1x1 convolution inside of a module called `shortcut` or `downsample` is a "shortcut", the others "conv".
-    A rate for "conv" holds for shortcuts as well, unless they have one of their own.
+    A rate for "conv" holds for shortcuts as well, unless they have one of their own. What was opted in is a "matrix".
     """
-    roles = {name: _role(name, layer) for name, layer in _layers(module).items()}
-    last = next(reversed(roles), None)
+    roles = {name: _role(name, layer) for name, layer in _layers(module, prune).items()}
+    last = next((name for name in reversed(roles) if roles[name] != MATRIX), None)
     if last is not None and roles[last] == "linear":
         roles[last] = "output"
     return roles
 
 
-def _role(name: str, layer: nn.Module) -> str:
+def _role(name: str, layer: nn.Module | None) -> str:
+    if layer is None:
+        return MATRIX
     if not isinstance(layer, _ConvNd):
         return "linear"
     pointwise = math.prod(layer.kernel_size) == 1
@@ -114,18 +122,32 @@ def _places(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def _layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Weight name -> its layer. The name is the one `named_parameters` gives, so a State has it too."""
+def _layers(module: nn.Module, prune: Sequence[str]) -> dict[str, nn.Module | None]:
+    """Weight name -> its Linear or Conv layer, None for what was opted in. The name is the one `named_parameters`
+    gives, so a State has it too."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    layers: dict[str, nn.Module] = {}
+    weights = {
+        names[id(_weight(place, layer))] for place, layer in module.named_modules() if _is_layer(layer)
+    }
+    chosen = opted_in(module, prune) - weights
+    layers: dict[str, nn.Module | None] = {}
     for place, layer in module.named_modules():
-        if not isinstance(layer, nn.Linear | _ConvNd):
-            continue
-        weight = layer._parameters.get("weight")
-        if weight is None:
-            raise UserError(
-                f"layer '{place or type(layer).__name__}' computes its weight from other tensors "
-                "(weight norm or another parametrisation); remove that before pruning"
-            )
-        layers.setdefault(names[id(weight)], layer)
+        if _is_layer(layer):
+            layers.setdefault(names[id(_weight(place, layer))], layer)
+        own = [names[id(parameter)] for parameter in layer.parameters(recurse=False)]
+        layers |= {name: None for name in own if name in chosen}
     return layers
+
+
+def _is_layer(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear | _ConvNd)
+
+
+def _weight(place: str, layer: nn.Module) -> nn.Parameter:
+    weight = layer._parameters.get("weight")
+    if weight is None:
+        raise UserError(
+            f"layer '{place or type(layer).__name__}' computes its weight from other tensors "
+            "(weight norm or another parametrisation); remove that before pruning"
+        )
+    return weight

@@ -76,7 +76,7 @@ def unit_axes(architecture: Architecture) -> list[UnitGroup]:
         module = architecture.build().eval()
         try:
             followed = _Followed(architecture.name, module)
-            followed.run(torch.zeros(2, *architecture.input_shape))
+            followed.run(torch.zeros_like(architecture.examples[:2]))
         except UserError:
             raise
         except Exception as problem:  # tracing meets foreign code, which fails in any way it likes

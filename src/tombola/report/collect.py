@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tombola.compare import CONSENSUS, SCHEMA
 from tombola.lottery import TICKET
+from tombola.models import Scope
 from tombola.report.tables import Looks, Tables
 from tombola.study import (
     Connection,
@@ -47,7 +48,11 @@ def tables_of(run: Run) -> Tables:
         cells_planned=len({*run.cells(), *missing(run, study)}),
     )
     tables = replace(
-        with_structure(tables, run), seen=looks_of(run), layers=layers_of(run), disk=disk_of(run)
+        with_structure(tables, run),
+        seen=looks_of(run),
+        layers=layers_of(run),
+        scope=scope_of(run),
+        disk=disk_of(run),
     )
     connection = connections_of(run)
     return tables if connection is None else with_connection(tables, connection)
@@ -130,6 +135,14 @@ def layers_of(run: Run) -> pl.DataFrame:
     ]
     schema = {"level": pl.Int64, "layer": pl.String, "weights": pl.Int64, "kept": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def scope_of(run: Run) -> Scope | None:
+    """How much of the network is prunable, as the run has noted it; None in runs of old, which did not."""
+    network = run.environment.get("network", {})
+    if "shapes" not in network:
+        return None
+    return Scope({name: tuple(shape) for name, shape in network["shapes"].items()}, network["prunable"])
 
 
 def disk_of(run: Run) -> int:

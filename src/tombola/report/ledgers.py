@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tombola.lottery import TICKET
+from tombola.models import Scope
 from tombola.report.planning import duration
 from tombola.report.style import arm_styles
 from tombola.report.tables import Tables, percent
@@ -59,11 +60,15 @@ def level_rows(tables: Tables) -> list[dict[str, str]]:
 
 def layer_ledgers(tables: Tables) -> list[Ledger]:
     """What remains of each layer in the tickets at a few levels, a table a run; none where no ticket is done."""
-    found = [(label, each.layers) for label, each in (tables.runs or {"": tables}).items()]
-    return [_layers(label, frame) for label, frame in found if frame is not None and not frame.is_empty()]
+    found = [(label, each.layers, each.scope) for label, each in (tables.runs or {"": tables}).items()]
+    return [
+        _layers(label, frame, scope)
+        for label, frame, scope in found
+        if frame is not None and not frame.is_empty()
+    ]
 
 
-def _layers(label: str, frame: pl.DataFrame) -> Ledger:
+def _layers(label: str, frame: pl.DataFrame, scope: Scope | None) -> Ledger:
     whole = frame.group_by("level", maintain_order=True).agg(
         pl.lit(NETWORK).alias("layer"), pl.col("weights").sum(), pl.col("kept").sum()
     )
@@ -91,8 +96,19 @@ def _layers(label: str, frame: pl.DataFrame) -> Ledger:
         label,
         heads,
         rows,
-        "Share of each layer's weights that remain in the tickets and how many they are, means over replicates.",
+        "Share of each layer's weights that remain in the tickets and how many they are, means over replicates."
+        f"{_counted(scope)}",
     )
+
+
+def _counted(scope: Scope | None) -> str:
+    """How much of the network the layers are, and what is not among them, as sentences that follow others."""
+    if scope is None:
+        return ""
+    said = f" {scope}" + (f", not {scope.largest_others()}." if scope.others else ".")
+    if not scope.is_small:
+        return said
+    return f"{said} That is less than half: densities speak of a small part of this network."
 
 
 def cost_ledgers(tables: Tables) -> list[Ledger]:

@@ -21,9 +21,12 @@ def network(m: Material) -> list[Block]:
         why = f": {m.unknown}" if m.unknown else ""
         return [paragraph(f"The network is {name}; its layers could not be counted here{why}.")]
     count = f"{len(m.layers)} layer{'s' * (len(m.layers) > 1)}"
+    patterns = [f"'{pattern}'" for pattern in m.study.model.prune]
+    also = f", and the matrices called {listed(patterns)}" if patterns else ""
+    of = f" of {m.tables.scope.parameters:,} parameters" if m.tables and m.tables.scope else ""
     said = paragraph(
-        f"The network is {name}, with {m.weights:,} prunable weights in {count}. Prunable are the weights of "
-        "linear and convolutional layers; biases and parameters of normalisation are trained and never pruned. "
+        f"The network is {name}, with {m.weights:,} prunable weights{of} in {count}. Prunable are the weights of "
+        f"linear and convolutional layers{also}; biases and parameters of normalisation are trained and never pruned. "
         "Density is the share of prunable weights that remain."
     )
     rows = tuple(
@@ -52,6 +55,7 @@ def data(m: Material) -> Paragraph:
     normalisation = {
         "standard": "standardised by the mean and deviation of the training set",
         "unit": "scaled to the interval from 0 to 1",
+        "none": "given to the network as they are",
     }
     said = normalisation.get(str(spec.normalisation), f"normalised by the rule '{spec.normalisation}'")
     return paragraph(

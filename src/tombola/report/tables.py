@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tombola.errors import UserError
+from tombola.models import Scope
 
 VALUES = ("early_stop_test_accuracy", "final_test_accuracy", "early_stop_iteration", "gap")
 """What is summarised over replicates for the page: columns of the results, and the train-test gap."""
@@ -51,6 +52,7 @@ class Tables:
         for b, `replicate_a, level_a, arm_a, draw_a`; None where nothing was compared.
     layers: one row a level and prunable layer of the tickets: `level, layer, weights` (how many it has), `kept` (how
         many remain, mean over replicates), in the network's order; None where it is not known.
+    scope: how much of the network is prunable; None in runs of old, which did not note it.
     disk: bytes that the run takes without its report; None where it is not known.
     consensus: the rows of the run's `study.Comparison.consensus`; None where nothing was compared.
     seen: level -> the masks made while the dense networks trained; empty unless early birds were drawn.
@@ -67,6 +69,7 @@ class Tables:
     pairs: pl.DataFrame | None = None
     consensus: pl.DataFrame | None = None
     layers: pl.DataFrame | None = None
+    scope: Scope | None = None
     disk: int | None = None
     seen: Mapping[int, Looks] = field(default_factory=dict)
     runs: Mapping[str, Tables] = field(default_factory=dict)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from tombola.data import DATASETS, Dataset, load
+from tombola.data import DATASETS, Dataset, Resident, load
 from tombola.errors import UserError
-from tombola.models import Architecture, ModelSpec, architecture
+from tombola.models import EXAMPLES, Architecture, ModelSpec, architecture
 from tombola.study.spec import Study
 
 
@@ -35,11 +36,15 @@ def bind(
         )
     if handed_in or spec.name not in DATASETS:
         spec = spec.model_copy(update={"digest": dataset.digest})
-    net = architecture(study.model if model is None else model, dataset.shape, dataset.classes)
+    shown = Resident(dataset, spec.normalisation, torch.device("cpu")).shown(EXAMPLES)
+    prune = () if model is None else study.model.prune  # a spec brings its own
+    net = architecture(
+        study.model if model is None else model, dataset.shape, dataset.classes, shown, prune=prune
+    )
     if isinstance(model, nn.Module) and study.replicates > 1:
         raise UserError(
             f"{net.name} is a network instance and can run one replicate only, found replicates = "
             f"{study.replicates}; hand in a factory that builds it instead"
         )
-    named = study.model if model is None else ModelSpec(name=net.name)
+    named = study.model if model is None else ModelSpec(name=net.name, prune=study.model.prune)
     return study.model_copy(update={"data": spec, "model": named}), dataset, net

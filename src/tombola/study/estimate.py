@@ -70,6 +70,7 @@ def _probes(
         dataset.test_y[:10],
         dataset.classes,
         dataset.peak,
+        dataset.integral,
     )
     data = Resident(few, study.data.normalisation, device)
     rng = Seeds.single(study.seed).stream("probe")

@@ -10,7 +10,7 @@ import numpy as np
 from tombola.errors import UserError
 from tombola.lottery import Arm, Cell, Lottery, level_cells, rule_of
 from tombola.masks import ladder, rates_for, structure
-from tombola.models import Architecture, unit_axes
+from tombola.models import MATRIX, Architecture, unit_axes
 from tombola.study.spec import ArmSpec, Study
 from tombola.training import EarlyBirds, Method
 
@@ -155,6 +155,12 @@ def _require_what_it_needs(entry: ArmSpec, replicates: int, architecture: Archit
         raise UserError(
             f"arm '{entry.name}' takes the mask of the partner replicate (0 and 1, 2 and 3, ...), so that "
             f"replicates must be even, found {replicates}"
+        )
+    first = architecture.prunable[0]
+    if "inputs" in traits and architecture.roles[first] == MATRIX:
+        raise UserError(
+            f"arm '{entry.name}' looks at which inputs the first layer reads, and '{first}' of {architecture.name} is "
+            "neither linear nor a convolution; leave the arm out"
         )
     if "units" in traits:
         try:

@@ -2,7 +2,8 @@
 
 Stochastic depth, functional dropout and the like draw in their forward pass. Seeded afresh before each pass, such a
 network sees the same noise alone and in a stack, and equal runs have equal bits; afterwards the generators are as
-they were. All trials here are on the CPU, where there is one generator of torch's to watch, on two made-up inputs.
+they were. All trials here are on the CPU, where there is one generator of torch's to watch, on a
+few examples, or on made-up ones.
 """
 
 from __future__ import annotations
@@ -40,32 +41,34 @@ def put_back(device: torch.device = CPU) -> Iterator[None]:
             np.random.set_state(numpys)  # noqa: NPY002
 
 
-def draws(module: nn.Module, shape: tuple[int, ...]) -> bool:
+def draws(module: nn.Module, shape: tuple[int, ...], examples: Tensor | None = None) -> bool:
     """Whether the network draws from the generators in training mode (F.dropout, stochastic depth, ...)."""
     with put_back():
         seed_all(0)
         undisturbed = _next()
         seed_all(0)
-        _forward(module, _example(shape))
+        _forward(module, _example(shape, examples))
         return _next() != undisturbed
 
 
-def overwrites(module: nn.Module, shape: tuple[int, ...]) -> bool:
+def overwrites(module: nn.Module, shape: tuple[int, ...], examples: Tensor | None = None) -> bool:
     """Whether the network changes its input in place, which others may be about to read."""
-    example = _example(shape)
+    example = _example(shape, examples)
     version = example._version
     with put_back():
         _forward(module, example)
     return example._version != version
 
 
-def require_repeatable(module: nn.Module, shape: tuple[int, ...], name: str) -> None:
+def require_repeatable(
+    module: nn.Module, shape: tuple[int, ...], name: str, examples: Tensor | None = None
+) -> None:
     """Raise UserError for a network that draws from a generator of its own, which nobody here can seed."""
     with put_back():
         seed_all(0)
-        first = _forward(module, _example(shape))
+        first = _forward(module, _example(shape, examples))
         seed_all(0)
-        second = _forward(module, _example(shape))
+        second = _forward(module, _example(shape, examples))
     # Not to the bit: how a product is rounded may depend on where in memory its operands lie.
     if not torch.allclose(first, second, rtol=1e-4, equal_nan=True):
         raise UserError(
@@ -81,7 +84,9 @@ def _forward(module: nn.Module, example: Tensor) -> Tensor:
     return outputs
 
 
-def _example(shape: tuple[int, ...]) -> Tensor:
+def _example(shape: tuple[int, ...], examples: Tensor | None) -> Tensor:
+    if examples is not None:
+        return examples.clone()
     return torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
 
 

@@ -48,7 +48,7 @@ class Footprint:
 def footprint(architecture: Architecture) -> Footprint:
     """Measured by one forward pass on the CPU that notes what autograd saves, whatever the device will be."""
     module = swap_dropout(architecture.build(), Noise(0, torch.device("cpu"))).train()
-    x = torch.zeros(EXAMPLES, *architecture.input_shape)
+    x = torch.zeros_like(architecture.examples[:EXAMPLES])
     own = [*module.parameters(), *module.buffers()]
     known = {tensor.untyped_storage().data_ptr() for tensor in own}
     saved: dict[int, int] = {}

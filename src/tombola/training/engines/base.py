@@ -142,7 +142,8 @@ def _refused(
 ) -> str:
     """What an engine cannot do, of all that was asked: found by asking for one thing at a time."""
     if not engine.holds(architecture, device, PLAIN, False):
-        noisy = draws(swap_dropout(architecture.build(), Noise(0, CPU)), architecture.input_shape)
+        trial = swap_dropout(architecture.build(), Noise(0, CPU))
+        noisy = draws(trial, architecture.input_shape, architecture.examples)
         why = ", which draws random numbers of its own as it computes" if noisy else ""
         return f"hold {architecture.name} on {device.type}{why}"
     for option, value in recipe:

@@ -105,9 +105,9 @@ class ModulesEngine(Engine):
         template = architecture.build()
         trial = swap_dropout(copy.deepcopy(template), Noise(0, torch.device("cpu")))
         # Noise that is not ours has no counter; such networks get everybody's generators seeded afresh each step.
-        require_repeatable(trial, architecture.input_shape, architecture.name)
-        self._seeded = draws(trial, architecture.input_shape)
-        self._overwrites = overwrites(trial, architecture.input_shape)
+        require_repeatable(trial, architecture.input_shape, architecture.name, architecture.examples)
+        self._seeded = draws(trial, architecture.input_shape, architecture.examples)
+        self._overwrites = overwrites(trial, architecture.input_shape, architecture.examples)
         # What lives in a moving mask today may lead nowhere tomorrow, and who grows weights asks for gradients of all.
         chain = None if stack.moving else links(trial, architecture.input_shape)
         template.to(stack.device)

@@ -142,12 +142,15 @@ def _try(architecture: Architecture, recipe: Recipe) -> None:
     that vmap does not know of (Python's, numpy's), which would be one for the whole stack."""
     cpu = torch.device("cpu")
     module = swap_dropout(architecture.build(), Noise(0, cpu))
-    require_repeatable(module, architecture.input_shape, architecture.name)
-    if draws(module, architecture.input_shape):
+    require_repeatable(module, architecture.input_shape, architecture.name, architecture.examples)
+    if draws(module, architecture.input_shape, architecture.examples):
         raise UserError(f"{architecture.name} draws random numbers as it computes")
     mask = Mask.dense({name: architecture.shapes[name] for name in architecture.prunable})
     start = Start(state_of(architecture.build()), mask, Seeds.single(0))
-    x, y = torch.zeros(2, 2, *architecture.input_shape), torch.zeros(2, 2, dtype=torch.int64)
+    x, y = (
+        torch.zeros_like(architecture.examples[:2]).expand(2, 2, *architecture.input_shape),
+        torch.zeros(2, 2, dtype=torch.int64),
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # An operation that vmap has no rule for would run network by network, with this warning.
