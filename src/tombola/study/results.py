@@ -14,6 +14,7 @@ import polars as pl
 
 from tombola.compare.interval import EVERYWHERE, Range, bounds, half_width, interval
 from tombola.files import read_json
+from tombola.lottery import Cell
 from tombola.study.expect import Checked, Expectation, check
 from tombola.study.store import Run
 from tombola.study.writing import HISTORY
@@ -50,9 +51,8 @@ def results(run: Run, *, timed: bool = True) -> pl.DataFrame:
 
     Raises UserError where the study in the folder is not that of the cells.
     """
-    _ = run.study
     rows = []
-    for cell in run.cells():
+    for cell in _cells(run):
         row = {name: value for name, value in run.record(cell).items() if name in SCHEMA}
         if timed:
             row["seconds"] = read_json(run.folder(cell) / "timing.json")["seconds"]
@@ -62,14 +62,21 @@ def results(run: Run, *, timed: bool = True) -> pl.DataFrame:
 
 def histories(run: Run) -> pl.DataFrame:
     """Learning curves of every cell: its keys and density, iteration, split, loss, accuracy. Raises as `results`."""
-    _ = run.study
     frames = []
-    for cell in run.cells():
+    for cell in _cells(run):
         record = run.record(cell)
         if (run.folder(cell) / "history.parquet").is_file():
             keys = [pl.lit(record[name], dtype=SCHEMA[name]).alias(name) for name in (*KEYS, "density")]
             frames.append(run.history(cell).select(*keys, pl.all()))
     return pl.concat(frames) if frames else pl.DataFrame(schema=CURVES)
+
+
+def _cells(run: Run) -> list[Cell]:
+    """The cells that are done; reading the study refuses one that is not theirs."""
+    cells = run.cells()
+    if cells:
+        _ = run.study
+    return cells
 
 
 def by_replicate(frame: pl.DataFrame, value: str) -> pl.DataFrame:
