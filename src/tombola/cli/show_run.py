@@ -45,6 +45,7 @@ def print_status(found: Run | SweepRun, as_json: bool) -> None:
 
 def progress_of(found: Run) -> dict[str, Any]:
     """State, and cells done and planned, of each arm."""
+    studies.require_whole(found)
     spec, done = found.study, set(found.cells())
     planned = set(studies.planned_cells(spec))
     failed = {cell for cell in done if found.record(cell)["status"] != "ok"}

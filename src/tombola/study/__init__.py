@@ -35,7 +35,7 @@ from tombola.study.results import Claim, claims, expectations, histories, result
 from tombola.study.runner import run
 from tombola.study.siblings import say_of_siblings
 from tombola.study.spec import ArmSpec, StoreSpec, Study
-from tombola.study.standing import missing
+from tombola.study.standing import missing, require_whole
 from tombola.study.store import Run
 from tombola.study.sweep import Member, Sweep, label_of
 from tombola.study.sweep_run import SweepRun, bound, run_sweep, sweep_results
@@ -105,6 +105,7 @@ __all__ = [
     "presets",
     "probing",
     "prospects",
+    "require_whole",
     "results",
     "run",
     "run_sweep",

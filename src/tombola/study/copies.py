@@ -13,7 +13,6 @@ from pathlib import Path
 
 from tombola.data import Resident
 from tombola.errors import UserError
-from tombola.files import read_tensors
 from tombola.lottery import TICKET, Cell, train_cells
 from tombola.masks import Mask, restore
 from tombola.models import Architecture, State
@@ -70,6 +69,12 @@ class CopyRun(Run):
     def start_file(self, digest: str) -> Path:
         return self.run.start_file(digest)
 
+    def start_weights(self, digest: str) -> State:
+        return self.run.start_weights(digest)
+
+    def again(self, cell: Cell) -> str:
+        return f"delete {self.folder(cell)} and connect again, which trains this copy anew"
+
 
 def place_of(run: Run, copy: Copy) -> tuple[Run, Cell]:
     """The folder that a copy is in, and the name it has there."""
@@ -81,7 +86,7 @@ def place_of(run: Run, copy: Copy) -> tuple[Run, Cell]:
 def rewound(run: Run, replicate: int) -> State:
     """The weights that a replicate's tickets are rewound to."""
     record = run.record(Cell(replicate, 0, TICKET, 0))
-    return read_tensors(run.start_file(record["rewind"] or record["start"]["digest"]))[0]
+    return run.start_weights(record["rewind"] or record["start"]["digest"])
 
 
 def start_of(run: Run, copy: Copy) -> Start:
@@ -101,7 +106,7 @@ def start_of(run: Run, copy: Copy) -> Start:
         state, mask = rewound(run, cell.replicate), Mask.dense(mask.shapes)
     else:
         # As it was stored, so that the copy's own record finds it there.
-        state = read_tensors(run.start_file(kept["digest"]))[0]
+        state = run.start_weights(kept["digest"])
         state = restore(state, mask) if kept["living"] else state
     return Start(state, mask, seeds, cell.level, study.pruning.rewind)
 

@@ -12,7 +12,9 @@ from tombola.lottery import Cell
 from tombola.study.engine_record import EngineRecord
 from tombola.study.plan import planned_cells
 from tombola.study.spec import Study
+from tombola.study.standing import is_whole
 from tombola.study.store import Run
+from tombola.study.whole import starts_of
 
 PRUNING_MODES = ("iterative", "continued", "one-shot", "at-init")
 """Modes that leave the dense training to itself; a search may watch it, and store what it saw."""
@@ -61,18 +63,16 @@ def _for_any_study(environment: dict[str, Any]) -> dict[str, Any]:
 
 
 def _has_stack(donor: Run, stack: Sequence[Cell]) -> bool:
-    """Whether a run has trained this very stack, and still has its weights."""
+    """Whether a run has trained this very stack, and still has all of it, weights and all."""
     names = [str(cell) for cell in stack]
     if names not in donor.environment["record"]["stacks"]:
         return False
-    return all(donor.has(cell) and donor.keeps_weights(cell) for cell in stack)
+    return all(is_whole(donor, cell) and donor.keeps_weights(cell) for cell in stack)
 
 
 def _copy(donor: Run, folder: Run, cell: Cell) -> None:
     """Copy a cell and the weights it starts from, and note in its timing where it is from."""
-    record = donor.record(cell)
-    start = record["start"]["digest"] if record["start"] else None
-    for digest in {start, record["rewind"]} - {None}:
+    for digest in starts_of(donor.record(cell)):
         if not folder.start_file(digest).exists():
             write_bytes(folder.start_file(digest), donor.start_file(digest).read_bytes())
     place = folder.folder(cell)

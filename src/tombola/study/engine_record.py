@@ -15,7 +15,7 @@ from tombola.models import Architecture
 from tombola.seeds import Seeds
 from tombola.study.machine import describe_machine, pick_device
 from tombola.study.spec import Study
-from tombola.study.store import Run
+from tombola.study.store import Run, cell_named
 from tombola.study.unedited import facts_of
 from tombola.training import ENGINES, Recipe, choose
 from tombola.training.fingerprint import Spread, recorded, require_same, spread_of
@@ -110,14 +110,15 @@ class EngineRecord:
     def stacks(self, cells: Sequence[Cell], done: Callable[[Cell], bool], size: int) -> list[list[Cell]]:
         """The stacks to train for the cells of a level: recorded ones that are unfinished, and new ones for
         cells that no stack has yet."""
-        by_name = {str(cell): cell for cell in cells}
-        recorded = [s for s in self.record["stacks"] if any(name in by_name for name in s)]
+        names = {str(cell) for cell in cells}
+        recorded: list[list[str]] = [s for s in self.record["stacks"] if any(name in names for name in s)]
         taken = {name for stack in recorded for name in stack}
         fresh = packed([cell for cell in cells if str(cell) not in taken and not done(cell)], size)
         if fresh:
             self.record["stacks"] += [[str(cell) for cell in stack] for stack in fresh]
             self.save()
-        known = [[by_name[name] for name in stack] for stack in recorded]
+        # Of a finished stack some cells may not be asked for: their ladder goes on no more, its weights being dropped.
+        known = [[cell_named(name) for name in stack] for stack in recorded]
         return [stack for stack in known + fresh if not all(done(cell) for cell in stack)]
 
     def _agree(

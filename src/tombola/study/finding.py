@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tombola.errors import UserError, nearest
-from tombola.lottery import Cell, Ticket
-from tombola.study.store import CELL, Run
+from tombola.lottery import Ticket
+from tombola.study.store import CELL, Run, cell_named
 from tombola.study.sweep_run import FILE, SweepRun
 
 ID_LENGTH = len("-01234567")
@@ -71,8 +71,8 @@ def open_ticket(path: Path) -> Ticket:
     """The ticket in a cell folder of a run, or in a `.safetensors` file. Raises UserError for anything else."""
     if not path.is_dir():
         return Ticket.load(path)
-    match = CELL.fullmatch("/".join(path.resolve().parts[-4:]))
-    if not match or not (path / "cell.json").is_file():
+    name = "/".join(path.resolve().parts[-4:])
+    if not CELL.fullmatch(name):
         raise UserError(f"{path}: not a cell folder of a run (RUN/cells/r0/L03/ticket/0) nor a ticket file")
     run = Run.open(path.resolve().parents[4])
-    return run.ticket(Cell(int(match[1]), int(match[2]), match[3], int(match[4])))
+    return run.ticket(cell_named(name))

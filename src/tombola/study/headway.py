@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from tombola.files import read_json
 from tombola.lottery import Cell
 from tombola.study.plan import planned_cells
 from tombola.study.standing import missing
@@ -89,5 +88,5 @@ def _seconds_left(run: Run, done: Sequence[Cell], left: Sequence[Cell]) -> float
     landed = {cell: (run.folder(cell) / "cell.json").stat().st_mtime for cell in done}
     last = max(done, key=landed.__getitem__)
     recent = [cell for cell in done if cell.level == last.level]
-    pace = fmean(read_json(run.folder(cell) / "timing.json")["seconds"] for cell in recent)
+    pace = fmean(run.seconds(cell) for cell in recent)
     return max(0.0, pace * len(left) - max(0.0, time.time() - landed[last]))

@@ -13,9 +13,9 @@ from typing import Any
 import polars as pl
 
 from tombola.compare.interval import EVERYWHERE, Range, bounds, half_width, interval
-from tombola.files import read_json
 from tombola.lottery import Cell
 from tombola.study.expect import Checked, Expectation, check
+from tombola.study.standing import require_whole
 from tombola.study.store import Run
 from tombola.study.writing import HISTORY
 
@@ -51,11 +51,12 @@ def results(run: Run, *, timed: bool = True) -> pl.DataFrame:
 
     Raises UserError where the study in the folder is not that of the cells.
     """
+    require_whole(run)
     rows = []
     for cell in _cells(run):
         row = {name: value for name, value in run.record(cell).items() if name in SCHEMA}
         if timed:
-            row["seconds"] = read_json(run.folder(cell) / "timing.json")["seconds"]
+            row["seconds"] = run.seconds(cell)
         rows.append(row)
     return pl.DataFrame(rows, schema={**SCHEMA, "seconds": pl.Float64} if timed else SCHEMA)
 

@@ -22,7 +22,7 @@ from tombola.study.registration import Registration
 from tombola.study.results import results
 from tombola.study.siblings import say_of_siblings
 from tombola.study.spec import Study
-from tombola.study.standing import forget, missing, require_weights
+from tombola.study.standing import forget, missing, require_weights, require_whole
 from tombola.study.store import LOCK, Run
 from tombola.study.trackers import Tracking, open_trackers
 from tombola.study.unedited import require_unedited
@@ -75,6 +75,7 @@ def run(
             engine=engine,
             threads=threads,
         )
+        require_whole(folder)
         require_weights(folder, plan.study)
         registration = Registration.of(folder)
         torch.set_num_threads(record.record["threads"])

@@ -9,6 +9,7 @@ from tombola.lottery import TICKET, Cell
 from tombola.study.plan import planned_cells
 from tombola.study.spec import Study
 from tombola.study.store import Run
+from tombola.study.whole import fault, starts_of
 from tombola.training import EARLY_BIRD
 
 
@@ -50,6 +51,30 @@ def require_weights(folder: Run, study: Study) -> None:
                 "ladder cannot be taken up again (store.keep = 'masks' drops them once a run is complete; "
                 "'living' keeps them)"
             )
+
+
+def require_whole(folder: Run) -> None:
+    """Raise UserError unless every cell is whole and the starts that they rest on are there; those of a replicate whose
+    dense network is to be trained again come back with it."""
+    looked_at = set[str]()
+    for cell in folder.cells():
+        starts = starts_of(folder.record(cell)) - looked_at
+        for digest in starts if folder.has(Cell(cell.replicate, 0, TICKET, 0)) else ():
+            if wrong := fault(folder.start_file(digest)):
+                advice = folder.again(folder.writer(digest))
+                raise UserError(f"{folder.start_file(digest)}: {wrong}; {advice}")
+            looked_at.add(digest)
+
+
+def is_whole(folder: Run, cell: Cell) -> bool:
+    """Whether a cell is done and has all its files, and the starts that it rests on are there."""
+    if not folder.has(cell):
+        return False
+    try:
+        record = folder.record(cell)
+    except UserError:
+        return False
+    return not any(fault(folder.start_file(digest)) for digest in starts_of(record))
 
 
 def _below(cell: Cell, study: Study) -> Iterator[Cell]:

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -33,10 +35,10 @@ from tombola.models import State
 from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
 from tombola.study.unedited import require_unedited
+from tombola.study.whole import WEIGHT_FILES, fault, files_of, starts_of
 from tombola.training import NUMBERS, Bird, Trained
 
 LOCK = ".lock"
-WEIGHT_FILES = ("end.safetensors", "best.safetensors")
 CELL = re.compile(r"r(\d+)/L(\d+)/([^/]+)/(\d+)")
 
 
@@ -46,6 +48,8 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read: tuple[tuple[Any, ...], Study] | None = None
+        self._whole: set[Cell] = set()
+        """Cells that were found whole: they do not change."""
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -134,27 +138,50 @@ class Run:
         """Whether the cell is done. Raises UserError for a folder that is there without its record."""
         folder = self.folder(cell)
         if folder.exists() and not (folder / "cell.json").is_file():
-            raise UserError(f"{folder}: holds no cell.json; move it away to have the cell trained again")
+            raise UserError(f"{folder}: holds no cell.json; {self.again(cell)}")
         return folder.exists()
 
     def cells(self) -> list[Cell]:
-        """The cells that are done, in order."""
+        """The cells that are done, in order. One that has lost its record is among them, not passed over."""
         root = self.path / "cells"
-        found = []
-        for path in root.glob("r*/L*/*/*/cell.json"):
-            match = CELL.fullmatch(path.parent.relative_to(root).as_posix())
-            if match:
-                found.append(Cell(int(match[1]), int(match[2]), match[3], int(match[4])))
-        return sorted(found)
+        names = [path.relative_to(root).as_posix() for path in root.glob("r*/L*/*/*")]
+        return sorted(cell_named(name) for name in names if CELL.fullmatch(name))
 
     def record(self, cell: Cell) -> dict[str, Any]:
-        """The contents of cell.json."""
+        """The contents of cell.json. Raises UserError where it is lost or broken, or another file of the cell is, and
+        says what to do."""
         path = self.folder(cell) / "cell.json"
-        record = _table(path)
-        for key in ("status", "density", "start", "rewind", *NUMBERS):
-            if key not in record:
-                raise UserError(f"{path}: not the record of a cell (it has no '{key}')")
+        self.has(cell)
+        with self._advised(cell):
+            record = _table(path)
+            for key in ("status", "density", "start", "rewind", *NUMBERS):
+                if key not in record:
+                    raise UserError(f"{path}: not the record of a cell (it has no '{key}')")
+            for other in files_of(path.parent, record) if cell not in self._whole else ():
+                if wrong := fault(other):
+                    raise UserError(f"{other}: {wrong}")
+        self._whole.add(cell)
         return record
+
+    def again(self, cell: Cell) -> str:
+        """What to do to have a cell trained again, to end a sentence with."""
+        masks_only = self.study.store.keep == "masks"
+        if masks_only and cell.level and not self.keeps_weights(Cell(cell.replicate, 0, TICKET, 0)):
+            return (
+                "the weights that it was pruned from are gone (store.keep = 'masks'), so move "
+                f"{self.path} away and run the study again"
+            )
+        before = f"delete {self.folder(cell)} and " if self.folder(cell).exists() else ""
+        return f"{before}run the study again, which trains this cell anew"
+
+    def seconds(self, cell: Cell) -> float:
+        """How long a cell trained: its share of its stack."""
+        path = self.folder(cell) / "timing.json"
+        with self._advised(cell):
+            seconds = _table(path).get("seconds")
+            if not isinstance(seconds, int | float):
+                raise UserError(f"{path}: holds no number of seconds")
+        return float(seconds)
 
     def start_file(self, digest: str) -> Path:
         """Where a start of this digest lies, or would."""
@@ -170,12 +197,27 @@ class Run:
 
     def birds(self, replicate: int) -> tuple[Bird, ...]:
         """What was seen of the dense network of a replicate, one entry a level; empty where nobody watched."""
-        files = self.folder(Cell(replicate, 0, TICKET, 0)).glob("early-bird-L*.safetensors")
-        return tuple(sorted(map(Bird.load, files), key=lambda bird: bird.level))
+        dense = Cell(replicate, 0, TICKET, 0)
+        files = self.folder(dense).glob("early-bird-L*.safetensors")
+        with self._advised(dense):
+            return tuple(sorted(map(Bird.load, files), key=lambda bird: bird.level))
 
     def mask(self, cell: Cell) -> Mask:
         """The mask of a cell."""
-        return Mask.load(self.folder(cell) / "mask.safetensors")
+        with self._advised(cell):
+            return Mask.load(self.folder(cell) / "mask.safetensors")
+
+    def start_weights(self, digest: str) -> State:
+        """The weights in `starts` of this digest. Raises UserError where they are lost or broken."""
+        try:
+            return read_tensors(self.start_file(digest))[0]
+        except UserError as problem:
+            raise UserError(f"{problem}; {self.again(self.writer(digest))}") from None
+
+    def writer(self, digest: str) -> Cell:
+        """The cell whose training writes a start: of those that begin from it a ticket's, the densest."""
+        named = [cell for cell in self.cells() if digest in starts_of(self.record(cell))]
+        return min(named, key=lambda cell: (cell.arm != TICKET, cell.level, cell))
 
     def start(self, cell: Cell) -> State:
         """The state that a cell's training began from; dead weights are zero unless its arm gave them values. Of a
@@ -183,7 +225,7 @@ class Run:
         mask, where = self.mask(cell), self.record(cell)["start"]
         if where is None:
             raise UserError(f"{self.folder(cell)}: the study keeps masks only, the start was not stored")
-        state = read_tensors(self.start_file(where["digest"]))[0]
+        state = self.start_weights(where["digest"])
         if where.get("dead"):
             return state
         return mask.apply(restore(state, mask) if where["living"] else state)
@@ -191,11 +233,15 @@ class Run:
     def weights(self, cell: Cell, which: str) -> State:
         """The `end` or `best` state of a cell. Raises UserError when it was not kept."""
         path = self.folder(cell) / f"{which}.safetensors"
-        if not path.is_file():
-            raise UserError(f"{path}: these weights were not kept (store.keep = '{self.study.store.keep}')")
-        state, metadata = read_tensors(path)
-        if not isinstance(metadata, dict) or metadata.get("kept") not in ("living", "all"):
-            raise UserError(f"{path}: not the weights of a cell (its metadata do not say which were kept)")
+        keep = self.study.store.keep
+        if not path.is_file() and keep == "masks":
+            raise UserError(f"{path}: these weights were not kept (store.keep = '{keep}')")
+        with self._advised(cell):
+            state, metadata = read_tensors(path)
+            if not isinstance(metadata, dict) or metadata.get("kept") not in ("living", "all"):
+                raise UserError(
+                    f"{path}: not the weights of a cell (its metadata do not say which were kept)"
+                )
         return restore(state, self.mask(cell)) if metadata["kept"] == "living" else state
 
     def history(self, cell: Cell) -> pl.DataFrame:
@@ -205,7 +251,7 @@ class Run:
             return pl.read_parquet(path)
         except (OSError, pl.exceptions.PolarsError) as problem:
             first = str(problem).partition("\n")[0]
-            raise UserError(f"{path}: not a readable parquet file ({first})") from None
+            raise UserError(f"{path}: not a readable parquet file ({first}); {self.again(cell)}") from None
 
     def ticket(self, cell: Cell) -> Ticket:
         """A cell as a ticket. Raises UserError for one whose dead weights are not zero, which no ticket can hold."""
@@ -254,15 +300,31 @@ class Run:
 
     # --- inside ----------------------------------------------------------------------------------------
 
+    @contextmanager
+    def _advised(self, cell: Cell) -> Iterator[None]:
+        """Within it, a mistake found in the files of a cell ends with what to do."""
+        try:
+            yield
+        except UserError as problem:
+            raise UserError(f"{problem}; {self.again(cell)}") from None
+
     def _trained(self, cell: Cell, record: dict[str, Any]) -> Trained:
         end = self.weights(cell, "end")
         rewind = record["rewind"]
-        snapshot = read_tensors(self.start_file(rewind))[0] if rewind else None
+        snapshot = self.start_weights(rewind) if rewind else None
         numbers = {name: record[name] for name in NUMBERS}
         birds = self.birds(cell.replicate) if cell.level == 0 else ()
         return Trained(
             end=end, best=end, snapshot=snapshot, history={}, diverged=False, birds=birds, **numbers
         )
+
+
+def cell_named(name: str) -> Cell:
+    """The cell called `r0/L03/ticket/0`. Raises UserError for another name."""
+    match = CELL.fullmatch(name)
+    if not match:
+        raise UserError(f"'{name}' is not the name of a cell (r0/L03/ticket/0)")
+    return Cell(int(match[1]), int(match[2]), match[3], int(match[4]))
 
 
 def bird_name(level: int) -> str:

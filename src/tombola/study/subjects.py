@@ -10,9 +10,8 @@ import polars as pl
 
 from tombola.compare import Subject
 from tombola.errors import UserError, nearest
-from tombola.files import read_tensors
 from tombola.lottery import TICKET, Cell
-from tombola.models import State
+from tombola.study.copies import rewound
 from tombola.study.results import results
 from tombola.study.store import Run
 
@@ -84,15 +83,9 @@ def _subject(run: Run, cell: Cell, densities: dict[int, float]) -> Subject:
         start=run.start(cell) if weights else None,
         end=run.weights(cell, "end") if weights else None,
         dense=run.weights(dense, "end") if weights else None,
-        dense_start=_rewound(run, dense) if weights else None,
+        dense_start=rewound(run, cell.replicate) if weights else None,
         replicate=f"{run.path.name}:r{cell.replicate}",
         arm=cell.arm,
         draw=cell.draw,
         density=densities.get(cell.level),
     )
-
-
-def _rewound(run: Run, dense: Cell) -> State:
-    """The dense network's weights where tickets are rewound to: what pruned weights started from."""
-    record = run.record(dense)
-    return read_tensors(run.start_file(record["rewind"] or record["start"]["digest"]))[0]

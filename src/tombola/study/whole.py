@@ -1,0 +1,62 @@
+"""Whether the files of a cell are there and whole, as far as that shows without reading their contents.
+
+A cell is written at once, so a file that is missing or cut short was lost later: by a copy that was broken off, a disk,
+a hand. Nothing is deleted unasked; whoever meets it says which folder to delete to have the cell trained anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+WEIGHT_FILES = ("end.safetensors", "best.safetensors")
+PARQUET = b"PAR1"
+"""How a parquet file begins and ends."""
+
+
+def files_of(folder: Path, record: Mapping[str, Any]) -> Iterator[Path]:
+    """The files that a cell with this record holds beside it: weights unless the study keeps masks only, and a history
+    if it was trained."""
+    yield folder / "mask.safetensors"
+    yield folder / "timing.json"
+    if record["iterations"] is not None:
+        yield folder / "history.parquet"
+        yield from (folder / name for name in WEIGHT_FILES if record["start"] is not None)
+
+
+def starts_of(record: Mapping[str, Any]) -> set[str]:
+    """The digests of the starts that a cell with this record rests on: its own, and what its tickets are rewound to."""
+    start = record["start"] or {}
+    return {digest for digest in (start.get("digest"), record["rewind"]) if digest is not None}
+
+
+def fault(path: Path) -> str:
+    """What is wrong with a file, to be said after its path; "" where it is there and ends where it should."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(8)
+            if path.suffix == ".safetensors":
+                whole = size == _tensors_end(head, file.read(min(int.from_bytes(head, "little"), size)))
+            else:
+                file.seek(max(size - len(PARQUET), 0))
+                tail = file.read()
+                whole = (
+                    tail.rstrip().endswith(b"}") if path.suffix == ".json" else head[:4] == tail == PARQUET
+                )
+    except FileNotFoundError:
+        return "is missing"
+    return "" if whole else "is cut short, or another kind of file"
+
+
+def _tensors_end(head: bytes, header: bytes) -> int | None:
+    """The length of a safetensors file, from the first eight bytes and the table of contents that follows them."""
+    try:
+        table = json.loads(header)
+        ends = [entry["data_offsets"][1] for name, entry in table.items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+    return 8 + int.from_bytes(head, "little") + max(ends, default=0)
