@@ -7,9 +7,10 @@ of all layers are numbered through, inputs first, so that every buffer is one fl
 enough is stored whole, dead weights as zeros, and computed as matrix products.
 
 The three innermost loops are written in vectors outright (`dot_rows`, `row_gradients`, `tile`): sums stay in
-registers for the length of a row, which the compiler does not find by itself. Elsewhere indices are cast to unsigned:
-a signed one could be negative, which would be checked at every access. Sums are reassociated, but not-a-number is
-kept, since a diverged network must show.
+registers for the length of a row, which the compiler does not find by itself. How wide they are follows the processor
+that is compiled for, which need not be the one that compiles. Elsewhere indices are cast to unsigned: a signed one
+could be negative, which would be checked at every access. Sums are reassociated, but not-a-number is kept, since a
+diverged network must show.
 
 All of it is one file, since a compiled function kept on disk is made anew only when its own file has changed.
 """
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import llvmlite.binding
 import numba
 import numba.core.cgutils
+import numba.core.registry
 import numba.extending
 import numpy as np
 from llvmlite import ir
@@ -34,7 +36,26 @@ LANES = 64
 ROWS = 6
 """Rows of a tile: 6 x 64 sums and a row of 64 factors are 28 of the 32 vector registers."""
 
-_WIDE = "avx512f" in {name for name, has in llvmlite.binding.get_host_cpu_features().items() if has}
+
+def wide(triple: str, cpu: str, features: str) -> bool:
+    """Whether 16 floats are one register of a processor, as LLVM names it: asked of LLVM, which knows what a name
+    stands for and what the features add and take."""
+    machine = llvmlite.binding.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features)
+    return "zmm" in machine.emit_assembly(llvmlite.binding.parse_assembly(_SUM_OF_16))
+
+
+_SUM_OF_16 = """
+define void @add(<16 x float>* %to, <16 x float>* %from) {
+  %x = load <16 x float>, <16 x float>* %to, align 4
+  %y = load <16 x float>, <16 x float>* %from, align 4
+  %z = fadd <16 x float> %x, %y
+  store <16 x float> %z, <16 x float>* %to, align 4
+  ret void
+}
+"""
+
+# The very words under which numba keeps compiled code on disk, so that code of one width is not taken for another's.
+_WIDE = wide(*numba.core.registry.cpu_target.target_context.codegen().magic_tuple())
 
 SEGMENT = 64 if _WIDE else 32
 """Lanes of a row whose sums are held in registers at a time."""
