@@ -9,7 +9,8 @@ run: .venv/installed  ## install, then draw the tickets of the quick study
 test: .venv/installed lint  ## linters, types, layers, tests: under five minutes once installed
 	$(BIN)/pytest -n 2
 
-check: test .venv/checked  ## the slow tests as well, trackers among them: under an hour
+check: test .venv/checked  ## as on a processor without AVX-512, then the slow tests, trackers among them: under an hour
+	$(BIN)/python tests/held_down.py avx2 -n 2
 	$(BIN)/pytest -m slow
 
 bench: .venv/installed  ## engines beside baselines, a few minutes; leave the machine alone meanwhile
