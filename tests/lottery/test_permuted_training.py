@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 import torch
 from arm_table import every_network, scene, treated
 from lottery_parts import resident
-from torch import Tensor
 
+from rounding import assert_same_in_double, distance
 from tombola.lottery import Scene
 from tombola.models import permute, unit_axes
 from tombola.training import Recipe, Trained, train_stack
@@ -32,10 +30,7 @@ def trained(where: Scene, arm: str) -> Trained:
     return result
 
 
-def distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
-    return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
-
-
+@pytest.mark.usefixtures("float64")
 @every_network
 def test_a_ticket_with_its_units_in_another_order_trains_as_the_ticket(network: str) -> None:
     where = scene(network, level=1)
@@ -44,8 +39,8 @@ def test_a_ticket_with_its_units_in_another_order_trains_as_the_ticket(network: 
     back = permute(moved.end, groups, [np.argsort(rng.permutation(group.size)) for group in groups])
     assert distance(ticket.end, where.mask.apply(where.rewound)) > 0.05  # it has learnt something
     assert distance(ticket.end, moved.end) > 0.05
-    assert distance(ticket.end, back) < 1e-4
-    assert moved.early_stop_val_loss == pytest.approx(ticket.early_stop_val_loss, abs=1e-4)
+    assert_same_in_double(ticket.end, back)
+    assert moved.early_stop_val_loss == pytest.approx(ticket.early_stop_val_loss, rel=1e-8)
     assert moved.final_test_accuracy == ticket.final_test_accuracy
     other = trained(where, "permute-mask")
     assert abs(other.early_stop_val_loss - ticket.early_stop_val_loss) > 1e-3

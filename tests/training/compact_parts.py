@@ -29,8 +29,10 @@ def normed(shape: tuple[int, ...], classes: int) -> nn.Module:
     block = nn.Sequential(
         nn.Conv2d(6, 7, 3, 2, 1, bias=False), nn.BatchNorm2d(7), nn.ReLU(), nn.AvgPool2d(2, 1)
     )
+    # Padded, since the norms would cancel the first bias elsewhere: its gradient would be 0 but for rounding, which
+    # Adam would blow up to full steps.
     features = nn.Sequential(
-        nn.Conv2d(shape[0], 6, 3, bias=False), nn.BatchNorm2d(6, affine=False), nn.ReLU(), block
+        nn.Conv2d(shape[0], 6, 3, padding=1, bias=False), nn.BatchNorm2d(6, affine=False), nn.ReLU(), block
     )
     return nn.Sequential(
         nn.BatchNorm2d(shape[0]), features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(7, classes)

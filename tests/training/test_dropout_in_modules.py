@@ -14,7 +14,6 @@ from training_parts import (
     IMAGES,
     Odd,
     arrays,
-    assert_close,
     kind,
     recipe,
     resident,
@@ -22,6 +21,7 @@ from training_parts import (
     start,
 )
 
+from rounding import assert_same_in_double
 from tombola.models import architecture
 from tombola.training import train_stack
 from tombola.training.dropout import CounterDropout, Noise, swap_dropout
@@ -121,6 +121,7 @@ def test_torchs_generator_neither_matters_nor_moves(factory) -> None:
     assert all(same(a, b) for a, b in zip(*ends, strict=True))
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES.keys())
 def test_torchs_noise_is_the_same_in_a_stack_as_alone(factory) -> None:
     arch, data = architecture(factory, (6,), CLASSES), resident(arrays())
@@ -128,8 +129,8 @@ def test_torchs_noise_is_the_same_in_a_stack_as_alone(factory) -> None:
     together = train_stack(arch, starts, data, recipe(), 5)
     for each, trained in zip(starts, together, strict=True):
         alone = train_stack(arch, [each], data, recipe(), 5)[0]
-        assert_close(trained.end, alone.end)
-        assert trained.history["loss"] == pytest.approx(alone.history["loss"], rel=1e-5)
+        assert_same_in_double(trained.end, alone.end)
+        assert trained.history["loss"] == pytest.approx(alone.history["loss"], rel=1e-8)
 
 
 @pytest.fixture

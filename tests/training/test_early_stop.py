@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from training_parts import CLASSES, arrays, kind, recipe, resident, same, sparse, start
 
+from rounding import assert_same_in_double
 from tombola.models import architecture, load_state
 from tombola.training import train_stack
 from tombola.training.evaluate import Score
@@ -95,6 +96,7 @@ def test_best_is_the_network_of_that_iteration(what: str, begin: int, scripted) 
         assert not same(results[r].best, results[r].end)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("what", ["mlp", "odd"])
 def test_early_stop_accuracy_is_that_of_the_best_network_measured_apart(what: str, scripted) -> None:
     arch, data, engine = kind(what)
@@ -150,6 +152,7 @@ def test_history_has_every_split_on_the_curve_and_validation_on_the_grid() -> No
     assert all(math.isfinite(v) for column in ("loss", "accuracy") for v in history[column])
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("what", ["mlp", "mlp by module"])
 def test_a_diverging_network_is_marked_and_leaves_the_others_alone(what: str) -> None:
     arch, data, engine = kind(what)
@@ -162,8 +165,7 @@ def test_a_diverging_network_is_marked_and_leaves_the_others_alone(what: str) ->
     assert results[1].early_stop_val_loss is None
     for r in (0, 2):
         alone = train_stack(arch, [starts[r]], data, recipe(), 5, engine=engine)[0]
-        for name in alone.end:
-            torch.testing.assert_close(results[r].end[name], alone.end[name])
+        assert_same_in_double(results[r].end, alone.end)
 
 
 def test_a_training_that_blows_up_keeps_its_early_stop() -> None:

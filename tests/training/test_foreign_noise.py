@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from training_parts import CLASSES, CPU, IMAGES, arrays, assert_close, recipe, resident, same, start
+from training_parts import CLASSES, CPU, IMAGES, arrays, recipe, resident, same, start
 
 import tombola
+from rounding import assert_same_in_double
 from tombola.errors import UserError
 from tombola.models import Architecture, architecture
 from tombola.training import choose, train_stack
@@ -92,6 +93,7 @@ def test_noise_is_the_same_in_every_run_and_leaves_the_generators_alone(noisy: s
     assert all(same(a, b) for a, b in zip(*ends, strict=True))
 
 
+@pytest.mark.usefixtures("float64")
 @every_noise
 def test_noise_is_the_same_in_a_stack_as_alone(noisy: str) -> None:
     arch = net(noisy)
@@ -100,8 +102,8 @@ def test_noise_is_the_same_in_a_stack_as_alone(noisy: str) -> None:
     together = train_stack(arch, starts, data, recipe(), 5)
     for each, found in zip(starts, together, strict=True):
         alone = train_stack(arch, [each], data, recipe(), 5)[0]
-        assert_close(found.end, alone.end)
-        assert found.history["loss"] == pytest.approx(alone.history["loss"], rel=1e-5)
+        assert_same_in_double(found.end, alone.end)
+        assert found.history["loss"] == pytest.approx(alone.history["loss"], rel=1e-8)
 
 
 def test_every_replicate_level_and_step_has_noise_of_its_own() -> None:
@@ -198,6 +200,7 @@ class Overwriting(nn.Module):
         return out
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_network_that_overwrites_its_input_spoils_no_others() -> None:
     """Three networks of one replicate share their batches; each has to see them as they are."""
     assert overwrites(Overwriting(), (6,))
@@ -208,8 +211,8 @@ def test_a_network_that_overwrites_its_input_spoils_no_others() -> None:
     together = train_stack(arch, starts, data, recipe(curve_every=4), 5, engine="modules")
     for each, found in zip(starts, together, strict=True):
         alone = train_stack(arch, [each], data, recipe(curve_every=4), 5, engine="modules")[0]
-        assert_close(found.end, alone.end)
-        assert found.history["loss"] == pytest.approx(alone.history["loss"], rel=1e-5)
+        assert_same_in_double(found.end, alone.end)
+        assert found.history["loss"] == pytest.approx(alone.history["loss"], rel=1e-8)
         assert found.final_test_accuracy == alone.final_test_accuracy
 
 
@@ -245,6 +248,7 @@ class Twice(nn.Module):
         return out
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("engine", ["modules", "stacked"])
 def test_dropout_in_place_trains_as_the_network_is_written(engine: str) -> None:
     ends = []
@@ -253,4 +257,4 @@ def test_dropout_in_place_trains_as_the_network_is_written(engine: str) -> None:
         starts = [start(arch, r) for r in range(2)]
         ends.append([t.end for t in train_stack(arch, starts, resident(), recipe(), 5, engine=engine)])
     for a, b in zip(*ends, strict=True):
-        assert_close(a, b)
+        assert_same_in_double(a, b)

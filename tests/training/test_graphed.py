@@ -8,8 +8,9 @@ import pytest
 import torch
 from test_no_sync import NoReadingMethod, NoReadingOperation
 from torch import Tensor
-from training_parts import CPU, arrays, assert_close, kind, recipe, same, sparse, start
+from training_parts import CPU, arrays, kind, recipe, same, sparse, start
 
+from rounding import assert_same_in_double
 from tombola.data import Resident, split
 from tombola.seeds import Seeds
 from tombola.training import (
@@ -254,6 +255,7 @@ def test_engines_on_a_gpu_are_graphed_and_others_are_not(monkeypatch: pytest.Mon
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @every_recipe
 @every_engine
+@pytest.mark.usefixtures("float64")
 def test_a_cuda_graph_ends_as_a_cpu_does(what, engine, chosen) -> None:
     arch, dataset, cuda = kind(what)[0], arrays(kind(what)[1].shape), torch.device("cuda")
     data, starts = Resident(dataset, "standard", cuda), [start(arch), start(arch, 0, sparse(arch))]
@@ -261,5 +263,5 @@ def test_a_cuda_graph_ends_as_a_cpu_does(what, engine, chosen) -> None:
     found = train_stack(arch, starts, data, chosen, 5, engine=engine)  # warnings are errors: it was captured
     again = train_stack(arch, starts, data, chosen, 5, engine=engine)
     for a, b, c in zip(found, expected, again, strict=True):
-        assert_close(a.end, b.end, rtol=1e-2, atol=1e-4)
+        assert_same_in_double(a.end, b.end)
         assert same(a.end, c.end)

@@ -158,6 +158,7 @@ def at_first_move(
     return trainer, begin, trainer.found()[0], held
 
 
+@pytest.mark.usefixtures("float64")
 def test_rigl_grows_where_the_gradient_of_the_batch_is_largest() -> None:
     trainer, _, before, held = at_first_move("rigl", long(optimizer="sgd", lr=0.1))
     # The same gradient by plain torch, of all weights, on the batch of step 4.
@@ -225,6 +226,7 @@ def test_set_replaces_the_smallest() -> None:
             assert (held[name][staying].abs() >= held[name][gone].abs().min()).any()
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", ["gradual", "set", "rigl"])
 def test_a_network_does_not_depend_on_who_is_in_its_stack(name: str) -> None:
     arch = kind("odd")[0]

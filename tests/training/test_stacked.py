@@ -15,7 +15,6 @@ from training_parts import (
     IMAGES,
     Odd,
     arrays,
-    assert_close,
     recipe,
     resident,
     same,
@@ -23,6 +22,7 @@ from training_parts import (
     start,
 )
 
+from rounding import assert_same_in_double
 from tombola.models import Architecture, architecture, load_state
 from tombola.training import ENGINES, Recipe, Stack, Start, choose, train_stack
 from tombola.training.dropout import Noise, swap_dropout
@@ -95,6 +95,7 @@ def by_hand(arch: Architecture, each: Start, key: int, x: Tensor, y: Tensor, smo
     return module, dict(zip(names, found, strict=True))
 
 
+@pytest.mark.usefixtures("float64")
 @every_network
 @pytest.mark.parametrize("groups", [[0, 0, 0], [0, 1, 2], [0, 1, 0]], ids=["shared", "one each", "mixed"])
 def test_gradients_and_buffers_are_those_of_the_network_alone(what: str, groups: list[int]) -> None:
@@ -110,13 +111,16 @@ def test_gradients_and_buffers_are_those_of_the_network_alone(what: str, groups:
     for r, g in enumerate(groups):
         module, gradients = by_hand(arch, starts[r], 11 + g, x[g].clone(), y[g], 0.3)
         found = {n: p.grad[r] for n, p in engine.stack.params.items() if p.grad is not None}
-        assert_close(found, gradients, rtol=1e-4, atol=1e-5)
-        assert_close({n: b[r] for n, b in engine.stack.buffers.items()}, dict(module.named_buffers()))
+        assert_same_in_double(found, gradients)
+        assert_same_in_double(
+            {n: b[r] for n, b in engine.stack.buffers.items()}, dict(module.named_buffers())
+        )
         logits = engine.logits(x)[r]
-        torch.testing.assert_close(logits, module.eval()(x[g].clone()), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(engine.logits(x[:1])[r], module(x[0].clone()), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(logits, module.eval()(x[g].clone()))
+        torch.testing.assert_close(engine.logits(x[:1])[r], module(x[0].clone()))
 
 
+@pytest.mark.usefixtures("float64")
 @every_network
 @pytest.mark.parametrize("replicates", [(0, 0, 0), (0, 1, 2), (0, 0, 1)], ids=["shared", "one each", "mixed"])
 def test_twenty_steps_end_as_alone_and_as_by_modules(what: str, replicates: tuple[int, ...]) -> None:
@@ -127,9 +131,9 @@ def test_twenty_steps_end_as_alone_and_as_by_modules(what: str, replicates: tupl
     others = train_stack(arch, starts, data, chosen, 5, engine="modules")
     for each, found, other in zip(starts, together, others, strict=True):
         alone = train_stack(arch, [each], data, chosen, 5, engine="stacked")[0]
-        assert_close(found.end, alone.end, rtol=1e-3, atol=1e-5)
-        assert_close(found.end, other.end, rtol=1e-3, atol=1e-5)
-        assert found.history["loss"] == pytest.approx(other.history["loss"], rel=1e-4)
+        assert_same_in_double(found.end, alone.end)
+        assert_same_in_double(found.end, other.end)
+        assert found.history["loss"] == pytest.approx(other.history["loss"], rel=1e-8)
         for name in arch.prunable:
             assert (found.end[name][~each.mask[name]] == 0).all()
 
@@ -143,6 +147,7 @@ def test_being_measured_changes_no_buffer() -> None:
     assert same(engine.stack.tensors(), before)
 
 
+@pytest.mark.usefixtures("float64")
 @every_network
 def test_a_network_that_is_not_finite_leaves_the_others_alone(what: str) -> None:
     arch = network(what)
@@ -156,8 +161,8 @@ def test_a_network_that_is_not_finite_leaves_the_others_alone(what: str) -> None
         engine.backward(x, y, 3)
         gradients.append({n: p.grad[[0, 2]] for n, p in engine.stack.params.items() if p.grad is not None})
         buffers.append({n: b[[0, 2]] for n, b in engine.stack.buffers.items()})
-    assert_close(*gradients)
-    assert_close(*buffers)
+    assert_same_in_double(*gradients)
+    assert_same_in_double(*buffers)
     assert not any(g.isnan().any() for g in gradients[1].values())
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from training_parts import CLASSES, CPU, assert_close, dense, kind, recipe, sparse, start
+from training_parts import CLASSES, CPU, dense, kind, recipe, sparse, start
 
+from rounding import assert_same_in_double
 from tombola.data import split
 from tombola.errors import UserError
 from tombola.models import Architecture, architecture, load_state, state_of
@@ -61,22 +62,24 @@ def trained_by_hand(
     return state_of(module)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("chosen", RECIPES)
 @pytest.mark.parametrize("what", ["mlp", "mlp by module", "calm"])
 def test_a_training_is_the_one_that_plain_pytorch_does(what: str, chosen: str) -> None:
     arch, data, engine = kind(what)
     begun = start(arch, mask=sparse(arch), iteration=2, level=3)
     result = train_stack(arch, [begun], data, RECIPES[chosen], 5, engine=engine)[0]
-    assert_close(result.end, trained_by_hand(arch, begun, data, RECIPES[chosen], 5))
+    assert_same_in_double(result.end, trained_by_hand(arch, begun, data, RECIPES[chosen], 5))
     assert result.iterations == 10
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("chosen", RECIPES)
 @pytest.mark.parametrize("what", ["mlp", "mlp by module", "odd"])
 def test_a_stack_gives_what_its_networks_give_alone(what: str, chosen: str) -> None:
-    """After 100 iterations: two replicates, two levels, dense and sparse, in groups of uneven size."""
+    """After 40 iterations: two replicates, two levels, dense and sparse, in groups of uneven size."""
     arch, data, engine = kind(what)
-    full = RECIPES[chosen].model_copy(update={"iterations": 100, "evaluate_every": 25, "curve_every": 50})
+    full = RECIPES[chosen].model_copy(update={"iterations": 40, "evaluate_every": 10, "curve_every": 20})
     starts = [
         start(arch, 0),
         start(arch, 0, sparse(arch, 1)),
@@ -87,11 +90,11 @@ def test_a_stack_gives_what_its_networks_give_alone(what: str, chosen: str) -> N
     together = train_stack(arch, starts, data, full, 5, engine=engine)
     for each, result in zip(starts, together, strict=True):
         alone = train_stack(arch, [each], data, full, 5, engine=engine)[0]
-        assert_close(result.end, alone.end, rtol=1e-4, atol=1e-5)
+        assert_same_in_double(result.end, alone.end)
         assert result.early_stop_iteration == alone.early_stop_iteration
         assert result.history["iteration"] == alone.history["iteration"]
         assert result.history["split"] == alone.history["split"]
-        assert result.history["loss"] == pytest.approx(alone.history["loss"], rel=1e-4)
+        assert result.history["loss"] == pytest.approx(alone.history["loss"], rel=1e-8)
         assert result.history["accuracy"] == alone.history["accuracy"]
 
 
