@@ -16,6 +16,8 @@ from tombola.errors import UserError
 from tombola.models import Architecture, UnitGroup, architecture, load_state, permute, unit_axes
 from tombola.seeds import stream
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 NAMED = {
     "lenet-8-6": ((1, 4, 4), [8, 6]),
     "conv-2": ((3, 6, 6), [64, 64, 256, 256]),
@@ -30,7 +32,7 @@ NAMED = {
 def outputs(arch: Architecture, state: dict[str, Tensor], train: bool = False) -> Tensor:
     module = arch.build().train(train)
     load_state(module, state)
-    x = torch.from_numpy(stream("x").standard_normal((5, *arch.input_shape))).float()
+    x = torch.from_numpy(stream("x").standard_normal((5, *arch.input_shape))).to(torch.get_default_dtype())
     out: Tensor = module(x)
     return out.detach()
 
@@ -47,7 +49,8 @@ def require_same_function(arch: Architecture) -> None:
         assert not torch.equal(other[name], state[name]), name
     for train in (False, True):  # with the statistics of the batch as well
         before, after = outputs(arch, state, train), outputs(arch, other, train)
-        torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-5 * float(before.abs().max()))
+        assert after.dtype == torch.float64
+        torch.testing.assert_close(after, before)
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -67,6 +67,7 @@ def test_rewound_tickets_start_from_one_state_of_iteration_k(tmp_path: Path) -> 
         assert not torch.equal(rewound["fc1.bias"], run.start(Cell(r, 0, "ticket", 0))["fc1.bias"])
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("keep", ["all", "living"])
 def test_stored_weights_are_those_that_were_measured(keep: str, tmp_path: Path) -> None:
     # A rate so high that the validation loss rises again: the early stop is not the end.
