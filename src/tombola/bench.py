@@ -174,7 +174,8 @@ def sizes_of(net: Architecture) -> dict[str, int]:
 
 def uses_of(net: Architecture) -> dict[str, int]:
     """Prunable name -> how many times an example passes through each weight: the positions of a convolution."""
-    module, uses = net.build().eval(), dict[str, int]()
+    module, uses = net.build(), dict[str, int]()
+    module.eval()
     for name, part in module.named_modules():
         if f"{name}.weight" in net.prunable:
 

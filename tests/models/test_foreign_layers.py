@@ -218,7 +218,7 @@ class Whole(nn.Linear):
         (lambda: nn.Linear(4, 3, device="meta"), "its factory failed .NotImplementedError"),
         (lambda: nn.GRU(4, 3), "no Linear or Conv weights, so there is nothing to prune"),
         (lambda: nn.Sequential(nn.LazyConv2d(3, 1), nn.Flatten(), nn.Linear(4, 3)), "it has lazy layers"),
-        (lambda: nn.Linear(4, 3, dtype=torch.float64), r"fails on inputs of shape \(2, 4\)"),
+        (lambda: nn.Linear(4, 3, dtype=torch.float64), r"fails on inputs of shape \(4, 4\)"),
     ],
 )
 def test_weights_that_cannot_be_pruned_are_told_in_a_sentence(factory, sentence: str) -> None:

@@ -171,9 +171,9 @@ class TwoHeads(Net):
     ("model", "sentence"),
     [
         (lambda: 3, "returned type int, expected an nn.Module"),
-        (lambda: Net(classes=4), r"into \(2, 4\), expected logits of shape \(2, 10\)"),
+        (lambda: Net(classes=3), r"into \(4, 3\), expected logits of shape \(4, 10\)"),
         (TwoHeads, "into tuple, expected logits"),
-        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3, 10)), r"fails on inputs of shape \(2, 1, 4, 4\)"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3, 10)), r"fails on inputs of shape \(4, 1, 4, 4\)"),
         (lambda depth: Net(), "needs 'depth', which neither the data nor the options give"),
         (lambda: 1 / 0, "factory failed .ZeroDivisionError: division by zero"),
         (lambda: nn.Sequential(nn.Flatten(), nn.LayerNorm(16)), "nothing to prune"),

@@ -11,6 +11,7 @@ import torch
 from study_kit import contents, run_tiny, tiny, toy_data
 from torch import nn
 
+import tombola
 from tombola.data import Dataset, from_arrays, load
 from tombola.errors import Notice, UserError
 from tombola.lottery import Cell
@@ -128,6 +129,57 @@ def test_a_bare_instance_is_refused_two_replicates_and_a_reinit(tmp_path: Path) 
     with pytest.raises(UserError, match="arm 'reinit' draws new weights"):
         run_tiny(tmp_path, tiny(replicates=1), model=small())
     assert not list(tmp_path.iterdir())
+
+
+class Loaded(nn.Module):
+    """A body that is the same for every seed, and a new head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+        with torch.no_grad():
+            self.body.weight.copy_(torch.arange(36.0).view(6, 6) / 36)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.head(self.body(x))
+        return out
+
+
+def seeding_itself() -> nn.Module:
+    torch.manual_seed(0)
+    return small()
+
+
+def test_a_factory_that_seeds_itself_runs_one_replicate(tmp_path: Path) -> None:
+    words = r"seeding_itself gives the same weights for every seed .* one replicate only, found replicates = 2; leave"
+    with pytest.raises(UserError, match=words):
+        run_tiny(tmp_path, tiny(arms=[]), model=seeding_itself)
+    assert not list(tmp_path.iterdir())
+    assert run_tiny(tmp_path, tiny(arms=[], replicates=1, levels=1), model=seeding_itself).cells()
+
+
+def test_weights_that_all_replicates_share_are_told_of(tmp_path: Path) -> None:
+    words = (
+        r"Loaded: 1 of its 2 prunable tensors start from the same weights in every replicate \(body.weight\)"
+    )
+    with pytest.warns(Notice, match=words):
+        run = run_tiny(tmp_path, tiny(arms=[], levels=0), model=Loaded)
+    first, second = (run.start(Cell(r, 0, "ticket", 0)) for r in (0, 1))
+    assert torch.equal(first["body.weight"], second["body.weight"])
+    assert not torch.equal(first["head.weight"], second["head.weight"])
+
+
+def test_batches_of_one_are_refused_where_a_network_cannot_be_trained_on_them(
+    foreign: Study, tmp_path: Path
+) -> None:
+    study = foreign.model_copy(update={"recipe": foreign.recipe.model_copy(update={"batch": 1})})
+    words = r"recipe.batch is 1, and their_nets:make cannot be trained on one example at a time \(ValueError: Expected"
+    with pytest.raises(UserError, match=words):
+        run_tiny(tmp_path / "runs", study)
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+    with pytest.raises(UserError, match=words):
+        tombola.train("their_nets:make", toy_data(), recipe=study.recipe)
+    assert run_tiny(tmp_path, tiny(levels=0, recipe={"batch": 1}), model=small).cells()
 
 
 # --- data handed in -----------------------------------------------------------------------------------------

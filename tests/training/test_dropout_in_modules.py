@@ -99,9 +99,9 @@ FACTORIES = {"functional": functional, "always": always, "derived": derived}
 def test_who_draws_from_torch_is_found_out_without_drawing(factory) -> None:
     module = factory()
     before = torch.random.get_rng_state()
-    assert draws(swap_dropout(module, noise()), (6,))
+    assert draws(swap_dropout(module, noise()), torch.ones(2, 6))
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert not draws(swap_dropout(nn.Sequential(nn.Dropout(), nn.Linear(6, 3)), noise()), (6,))
+    assert not draws(swap_dropout(nn.Sequential(nn.Dropout(), nn.Linear(6, 3)), noise()), torch.ones(2, 6))
 
 
 # --- in training -------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from training_parts import CLASSES, IMAGES, calm, kind, recipe, sparse, start
+from training_parts import CLASSES, IMAGES, arrays, calm, kind, recipe, resident, sparse, start
 
+import tombola
 from tombola.models import architecture, load_state, state_of
 from tombola.training import train_stack
 
@@ -113,6 +114,33 @@ def test_a_shared_buffer_is_one_buffer() -> None:
     x, y = data.test(0, data.n_test), data.test_y
     right = (module.eval()(x).argmax(1) == y).double().mean()
     assert result.final_test_accuracy == pytest.approx(float(right))
+
+
+class Plain(nn.Module):
+    """Batch norm, dropout, and its layers where torch finds them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            [nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Dropout(0.2), nn.Linear(6, CLASSES)]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def test_what_is_saved_is_what_was_trained() -> None:
+    """A build that knows nothing but the saved state says of the test set what training said."""
+    data, brief = arrays(), recipe(iterations=30)
+    ticket, trained = tombola.train(Plain, data, recipe=brief, validation=5)
+    module = architecture(Plain, (6,), CLASSES).build()
+    load_state(module, ticket.weights("end"))
+    module.eval()
+    held = resident(data)
+    right = (module(held.test(0, held.n_test)).argmax(1) == held.test_y).double().mean()
+    assert trained.final_test_accuracy == pytest.approx(float(right))
 
 
 def test_the_callers_network_is_left_alone() -> None:

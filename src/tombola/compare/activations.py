@@ -27,7 +27,8 @@ def unit_activations(network: Network, state: State) -> list[list[Answers]]:
         raise UserError(
             "alignment by activations needs the architecture and examples; the network came without"
         )
-    module = network.architecture.build().eval()
+    module = network.architecture.build()
+    module.eval()
     load_state(module, state)
     said: dict[str, Tensor] = {}
     hooks = [

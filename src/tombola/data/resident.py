@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -99,6 +100,7 @@ def input_type(dataset: Dataset, normalisation: str) -> torch.dtype:
     return torch.int64
 
 
+@lru_cache(maxsize=1)  # of the data in use: a network is tried out on them before they go to a device
 def statistics(dataset: Dataset, normalisation: str) -> tuple[Tensor, Tensor]:
     """Shift and scale, float64 [C] for images and [1] else: normalised = (raw - shift) / scale.
 

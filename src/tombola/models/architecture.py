@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +14,17 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from tombola.errors import UserError, nearest
-from tombola.models.factory import Option, draws_afresh, load, maker, probe, protected
-from tombola.models.named import MODELS, find, glorot, kaiming
+from tombola.models.builds import (
+    Shown,
+    builds_worth_comparing,
+    fixed_weights,
+    require_repeatable,
+    seeded_build,
+)
+from tombola.models.computed import require_own_weights
+from tombola.models.factory import Option, load, maker, protected
+from tombola.models.hidden import require_registered
+from tombola.models.named import MODELS, find, glorot, is_ours, kaiming
 from tombola.models.scope import Scope
 from tombola.models.state import (
     State,
@@ -26,6 +36,7 @@ from tombola.models.state import (
     state_dict_names,
     state_of,
 )
+from tombola.models.trial import WholeNumbersError, made_up, require_fit, try_out
 
 __all__ = [
     "MODELS",
@@ -38,9 +49,7 @@ __all__ = [
     "state_of",
 ]
 
-
-EXAMPLES = 4
-"""How many a network is shown."""
+T = TypeVar("T")
 
 
 class ModelSpec(BaseModel):
@@ -68,13 +77,16 @@ class Architecture:
     draw: Callable[[np.random.Generator], State]
     """The initial state from a stream; `initial` does the same without disturbing torch's generator."""
     can_reinit: bool
-    """False where there is no distribution to draw new weights from: a bare instance, a loaded network."""
+    """False where there is no distribution to draw new weights from: a bare instance, a loaded network, a factory that
+    seeds itself."""
     prunable: tuple[str, ...]
     """Names of the Linear and Conv weights and of the matrices that were opted in, in module order."""
     roles: Mapping[str, str]
     """Prunable name -> "conv", "shortcut", "linear" or "output"; "matrix" for one that was opted in."""
     shapes: Mapping[str, tuple[int, ...]]
     """Shapes of all parameters."""
+    buffers: Mapping[str, tuple[int, ...]]
+    """Shapes of all buffers."""
     input_shape: tuple[int, ...]
     classes: int
     examples: Tensor = field(repr=False, compare=False)
@@ -83,6 +95,10 @@ class Architecture:
     """Each key of the module's `state_dict()` -> the name that a State has for its tensor."""
     frozen: frozenset[str] = frozenset()
     """Names of the parameters that are not trained."""
+    fixed: tuple[str, ...] = ()
+    """Prunable names whose weights, other than constant ones, are the same for every seed: all, where it cannot be
+    drawn anew."""
+    _found: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def scope(self) -> Scope:
@@ -98,6 +114,14 @@ class Architecture:
         """The initial state drawn from the stream: the same stream gives the same bits."""
         with protected():
             return self.draw(rng)
+
+    def ask(self, trial: Callable[..., T], *about: Hashable) -> T:
+        """`trial(self, *about)`, which builds the network to find something out: once, and remembered."""
+        key = (trial, *about)
+        if key not in self._found:
+            self._found[key] = trial(self, *about)
+        found: T = self._found[key]
+        return found
 
 
 def architecture(
@@ -115,11 +139,12 @@ def architecture(
     `examples`, [n, *shape] on the CPU and normalised as in training (n >= 2), or on made-up ones. `prune` are
     patterns of matrices to prune beside those of a spec.
 
-    Raises UserError for an unknown name, a factory that cannot be found, called or repeated, wrong options,
-    and a network that does not turn a batch of such inputs into [batch, classes].
+    Raises UserError for an unknown name, a factory that cannot be found, called or repeated, wrong options, a network
+    that does not turn a batch of such inputs into [batch, classes] or cannot be trained on one, and one that is not
+    what its parameters and buffers say.
     """
     shape = tuple(shape)
-    given = Given(shape, classes, tuple(prune), made_up(shape) if examples is None else examples)
+    given = Given(shape, classes, tuple(prune), examples)
     if isinstance(model, nn.Module):
         return _of_instance(model, given)
     if callable(model):
@@ -138,12 +163,7 @@ class Given:
     shape: tuple[int, ...]
     classes: int
     prune: tuple[str, ...]
-    examples: Tensor
-
-
-def made_up(shape: tuple[int, ...]) -> Tensor:
-    """Normal examples for a network that comes without any, [n, *shape]."""
-    return torch.randn(EXAMPLES, *shape, generator=torch.Generator().manual_seed(0))
+    examples: Tensor | None
 
 
 def _of_name(spec: ModelSpec, given: Given) -> Architecture:
@@ -157,7 +177,12 @@ def _of_name(spec: ModelSpec, given: Given) -> Architecture:
     def draw(rng: np.random.Generator) -> State:
         return initialisers[init](make(), rng)
 
-    return _described(spec.name, make, draw, True, given)
+    module = seeded_build(make, 0)
+    tried, shown = _tried(spec.name, make, draw, module, given)
+    if not is_ours(spec.name):  # their weights are drawn here, but what else is?
+        fixed_weights(spec.name, make, module, shown, tried.prunable, builds_worth_comparing(module))
+    require_own_weights(spec.name, module, tried.prunable, shown.x)
+    return tried
 
 
 def _of_factory(
@@ -169,9 +194,15 @@ def _of_factory(
         with protected(seed=int(rng.integers(2**63, dtype=np.uint64))):
             return state_of(make())
 
-    described = partial(_described, name, make, draw, given=given)
-    described(can_reinit=True)  # the plain mistakes first: they have the clearer sentences
-    return described(can_reinit=draws_afresh(name, make, given.prune))
+    module = seeded_build(make, 0)
+    tried, shown = _tried(name, make, draw, module, given)
+    require_repeatable(name, make, module, shown.state)
+    fixed = fixed_weights(name, make, module, shown, tried.prunable, builds_worth_comparing(module))
+    require_own_weights(name, module, tried.prunable, shown.x)
+    can_reinit = len(fixed) < len(tried.prunable)
+    if can_reinit:  # a layer that begins at zero, as the last of a block may, has nothing to draw
+        fixed = tuple(key for key in fixed if (shown.state[key] != shown.state[key].view(-1)[0]).any())
+    return replace(tried, fixed=fixed, can_reinit=can_reinit)
 
 
 def _of_instance(module: nn.Module, given: Given) -> Architecture:
@@ -183,40 +214,56 @@ def _of_instance(module: nn.Module, given: Given) -> Architecture:
         raise UserError(
             f"model '{name}': this instance cannot be copied; give a function that builds it"
         ) from problem
-    return _described(name, partial(copy.deepcopy, original), lambda rng: state_of(original), False, given)
+    make = partial(copy.deepcopy, original)
+    copied = make()
+    tried, shown = _tried(name, make, lambda rng: state_of(original), copied, given)
+    require_own_weights(name, copied, tried.prunable, shown.x)
+    return replace(tried, fixed=tried.prunable, can_reinit=False)
 
 
-def _described(
+def _tried(
     name: str,
     make: Callable[[], nn.Module],
     draw: Callable[[np.random.Generator], State],
-    can_reinit: bool,
+    module: nn.Module,
     given: Given,
-) -> Architecture:
-    """Build the network once to probe it and to note the names, roles and shapes of its parameters."""
-    with protected():
-        module = make()
+) -> tuple[Architecture, Shown]:
+    """Try a network out, and note the names, roles and shapes of its parameters."""
     require_memory_of_their_own(name, module)
-    probe(name, module, given.shape, given.classes, given.prune, given.examples)
+    weights = prunable(module, given.prune)
+    require_fit(name, module, weights)
+    require_registered(name, module)
     frozen = frozen_in(module)
     if all(key in frozen for key, _ in module.named_parameters()):
         raise UserError(
             f"model '{name}': all of its parameters are frozen (requires_grad = False), so there is nothing to train"
         )
-    return Architecture(
+    state = state_of(module)
+    x = made_up(given.shape) if given.examples is None else given.examples
+    try:
+        answers = try_out(name, module, x, given.classes)
+    except WholeNumbersError:
+        if given.examples is not None:
+            raise
+        x = torch.zeros_like(x)
+        answers = try_out(name, module, x, given.classes)
+    shown = Shown(state, x, given.classes, answers)
+    described = Architecture(
         name=name,
         make=make,
         draw=draw,
-        can_reinit=can_reinit,
-        prunable=prunable(module, given.prune),
+        can_reinit=True,
+        prunable=weights,
         roles=roles_of(module, given.prune),
         shapes={key: tuple(parameter.shape) for key, parameter in module.named_parameters()},
+        buffers={key: tuple(buffer.shape) for key, buffer in module.named_buffers()},
         input_shape=given.shape,
         classes=given.classes,
+        examples=x,
         keys=state_dict_names(module),
-        examples=given.examples,
         frozen=frozen,
     )
+    return described, shown
 
 
 def _label(factory: Callable[..., nn.Module]) -> str:

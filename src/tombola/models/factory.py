@@ -6,18 +6,16 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from tombola.errors import UserError, nearest
-from tombola.files import digest_of
-from tombola.models.state import prunable, state_of
+from tombola.models.trial import brief
 
 Option = int | float | str | bool
 Make = Callable[[], nn.Module]
@@ -73,7 +71,7 @@ def _imported(name: str, place: str) -> ModuleType:
             raise UserError(
                 f"model '{name}': no module '{missing}' in the current folder or among the installed packages"
             ) from problem
-        raise UserError(f"model '{name}': importing '{place}' failed ({_brief(problem)})") from problem
+        raise UserError(f"model '{name}': importing '{place}' failed ({brief(problem)})") from problem
 
 
 def maker(
@@ -100,7 +98,7 @@ def maker(
         except UserError:
             raise
         except Exception as problem:
-            raise UserError(f"model '{name}': its factory failed ({_brief(problem)})") from problem
+            raise UserError(f"model '{name}': its factory failed ({brief(problem)})") from problem
         raise UserError(
             f"model '{name}': its factory returned type {type(module).__name__}, expected an nn.Module"
         )
@@ -136,70 +134,3 @@ def _keywords(
                 f"model '{name}': its factory needs '{p.name}', which neither the data nor the options give"
             )
     return given
-
-
-def probe(
-    name: str,
-    module: nn.Module,
-    shape: tuple[int, ...],
-    classes: int,
-    prune: Sequence[str] = (),
-    examples: torch.Tensor | None = None,
-) -> None:
-    """Show the module two inputs in eval mode, of the examples or zeros; all but logits [2, classes] is a UserError."""
-    if any(is_lazy(tensor) for tensor in [*module.parameters(), *module.buffers()]):
-        raise UserError(f"model '{name}': it has lazy layers, expected layers of fixed sizes")
-    weights = prunable(module, prune)
-    if not weights:
-        raise UserError(f"model '{name}': it has no Linear or Conv weights, so there is nothing to prune")
-    for key, parameter in module.named_parameters():
-        # Whole numbers elsewhere are indices and the like, and stay as they are.
-        if parameter.is_complex() or (key in weights and not parameter.is_floating_point()):
-            kind = str(parameter.dtype).removeprefix("torch.")
-            raise UserError(f"model '{name}': parameter '{key}' is of type {kind}, expected real numbers")
-    try:
-        with protected(), torch.no_grad():
-            logits = module.eval()(torch.zeros(2, *shape) if examples is None else examples[:2].clone())
-    except Exception as problem:
-        raise UserError(
-            f"model '{name}' fails on inputs of shape {(2, *shape)} ({_brief(problem)})"
-        ) from problem
-    found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-    if found != (2, classes):
-        raise UserError(
-            f"model '{name}' turns inputs of shape {(2, *shape)} into {found}, "
-            f"expected logits of shape {(2, classes)}"
-        )
-
-
-def draws_afresh(name: str, make: Make, prune: Sequence[str] = ()) -> bool:
-    """Whether another seed gives other prunable weights; False for a factory that loads or fixes them.
-
-    Raises UserError for a factory that hands out one module again and again, or whose weights do not follow
-    from torch's generator: neither could be repeated, and a reinitialised control would be none.
-    """
-    first, again, other = (_seeded(make, seed) for seed in (0, 0, 1))
-    places = {tensor.data_ptr() for tensor in first.parameters()}
-    if first is again or any(tensor.data_ptr() in places for tensor in again.parameters()):
-        raise UserError(f"model '{name}': its factory returns the same tensors again, expected a new network")
-    if digest_of(state_of(first)) != digest_of(state_of(again)):
-        raise UserError(
-            f"model '{name}': its factory gives other weights for the same seed, "
-            "expected all randomness to come from torch's generator"
-        )
-    return _weights_digest(first, prune) != _weights_digest(other, prune)
-
-
-def _seeded(make: Make, seed: int) -> nn.Module:
-    with protected(seed):
-        return make()
-
-
-def _weights_digest(module: nn.Module, prune: Sequence[str]) -> str:
-    state = state_of(module)
-    return digest_of({name: state[name] for name in prunable(module, prune)})
-
-
-def _brief(problem: BaseException) -> str:
-    """The kind and the first line of an exception, so that a sentence stays one."""
-    return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"

@@ -73,7 +73,8 @@ def unit_axes(architecture: Architecture) -> list[UnitGroup]:
     else, such as attention, or whose forward pass depends on its input.
     """
     with protected(), torch.no_grad():
-        module = architecture.build().eval()
+        module = architecture.build()
+        module.eval()
         try:
             followed = _Followed(architecture.name, module)
             followed.run(torch.zeros_like(architecture.examples[:2]))

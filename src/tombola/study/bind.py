@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tombola.data import DATASETS, Dataset, Resident, load
-from tombola.errors import UserError
+from tombola.errors import UserError, notice
 from tombola.models import EXAMPLES, Architecture, ModelSpec, architecture
 from tombola.study.spec import Study
 
@@ -41,10 +41,29 @@ def bind(
     net = architecture(
         study.model if model is None else model, dataset.shape, dataset.classes, shown, prune=prune
     )
-    if isinstance(model, nn.Module) and study.replicates > 1:
-        raise UserError(
-            f"{net.name} is a network instance and can run one replicate only, found replicates = "
-            f"{study.replicates}; hand in a factory that builds it instead"
-        )
+    _require_other_starts(net, study.replicates, instance=isinstance(model, nn.Module))
     named = study.model if model is None else ModelSpec(name=net.name, prune=study.model.prune)
     return study.model_copy(update={"data": spec, "model": named}), dataset, net
+
+
+def _require_other_starts(net: Architecture, replicates: int, instance: bool) -> None:
+    """Raise UserError for several replicates of a network that always starts from the same weights: they would not be
+    replicates. Where only some of its weights are always the same, say which."""
+    if replicates == 1:
+        return
+    if instance:
+        raise UserError(
+            f"{net.name} is a network instance and can run one replicate only, found replicates = "
+            f"{replicates}; hand in a factory that builds it instead"
+        )
+    if not net.can_reinit:
+        raise UserError(
+            f"{net.name} gives the same weights for every seed (it seeds itself, or loads them) and can run one "
+            f"replicate only, found replicates = {replicates}; leave the seeding to Tombola, or set replicates = 1"
+        )
+    if net.fixed:
+        listed = ", ".join(net.fixed[:3]) + (", ..." if len(net.fixed) > 3 else "")
+        notice(
+            f"{net.name}: {len(net.fixed)} of its {len(net.prunable)} prunable tensors start from the same weights in "
+            f"every replicate ({listed}), so that replicates differ in the others only"
+        )

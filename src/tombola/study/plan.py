@@ -13,6 +13,7 @@ from tombola.masks import ladder, rates_for, structure
 from tombola.models import MATRIX, Architecture, unit_axes
 from tombola.study.spec import ArmSpec, Study
 from tombola.training import EarlyBirds, Method
+from tombola.training.generators import require_batch
 
 CURVE_ROW, SMALL_FILES = 14, 4_000
 """Bytes of one row of a history, packed, and of a cell's records and headers: measured, and about right."""
@@ -117,8 +118,10 @@ def planned_cells(study: Study) -> list[Cell]:
 def make_plan(study: Study, architecture: Architecture) -> Plan:
     """Bind a study to an architecture.
 
-    Raises UserError when a rate names nothing, a ladder would empty a layer, or an arm needs what is not there.
+    Raises UserError when a rate names nothing, a ladder would empty a layer, an arm needs what is not there, or the
+    network cannot be trained on batches of one that the recipe asks for.
     """
+    require_batch(architecture, study.recipe)
     rule, search = study.pruning.rule, study.pruning.search
     rates = rates_for(rule, architecture.roles)
     shapes = {name: architecture.shapes[name] for name in architecture.prunable}

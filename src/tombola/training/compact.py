@@ -21,7 +21,9 @@ from types import EllipsisType
 import torch
 from torch import Tensor, nn
 
-from tombola.training.dropout import CounterDropout
+from tombola.models import Architecture
+from tombola.models.generators import CPU
+from tombola.training.dropout import CounterDropout, Noise, swap_dropout
 from tombola.training.sequence import leaves, plain
 
 WORTHWHILE = 0.75
@@ -52,11 +54,17 @@ class Link:
     uses: int
 
 
+def chain_of(architecture: Architecture) -> list[Link] | None:
+    """The `links` of an architecture; `architecture.ask(chain_of)` finds them out once."""
+    return links(swap_dropout(architecture.build(), Noise(0, CPU)), architecture.input_shape)
+
+
 def links(module: nn.Module, input_shape: Sequence[int]) -> list[Link] | None:
     """The layers of a plain chain of convolutions, linear layers and layers that treat every unit by itself, in the
     order of computing; None for any other network. `module` is a copy on the CPU, its dropout swapped; it is left in
     evaluation mode."""
-    parts = leaves(module.eval())
+    module.eval()
+    parts = leaves(module)
     stateful = [part for _, part in parts if isinstance(part, nn.BatchNorm2d | CounterDropout)]
     if not plain(module) or len(set(stateful)) < len(stateful):
         return None

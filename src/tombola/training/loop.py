@@ -15,6 +15,7 @@ from tombola.models import Architecture
 from tombola.training.batches import Batches, Group
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.engines import choose
+from tombola.training.generators import require_batch
 from tombola.training.precision import say_if_emulated
 from tombola.training.recipe import Recipe
 from tombola.training.record import Record, Trained
@@ -47,6 +48,7 @@ def train_stack(
     """
     require_same_shapes(architecture, starts)
     say_if_emulated(recipe, data.device)
+    require_batch(architecture, recipe)
     stack = Stack(architecture, starts, data.device, moving=search is not None)
     groups, index = _groups(starts, data.n_train, validation)
     keys = [start.seeds.key("dropout", start.level) for start in starts]

@@ -17,9 +17,8 @@ from tombola.models import Architecture
 from tombola.registry import Registry
 from tombola.training.augment import require_images
 from tombola.training.batches import Batches
-from tombola.training.dropout import Noise, swap_dropout
 from tombola.training.evaluate import Examples, Score, evaluate
-from tombola.training.generators import CPU, draws
+from tombola.training.generators import habits
 from tombola.training.graphed import Graphed
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
@@ -142,8 +141,7 @@ def _refused(
 ) -> str:
     """What an engine cannot do, of all that was asked: found by asking for one thing at a time."""
     if not engine.holds(architecture, device, PLAIN, False):
-        trial = swap_dropout(architecture.build(), Noise(0, CPU))
-        noisy = draws(trial, architecture.input_shape, architecture.examples)
+        noisy = architecture.ask(habits).draws
         why = ", which draws random numbers of its own as it computes" if noisy else ""
         return f"hold {architecture.name} on {device.type}{why}"
     for option, value in recipe:

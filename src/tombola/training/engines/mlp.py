@@ -43,6 +43,11 @@ def chain(module: nn.Module) -> list[Layer] | None:
     return None if not layers or layers[-1].relu else layers
 
 
+def layers_of(architecture: Architecture) -> list[Layer] | None:
+    """The `chain` of an architecture; `architecture.ask(layers_of)` finds it out once."""
+    return chain(architecture.build())
+
+
 @ENGINES.register("mlp")
 class MlpEngine(Engine):
     """Flatten, Linear and ReLU in a row: batched matrix products with the gradients written by hand.
@@ -64,7 +69,7 @@ class MlpEngine(Engine):
         dropout_keys: Sequence[int],
         recipe: Recipe = PLAIN,
     ) -> None:
-        layers = chain(architecture.build())
+        layers = architecture.ask(layers_of)
         assert layers is not None, "holds() was asked first"
         self.stack, self.layers, self.recipe = stack, layers, recipe
         self.groups = torch.tensor(list(groups), device=stack.device)
@@ -78,7 +83,7 @@ class MlpEngine(Engine):
     def holds(
         architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
     ) -> bool:
-        return chain(architecture.build()) is not None
+        return architecture.ask(layers_of) is not None
 
     def _spread(self, x: Tensor) -> Tensor:
         """[G, batch, ...] -> [G', batch, features], where G' divides the stack evenly."""

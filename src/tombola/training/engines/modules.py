@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tombola.models import Architecture
-from tombola.training.compact import Link, compact, links
+from tombola.training.compact import Link, chain_of, compact
 from tombola.training.dropout import Noise, swap_dropout
 from tombola.training.engines.base import ENGINES, PLAIN, Engine, autocast, widened
-from tombola.training.generators import draws, overwrites, put_back, require_repeatable, seed_all
+from tombola.training.generators import habits, put_back, seed_all
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 
@@ -102,15 +102,12 @@ class ModulesEngine(Engine):
         self.stack, self.groups, self.recipe = stack, list(groups), recipe
         self.keys = list(dropout_keys)
         self.noises = [Noise(key, stack.device) for key in dropout_keys]
-        template = architecture.build()
-        trial = swap_dropout(copy.deepcopy(template), Noise(0, torch.device("cpu")))
         # Noise that is not ours has no counter; such networks get everybody's generators seeded afresh each step.
-        require_repeatable(trial, architecture.input_shape, architecture.name, architecture.examples)
-        self._seeded = draws(trial, architecture.input_shape, architecture.examples)
-        self._overwrites = overwrites(trial, architecture.input_shape, architecture.examples)
+        self._seeded = architecture.ask(habits).draws
+        self._overwrites = architecture.ask(habits).overwrites
         # What lives in a moving mask today may lead nowhere tomorrow, and who grows weights asks for gradients of all.
-        chain = None if stack.moving else links(trial, architecture.input_shape)
-        template.to(stack.device)
+        chain = None if stack.moving else architecture.ask(chain_of)
+        template = architecture.build().to(stack.device)
         # A frozen parameter has no gradient, and the optimizer passes it by.
         for name, param in template.named_parameters():
             if param.requires_grad:

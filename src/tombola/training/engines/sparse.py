@@ -16,7 +16,7 @@ from tombola.data import Resident
 from tombola.models import Architecture
 from tombola.training.batches import Batches
 from tombola.training.engines.base import ENGINES, PLAIN, Engine
-from tombola.training.engines.mlp import chain
+from tombola.training.engines.mlp import layers_of
 from tombola.training.evaluate import Examples, Score
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
@@ -60,7 +60,7 @@ class SparseEngine(Engine):
         dropout_keys: Sequence[int],
         recipe: Recipe = PLAIN,
     ) -> None:
-        layers = chain(architecture.build())
+        layers = architecture.ask(layers_of)
         assert layers is not None, "holds() was asked first"
         self.stack, self.groups = stack, list(groups)
         self.nets = [Living(stack, layers, r) for r in range(stack.size)]
@@ -79,8 +79,7 @@ class SparseEngine(Engine):
             or recipe.augments
         ):
             return False
-        module = architecture.build()
-        return chain(module) is not None and all(p.dtype == torch.float32 for p in module.parameters())
+        return architecture.ask(layers_of) is not None and architecture.ask(_is_single)
 
     def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
         return SparseTrainer(self, recipe, batches, data)
@@ -149,6 +148,11 @@ class SparseEngine(Engine):
         if count == examples.count:
             self._kept[examples] = blocks
         return blocks
+
+
+def _is_single(architecture: Architecture) -> bool:
+    """Whether all parameters are float32."""
+    return all(parameter.dtype == torch.float32 for parameter in architecture.build().parameters())
 
 
 class SparseTrainer(Trainer):

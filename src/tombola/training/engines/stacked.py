@@ -19,7 +19,7 @@ from tombola.models import Architecture, state_of
 from tombola.seeds import Seeds
 from tombola.training.dropout import Noise, swap_dropout
 from tombola.training.engines.base import ENGINES, PLAIN, Engine, autocast, widened
-from tombola.training.generators import draws, require_repeatable
+from tombola.training.generators import habits
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack, Start
 
@@ -88,11 +88,7 @@ class StackedEngine(Engine):
         architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
     ) -> bool:
         """Found out by one step of two networks on the CPU: there is no other way to know what a forward does."""
-        try:
-            _try(architecture, recipe)
-        except Exception:  # whatever a foreign forward raises there, another engine has to take it
-            return False
-        return True
+        return architecture.ask(_vectorises, recipe.precision, recipe.label_smoothing)
 
     def _one(self, params: Tensors, buffers: Tensors, key: Tensor, x: Tensor) -> tuple[Tensor, Tensors]:
         """Logits of one network and its buffers afterwards, as vmap sees it; x is [batch, *shape]."""
@@ -137,13 +133,21 @@ class StackedEngine(Engine):
         return self._forward(self.stack.params, x)[0]  # being measured keeps no buffer
 
 
+def _vectorises(architecture: Architecture, precision: str, label_smoothing: float) -> bool:
+    """Whether `_try` goes through."""
+    recipe = PLAIN.model_copy(update={"precision": precision, "label_smoothing": label_smoothing})
+    try:
+        _try(architecture, recipe)
+    except Exception:  # whatever a foreign forward raises there, another engine has to take it
+        return False
+    return True
+
+
 def _try(architecture: Architecture, recipe: Recipe) -> None:
     """One step of two networks on a batch that they share and on one each; raises what vmap raises, and for noise
     that vmap does not know of (Python's, numpy's), which would be one for the whole stack."""
     cpu = torch.device("cpu")
-    module = swap_dropout(architecture.build(), Noise(0, cpu))
-    require_repeatable(module, architecture.input_shape, architecture.name, architecture.examples)
-    if draws(module, architecture.input_shape, architecture.examples):
+    if architecture.ask(habits).draws:
         raise UserError(f"{architecture.name} draws random numbers as it computes")
     mask = Mask.dense({name: architecture.shapes[name] for name in architecture.prunable})
     start = Start(state_of(architecture.build()), mask, Seeds.single(0))

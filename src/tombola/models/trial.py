@@ -1,0 +1,201 @@
+"""A network tried out before anything rests on it: it is shown a few examples, as in evaluation and as in training."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
+
+from tombola.errors import UserError
+from tombola.models.generators import seeded
+
+EXAMPLES = 4
+"""How many it is shown: batch norm wants two, and four tell a batch from its classes or channels more often."""
+EVALUATION, TRAINING = "evaluation", "training"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Logits [examples, classes] in evaluation and in training mode, from one state and one seed."""
+
+    evaluation: Tensor
+    training: Tensor
+
+    def alike(self, other: Answers) -> bool:
+        """Whether two networks compute the same. Not to the bit: how a product is rounded may depend on where in
+        memory its operands lie."""
+        return _alike(self.evaluation, other.evaluation) and _alike(self.training, other.training)
+
+
+class WholeNumbersError(UserError):
+    """A network makes whole numbers of inputs that are none."""
+
+
+def made_up(shape: tuple[int, ...]) -> Tensor:
+    """Normal examples for a network that comes without any, [n, *shape]."""
+    return torch.randn(EXAMPLES, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def well_known(module: nn.Module) -> bool:
+    """Whether all parts of a network are torch's or ours, and nothing was hooked in: such compute with their own
+    weights and remember nothing beside their buffers."""
+    parts = list(module.modules())
+    hooked = any(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in parts)
+    return not hooked and all(
+        type(part).__module__.startswith(("torch.nn.modules.", "tombola.")) for part in parts
+    )
+
+
+def require_fit(name: str, module: nn.Module, prunable: Collection[str]) -> None:
+    """Raise UserError for a network that has nothing to prune, or tensors that cannot be trained or pruned."""
+    if any(is_lazy(tensor) for tensor in [*module.parameters(), *module.buffers()]):
+        raise UserError(f"model '{name}': it has lazy layers, expected layers of fixed sizes")
+    if not prunable:
+        raise UserError(f"model '{name}': it has no Linear or Conv weights, so there is nothing to prune")
+    for key, parameter in module.named_parameters():
+        # Whole numbers elsewhere are indices and the like, and stay as they are.
+        if parameter.is_complex() or (key in prunable and not parameter.is_floating_point()):
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise UserError(f"model '{name}': parameter '{key}' is of type {kind}, expected real numbers")
+
+
+def try_out(name: str, module: nn.Module, x: Tensor, classes: int) -> Answers:
+    """What the network answers to examples [n, *shape], of which n >= 2.
+
+    The weights and buffers of the module are as before, its mode is not. Raises UserError for a network that fails in
+    one of the modes, answers anything else than logits [n, classes], cannot be differentiated, makes whole numbers of
+    inputs that are none, or answers otherwise when it is asked again.
+    """
+    first = answers(name, module, x, classes, learn=True)
+    if not well_known(module) and not first.alike(answers(name, module, x, classes)):
+        raise UserError(
+            f"model '{name}' cannot be repeated: the same weights, inputs and seeds gave two outputs (it draws noise "
+            "of its own, or remembers earlier calls outside of its buffers); expected noise from torch's generator, "
+            "numpy's global one or Python's random"
+        )
+    return first
+
+
+def answers(name: str, module: nn.Module, x: Tensor, classes: int, learn: bool = False) -> Answers:
+    """What the network answers, asked once; `learn`: and whether it can be differentiated. Raises as `try_out` does."""
+    buffers = {key: buffer.clone() for key, buffer in module.named_buffers()}
+    said: dict[str, Tensor] = {}
+    for mode in (EVALUATION, TRAINING):
+        module.train(mode == TRAINING)  # a statement: some override it and return nothing
+        _restore(module, buffers)
+        watch = _Casts(x)
+        try:
+            with (
+                seeded(0),
+                warnings.catch_warnings(),
+                torch.set_grad_enabled(learn and mode == TRAINING),
+                watch,
+            ):
+                warnings.simplefilter("ignore")  # they will come again
+                found = module(x.clone())  # some write into their input
+        except Exception as problem:
+            kind = WholeNumbersError if watch.found else UserError
+            raise kind(
+                f"model '{name}' fails on inputs of shape {tuple(x.shape)} in {mode} mode ({brief(problem)})"
+                f"{WHOLE if watch.found else ''}"
+            ) from problem
+        if watch.found:
+            raise WholeNumbersError(
+                f"model '{name}' makes whole numbers of its inputs, and normalised examples are none{WHOLE}"
+            )
+        _require_logits(name, found, (len(x), classes), x, mode)
+        if learn and mode == TRAINING:
+            _require_gradient(name, module, found)
+        said[mode] = found.detach()
+    _restore(module, buffers)
+    return Answers(said[EVALUATION], said[TRAINING])
+
+
+WHOLE = '; where inputs are token ids or the like, set normalisation = "none"'
+
+
+def _restore(module: nn.Module, buffers: Mapping[str, Tensor]) -> None:
+    """Put back what a forward pass has changed, in place or by assigning it anew."""
+    with torch.no_grad():
+        for key, buffer in module.named_buffers():
+            if not torch.equal(buffer, buffers[key]):
+                buffer.copy_(buffers[key])
+
+
+def _require_logits(name: str, found: object, expected: tuple[int, int], x: Tensor, mode: str) -> None:
+    if isinstance(found, Tensor) and tuple(found.shape) == expected:
+        return
+    what = str(tuple(found.shape)) if isinstance(found, Tensor) else type(found).__name__
+    hint = ""
+    if not isinstance(found, Tensor):
+        if fields := getattr(found, "_fields", None) or (list(found) if isinstance(found, Mapping) else None):
+            what += f" ({', '.join(map(str, fields))})"
+        hint = "; let its forward return the logits alone"
+    raise UserError(
+        f"model '{name}' in {mode} mode turns inputs of shape {tuple(x.shape)} into {what}, "
+        f"expected logits of shape {expected}{hint}"
+    )
+
+
+def _require_gradient(name: str, module: nn.Module, logits: Tensor) -> None:
+    """Raise UserError where a step of training would fail."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if not trained:
+        return
+    if not logits.requires_grad:
+        raise UserError(
+            f"model '{name}': its outputs in training mode depend on no parameter that is trained "
+            "(computed under no_grad, or detached)"
+        )
+    try:
+        loss = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64))
+        torch.autograd.grad(loss, trained, allow_unused=True)
+    except Exception as problem:
+        raise UserError(
+            f"model '{name}' cannot be differentiated in training mode ({brief(problem)})"
+        ) from problem
+
+
+def brief(problem: BaseException) -> str:
+    """The kind and the first line of an exception, so that a sentence stays one."""
+    return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    finite = one[one.isfinite()].abs()
+    scale = float(finite.max()) if finite.numel() else 0.0
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-4 * scale, equal_nan=True)
+
+
+class _Casts(TorchFunctionMode):
+    """Notices when inputs that are no whole numbers are made such, as for an embedding."""
+
+    NAMES = frozenset({"long", "int", "short", "char", "byte", "to", "type"})
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
+        self.found = False
+        self._x = x
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if getattr(func, "__name__", "") in self.NAMES and isinstance(out, Tensor) and args:
+            given = args[0]
+            whole = not (out.is_floating_point() or out.is_complex() or out.dtype == torch.bool)
+            if whole and given.is_floating_point() and given.numel() == self._x.numel():
+                inputs = torch.equal(given.reshape(-1), self._x.reshape(-1))
+                self.found |= inputs and not torch.equal(given, given.round())
+        return out
