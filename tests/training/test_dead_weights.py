@@ -15,6 +15,7 @@ from tombola.data import split
 from tombola.models import architecture, load_state
 from tombola.training import Recipe, Stack, train_stack
 from tombola.training.batches import Batches, Group
+from tombola.training.optimizer import Optimizer
 
 OPTIMIZERS = {
     "adam": recipe(curve_every=4),
@@ -37,7 +38,7 @@ def after_each_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[Look], list[in
     settle, steps = Stack.settle, []
 
     def install(look: Look) -> list[int]:
-        def looked_at(stack: Stack, optimizer: torch.optim.Optimizer) -> None:
+        def looked_at(stack: Stack, optimizer: Optimizer) -> None:
             settle(stack, optimizer)
             look(stack, optimizer)
             steps.append(1)
@@ -48,7 +49,7 @@ def after_each_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[Look], list[in
     return install
 
 
-def states_of(optimizer: torch.optim.Optimizer, param: Tensor) -> dict[str, Tensor]:
+def states_of(optimizer: Optimizer, param: Tensor) -> dict[str, Tensor]:
     """The optimizer's tensors of a parameter's shape."""
     return {
         key: value
@@ -68,7 +69,7 @@ def test_dead_weights_and_their_optimizer_state_are_exactly_zero(
     dead = {name: torch.stack([~m[name] for m in masks]) for name in masks[0]}
     seen, living = set(), set()
 
-    def look(stack: Stack, optimizer: torch.optim.Optimizer) -> None:
+    def look(stack: Stack, optimizer: Optimizer) -> None:
         for name, places in dead.items():
             assert not stack.params[name][:2][places].any(), name
             for key, value in states_of(optimizer, stack.params[name]).items():
@@ -102,7 +103,7 @@ def test_dead_weights_frozen_at_a_value_keep_it(what: str, chosen: Recipe, after
     places = ~mask[name]
     alone = train_stack(arch, starts[1:], data, chosen, 5, engine=engine)
 
-    def look(stack: Stack, optimizer: torch.optim.Optimizer) -> None:
+    def look(stack: Stack, optimizer: Optimizer) -> None:
         assert torch.equal(stack.params[name][0][places], values[name][places])
         assert not stack.params[other][0][~mask[other]].any()
         assert not stack.params[name][1][~starts[1].mask[name]].any()

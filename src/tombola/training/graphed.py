@@ -33,9 +33,7 @@ def captured(step: Step, device: torch.device) -> Step:
     with torch.cuda.device(device):
         current, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(current)
-        with torch.cuda.stream(side), warnings.catch_warnings():
-            # Adam warns that a capturable one is run outside of a capture, which is what a warmup is.
-            warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+        with torch.cuda.stream(side):
             for _ in range(WARMUP):
                 step()
         current.wait_stream(side)
@@ -73,8 +71,7 @@ class Graphed(Steps):
         rates = [recipe.lr_at(min(t, last)) for t in range(recipe.iterations + WARMUP)]
         dtype = torch.float64 if device.type == "cpu" else torch.float32
         self._rates = torch.tensor(rates, dtype=dtype, device=device)
-        self._lr = self._rates.new_zeros(())
-        self._configure(capturable=True)
+        self._lr = self.optimizer.lr = self._rates.new_zeros(())
 
     def advance(self, start: int, stop: int) -> None:
         for first in range(start, stop, AHEAD):
@@ -89,15 +86,7 @@ class Graphed(Steps):
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         super().restore(tensors)
-        # The optimizer's state lies elsewhere now, and its options are copies.
-        self._configure(capturable=True)
-        self._replay = None
-
-    def _configure(self, capturable: bool) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._lr
-            if "capturable" in group:  # SGD always is
-                group["capturable"] = capturable
+        self._replay = None  # the optimizer's state lies elsewhere now
 
     def _step(self) -> None:
         """The step that the counters stand at; nothing in it comes from the host."""
@@ -115,7 +104,6 @@ class Graphed(Steps):
         except RuntimeError as problem:
             why = str(problem).strip().partition("\n")[0]
             warnings.warn(f"steps run one by one, since they cannot be a CUDA graph: {why}", stacklevel=2)
-            self._configure(capturable=False)
             replay = self._step
         with torch.no_grad():
             for tensor in self._changing():

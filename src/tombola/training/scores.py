@@ -19,6 +19,7 @@ from tombola.masks.ladder import in_proportion
 from tombola.models import State
 from tombola.training.batches import Batches
 from tombola.training.noise import UNIFORM_BITS, hash64, uniform
+from tombola.training.optimizer import Sgd
 from tombola.training.recipe import Recipe
 from tombola.training.search import Goal, Method
 from tombola.training.stack import Start
@@ -143,13 +144,9 @@ class ScoreSteps(Steps):
             self.contests.append(Contest(members, count, order))
         keys = [s.seeds.key("search", s.level, "chance") for s in starts]
         self._keys = torch.tensor(keys, dtype=torch.int64, device=self.stack.device)
-        # In place of the one that would step weights. It insists on something to step, also where all weights live.
-        self.optimizer = torch.optim.SGD(
-            list(self.scores.values()) or [torch.empty(0, device=self.stack.device)],
-            method.lr,
-            method.momentum,
-            weight_decay=method.weight_decay,
-            fused=True,
+        # In place of the one that would step weights.
+        self.optimizer = Sgd(
+            list(self.scores.values()), method.lr, method.momentum, weight_decay=method.weight_decay
         )
         self._put(self.highest())
 

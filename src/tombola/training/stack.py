@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tombola.errors import UserError, nearest
 from tombola.masks import Mask
-from tombola.models import Architecture, State, state_of
+from tombola.models import Architecture, State
 from tombola.seeds import Seeds
-from tombola.training.recipe import Recipe
+from tombola.training.optimizer import Optimizer
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -103,28 +103,19 @@ class Stack:
         if found:
             torch._foreach_mul_([gradient for gradient, _ in found], [mask for _, mask in found])
 
-    def settle(self, optimizer: torch.optim.Optimizer) -> None:
+    def settle(self, optimizer: Optimizer) -> None:
         """Put pinned dead weights (frozen at a nonzero value) back after a step that decayed them."""
         for name, pin in self.pins.items():
             param, mask = self.params[name], self.masks[name]
             param.detach().mul_(mask).add_(pin)
             for state in optimizer.state[param].values():
-                if isinstance(state, Tensor) and state.shape == param.shape:
+                if state.shape == param.shape:
                     state.mul_(mask)
-
-
-def make_optimizer(stack: Stack, recipe: Recipe) -> torch.optim.Optimizer:
-    """torch's fused optimizer over the stacked parameters: one pass over the memory per step."""
-    params = [p for p in stack.params.values() if p.is_floating_point()]
-    decay = recipe.weight_decay
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(params, recipe.lr, recipe.betas, recipe.eps, decay, fused=True)
-    return torch.optim.SGD(params, recipe.lr, recipe.momentum, 0.0, decay, recipe.nesterov, fused=True)
 
 
 def require_same_shapes(architecture: Architecture, starts: Sequence[Start]) -> None:
     """Raise UserError when a start's state or mask does not fit the architecture."""
-    state = {name: tuple(tensor.shape) for name, tensor in state_of(architecture.build()).items()}
+    state = {**architecture.shapes, **architecture.buffers}
     masked = {name: state[name] for name in architecture.prunable}
     for start in starts:
         _require(architecture.name, {n: tuple(t.shape) for n, t in start.state.items()}, state)

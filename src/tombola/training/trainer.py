@@ -11,9 +11,8 @@ from tombola.data import Resident
 from tombola.masks import Mask
 from tombola.training.augment import Augment
 from tombola.training.batches import Batches
-from tombola.training.checkpoint import optimizer_tensors, restore_optimizer
+from tombola.training.optimizer import make_optimizer
 from tombola.training.recipe import Recipe
-from tombola.training.stack import make_optimizer
 
 if TYPE_CHECKING:
     from tombola.training.engines.base import Engine
@@ -44,13 +43,12 @@ class Steps(Trainer):
 
     def __init__(self, engine: Engine, recipe: Recipe, batches: Batches, data: Resident) -> None:
         self.engine, self.recipe, self.batches, self.data = engine, recipe, batches, data
-        self.optimizer = make_optimizer(engine.stack, recipe)
+        self.optimizer = make_optimizer(list(engine.stack.params.values()), recipe)
         self.augment = Augment(recipe, batches.groups, data.device) if recipe.augments else None
 
     def advance(self, start: int, stop: int) -> None:
         for iteration in range(start, stop):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.recipe.lr_at(iteration)
+            self.optimizer.lr = self.recipe.lr_at(iteration)
             self.take(self.batches.at(iteration), iteration)
 
     def take(self, rows: Tensor, iteration: int | Tensor) -> None:
@@ -69,7 +67,7 @@ class Steps(Trainer):
         self.engine.backward(x, self.data.train_y[rows], iteration)
 
     def tensors(self) -> dict[str, Tensor]:
-        return optimizer_tensors(self.optimizer)
+        return self.optimizer.tensors()
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        restore_optimizer(self.optimizer, tensors)
+        self.optimizer.restore(tensors)
