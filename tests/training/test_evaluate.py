@@ -13,7 +13,7 @@ from training_parts import CLASSES, CPU, arrays, kind, recipe, resident, same, s
 from tombola.data import Dataset, from_arrays
 from tombola.models import architecture
 from tombola.training import Engine, Stack, choose, train_stack
-from tombola.training.evaluate import evaluate
+from tombola.training.evaluate import chunks, evaluate
 
 CHUNKS = range(1, 9)
 X = torch.eye(3)[torch.tensor([0, 1, 2, 2, 1, 0, 1])]  # 7 examples: no chunk of 2..6 divides them
@@ -79,6 +79,45 @@ def test_the_sum_over_many_examples_is_taken_in_double_precision() -> None:
     x, y = torch.ones(1, 1000, 3), torch.zeros(1, 1000, dtype=torch.int64)
     score = evaluate(engine, lambda a, b: (x[:, : b - a], y[:, : b - a]), 4096)
     assert float(score.loss[0]) == float(np.float64(np.float32(math.log(3))))
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "expected"),
+    [
+        (240, 120, [(0, 120), (120, 240)]),
+        (121, 120, [(0, 60), (60, 121)]),
+        (7, 3, [(0, 3), (3, 5), (5, 7)]),
+        (8, 3, [(0, 3), (3, 6), (6, 8)]),
+        (1, 120, [(0, 1)]),
+        (100, 120, [(0, 100)]),
+    ],
+)
+def test_chunks_by_hand(count: int, size: int, expected: list[tuple[int, int]]) -> None:
+    assert chunks(count, size) == expected
+
+
+class Squeezing(torch.nn.Module):
+    """Takes no batch of one, in evaluation either: it would squeeze it away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(3, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc(x).squeeze()
+        return out
+
+
+@pytest.mark.parametrize("name", ["modules", "stacked"])
+@pytest.mark.parametrize("count", [1, 5, 7])
+def test_no_network_sees_a_batch_of_one(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    arch = architecture(Squeezing, (3,), CLASSES)
+    stack = Stack(arch, [start(arch, 0, state={"fc.weight": 10 * torch.eye(3)})], CPU)
+    engine = choose(name, arch, CPU)(arch, stack, [0], [0])
+    monkeypatch.setattr(engine, "chunk", 3)
+    score = evaluate(engine, lambda a, b: (X[None, a:b], Y[None, a:b]), count)
+    assert score.accuracy.tolist() == [1.0]
+    assert score.loss.tolist() == pytest.approx([math.log(1 + 2 * math.exp(-10))], rel=1e-3)
 
 
 def with_test(labels: Tensor | None = None, examples: Tensor | None = None) -> Dataset:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tombola.compare.subject import Subject
 from tombola.data import Resident
 from tombola.models import MATRIX, Architecture, load_state
+from tombola.training.evaluate import chunks
 
 Integers = NDArray[np.int64]
 Gram = NDArray[np.float32]
@@ -46,11 +47,11 @@ def answers_of(
 
     Raises UserError for a subject without end weights, and for weights that are not of the architecture.
     """
-    module = architecture.build().eval()
+    module = architecture.build()
+    module.eval()
     load_state(module, subject.weights("end"))
-    starts = range(0, data.n_test, AT_ONCE)
     with torch.no_grad():
-        said = [module(data.test(start, min(start + AT_ONCE, data.n_test))).argmax(1) for start in starts]
+        said = [module(data.test(start, stop)).argmax(1) for start, stop in chunks(data.n_test, AT_ONCE)]
     grams = {} if examples is None else _grams(module, architecture, examples)
     return Answers(data.test_y.numpy(), torch.cat(said).numpy(), grams)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -57,17 +58,27 @@ def evaluate(engine: Engine, fetch: Fetch, count: int) -> Score:
     """Score the stack on `count` examples.
 
     Sums run over examples, not over batches, so a last batch of another size weighs what it holds and a
-    perfect classifier scores exactly 1.0.
+    perfect classifier scores exactly 1.0. No network sees a batch of one.
     """
     losses, hits = [], []
-    for start in range(0, count, engine.chunk):
-        x, y = fetch(start, min(start + engine.chunk, count))
-        logits = engine.logits(x)
+    for start, stop in chunks(count, engine.chunk):
+        x, y = fetch(start, stop)
+        alone = stop - start == 1  # shown twice, since some networks take no batch of one
+        logits = engine.logits(x.repeat_interleave(2, dim=1))[:, :1] if alone else engine.logits(x)
         targets = y if y.shape[0] == logits.shape[0] else _to_networks(engine, y, logits.shape[0])
         each = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1), reduction="none")
         losses.append(each.view(targets.shape).sum(1, dtype=torch.float64))
         hits.append((logits.argmax(-1) == targets).sum(1))
     return Score(torch.stack(losses).sum(0) / count, torch.stack(hits).sum(0).double() / count)
+
+
+def chunks(count: int, size: int) -> list[tuple[int, int]]:
+    """Where each chunk of examples starts and stops: of `size`, the last one smaller; if that had one example alone,
+    the last two are equally large."""
+    starts = list(range(0, count, size))
+    if count - starts[-1] == 1 and len(starts) > 1:
+        starts[-1] -= size // 2
+    return list(pairwise([*starts, count]))
 
 
 def _to_networks(engine: Engine, y: Tensor, size: int) -> Tensor:
