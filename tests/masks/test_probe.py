@@ -243,3 +243,54 @@ def test_a_batch_has_so_many_of_each_class() -> None:
     assert len(twos) == 4
     with pytest.raises(UserError, match="class 0 has 3 training examples, expected 4"):
         balanced_batch(labels, 4, stream(0))
+
+
+class Single(nn.Module):
+    """Makes tensors of float32 as it computes, and holds a table of indices, a mask of truths and one of -inf."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.fc, self.out = nn.Linear(3, 2, bias=False), nn.Linear(2, 2, bias=False)
+        self.fixed = torch.eye(2) * scale
+        self.register_buffer("order", torch.tensor([0, 1, 2]))
+        self.register_buffer("keep", torch.tensor([True, True, False]))
+        self.register_buffer("hidden", torch.tensor([0.0, -torch.inf]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, self.order] * self.keep
+        x = F.linear(self.fc(x), self.fixed).squeeze()  # no batch of one either
+        out: Tensor = self.out(
+            x * (2 * torch.softmax(torch.stack([self.hidden, self.hidden[:1].expand(2)]), 1)[1])
+        )
+        return out
+
+
+def flow_of(module: nn.Module) -> State:
+    state = state_of(module) | {
+        "fc.weight": torch.tensor([[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]]),
+        "out.weight": torch.tensor([[1.0, -1.0], [2.0, 3.0]]),
+    }
+    mask = Mask({name: torch.ones(tuple(state[name].shape)) > 0 for name in ("fc.weight", "out.weight")})
+    return Probe(module, torch.zeros(1, 3), torch.tensor([0]), state, mask).flow
+
+
+def test_flow_is_taken_in_the_precision_that_a_network_can_compute_in() -> None:
+    found = flow_of(Single())
+    # The third input is kept out; columns of the second matrix add up to 3 and 4.
+    assert found["fc.weight"].tolist() == pytest.approx(np.array([[3.0, 6.0, 0.0], [16.0, 20.0, 0.0]]))
+    assert found["out.weight"].tolist() == pytest.approx(np.array([[3.0, 9.0], [6.0, 27.0]]))
+    assert found["fc.weight"].dtype == torch.float32
+
+
+def test_a_flow_beyond_that_precision_is_told_in_a_sentence() -> None:
+    with pytest.raises(
+        UserError, match=r"flow through '.*' is too large for float32, and the network cannot compute"
+    ):
+        flow_of(Single(3e38))
+
+    class Broken(Single):
+        def forward(self, x: Tensor) -> Tensor:
+            raise KeyError("ones")
+
+    with pytest.raises(UserError, match=r"no synaptic flow: .* fails on inputs of ones \(KeyError: 'ones'\)"):
+        flow_of(Broken())

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tombola.errors import UserError, nearest
 from tombola.masks.mask import Mask
 from tombola.models import Architecture, State
+from tombola.models.trial import brief
 
 Probing = Callable[[Mapping[str, Tensor], Mask], "Probe"]
 """Makes the probe of a network at a state and a mask."""
@@ -68,19 +69,39 @@ class Probe:
         are replaced by their absolute values (Tanaka et al. 2020, section 6).
 
         Batch norm uses its own statistics, as in the authors' code: one input has none. In double precision, since
-        the product of many layers leaves the range of single precision. Raises UserError for inputs of whole numbers,
-        such as token ids, of which none stands for one.
+        the product of many layers leaves the range of single precision; in the network's own precision where it makes
+        tensors of that as it computes, and fails in another. Raises UserError where the sum leaves that range,
+        and for inputs of whole numbers, such as token ids, of which none stands for one.
         """
         if not self._x.is_floating_point():
             raise UserError(
                 "criterion 'synflow' feeds the network an input of ones, and this one reads whole numbers such as "
                 "token ids; expected another criterion"
             )
-        state = {name: value.abs().double() for name, value in self._state.items()}
+        try:
+            return self._flow(torch.float64)
+        except Exception:  # whatever foreign code raises when types do not fit together
+            pass
+        try:
+            flow = self._flow(torch.float32)
+        except Exception as problem:
+            raise UserError(
+                f"no synaptic flow: the network fails on inputs of ones ({brief(problem)})"
+            ) from problem
+        for name, scores in flow.items():
+            if not bool(scores.isfinite().all()):
+                raise UserError(
+                    f"the synaptic flow through '{name}' is too large for float32, and the network cannot compute in "
+                    "float64 (it makes tensors of float32 as it computes); let them follow the type of its input"
+                )
+        return flow
+
+    def _flow(self, precision: torch.dtype) -> State:
+        state = {name: _absolute(value, precision) for name, value in self._state.items()}
         weights = self._leaves(state)
-        ones = torch.ones_like(self._x[:1], dtype=torch.float64)
-        flow = self._outputs(state | weights, ones, by_batch=False).sum()
-        slopes = _slopes(flow, weights)
+        # Two alike, of which one counts: some networks take no batch of one.
+        ones = torch.ones(2, *self._x.shape[1:], dtype=precision, device=self._x.device)
+        slopes = _slopes(self._outputs(state | weights, ones, by_batch=False)[0].sum(), weights)
         return _on_cpu({name: state[name] * slopes[name] for name in slopes})
 
     def _leaves(self, state: Mapping[str, Tensor]) -> State:
@@ -128,6 +149,14 @@ def _slopes(of: Tensor, by: Mapping[str, Tensor], again: bool = False) -> State:
     """Derivatives of a scalar by tensors, zero where it does not depend on one; `again`: to be differentiated."""
     slopes = torch.autograd.grad(of, list(by.values()), create_graph=again, materialize_grads=True)
     return dict(zip(by, slopes, strict=True))
+
+
+def _absolute(value: Tensor, precision: torch.dtype) -> Tensor:
+    """Absolute values in a precision; whole numbers and truth values, which are indices and the like, as they are, and
+    so is -inf, which masks attention."""
+    if not value.is_floating_point():
+        return value
+    return torch.where(value.isneginf(), value, value.abs()).to(precision)
 
 
 def _on_cpu(tensors: State) -> State:
