@@ -14,7 +14,7 @@ from training_parts import CLASSES, CPU, IMAGES, arrays, calm, recipe, resident,
 from rounding import assert_same_in_double
 from tombola.data import Dataset, Resident, split
 from tombola.errors import UserError
-from tombola.models import architecture
+from tombola.models import EXAMPLES, architecture
 from tombola.seeds import Seeds
 from tombola.training import Recipe, train_stack
 from tombola.training.augment import Augment
@@ -140,7 +140,7 @@ def test_training_sees_changed_images_and_evaluation_whole_ones() -> None:
     for options in ({}, {"flip": True, "crop": 2}):
         Watch.seen.clear()
         train_stack(arch, [start(arch, level=1)], data, recipe(curve_every=4, **options), 5)
-        shown.append([each for each in Watch.seen if len(each[1]) != 2])  # two: the engine's own trials
+        shown.append([each for each in Watch.seen if len(each[1]) != EXAMPLES])  # those are trials
     assert len(shown[0]) == len(shown[1])
     step = 0
     made = augment(True, 2)
