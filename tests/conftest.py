@@ -18,3 +18,16 @@ def float64() -> Iterator[None]:
 
     with doubled():
         yield
+
+
+@pytest.fixture
+def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what surrounds pictures: those are not held against their grammar, which takes longer than all the
+    rest of a report and is done in the tests of figures, and have fewer pixels."""
+    from altair.utils import schemapi
+
+    from tombola.report import saving
+
+    monkeypatch.setattr(schemapi, "DEBUG_MODE", False)
+    monkeypatch.setattr(schemapi.SchemaBase, "validate", classmethod(lambda *_, **__: None))
+    monkeypatch.setattr(saving, "PNG_SCALE", 1)

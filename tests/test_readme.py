@@ -48,6 +48,7 @@ def test_the_readme_has_commands() -> None:
     assert PYTHON
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order, in one folder, since later ones look at what earlier ones made."""
     monkeypatch.chdir(tmp_path)

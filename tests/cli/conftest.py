@@ -13,7 +13,9 @@ from tombola.cli import main
 
 
 @pytest.fixture
-def tombola(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Tombola:
+def tombola(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, quick_pictures: None
+) -> Tombola:
     """Calls `tombola ARGS...` in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TOMBOLA_DATA", raising=False)
