@@ -17,8 +17,10 @@ from tombola.errors import Notice, UserError
 from tombola.lottery import Cell, Ticket
 from tombola.masks import Mask, PruneRule
 from tombola.models import Architecture, architecture, load_state
+from tombola.report.material import material_of_run
+from tombola.report.methods import network
 from tombola.seeds import Seeds, stream
-from tombola.study import Study, make_plan
+from tombola.study import Study, estimate_seconds, make_plan
 from tombola.training import Start, choose
 from tombola.training.stack import Stack
 
@@ -257,6 +259,21 @@ def test_what_cannot_be_done_with_matrices_is_refused_before_anything_is_trained
         return
     with pytest.raises(UserError, match=sentence):
         make_plan(study(**more), net())
+
+
+def test_a_plan_is_estimated_on_ids() -> None:
+    spec = study(replicates=1)
+    assert estimate_seconds(make_plan(spec, net()), tokens(), torch.device("cpu"), "auto") > 0
+
+
+def test_a_paper_says_which_matrices_are_prunable(run: tombola.Run) -> None:
+    [said, _] = network(material_of_run(run))
+    text = "".join(map(str, said.words))
+    assert f"544 prunable weights of {PARAMETERS} parameters in 4 layers" in text
+    assert (
+        "linear and convolutional layers, and the matrices called 'lstm.weight_*' and 'emb.weight'; biases"
+        in text
+    )
 
 
 def test_synflow_has_no_input_of_ones_for_ids() -> None:

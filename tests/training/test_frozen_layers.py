@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from score_parts import scorer_of, starts_of
+from score_parts import search as score_search
 from torch import nn
 from training_parts import CLASSES, resident, start
 
@@ -76,3 +78,13 @@ def everything(module: nn.Module) -> nn.Module:
 def test_a_network_with_nothing_to_train_is_refused(model: object) -> None:
     with pytest.raises(UserError, match=r"all of its parameters are frozen \(requires_grad = False\)"):
         architecture(model, (6,), CLASSES)  # type: ignore[arg-type]
+
+
+def test_the_mask_of_a_frozen_layer_is_not_drawn_anew_in_each_step() -> None:
+    arch = architecture(half_frozen, (6,), CLASSES)
+    sought = score_search(arch, "supermask")
+    steps = scorer_of(arch, resident(), "modules", sought, starts_of(arch, sought, 0, 1), RECIPE)
+    first, second = (steps.at_random(iteration) for iteration in (0, 1))
+    assert torch.equal(first[FIXED], steps.highest()[FIXED])
+    assert torch.equal(first[FIXED], second[FIXED])
+    assert not torch.equal(first["0.weight"], second["0.weight"])
