@@ -37,7 +37,8 @@ from tombola.study import (
 )
 from tombola.training import NUMBERS, Recipe, Search, Start, Trained, Watch, choose, train_stack
 from tombola.training.evaluate import Examples
-from tombola.training.fingerprint import recorded, require_same, spread_of
+from tombola.training.fingerprint import recorded, require_same
+from tombola.training.made_up import spread_of
 from tombola.training.stack import Stack
 
 Model = str | ModelSpec | nn.Module | Callable[..., nn.Module]

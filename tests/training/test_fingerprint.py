@@ -24,13 +24,12 @@ from tombola.training import fingerprint
 from tombola.training.fingerprint import (
     TOLERANCES,
     Fingerprint,
-    Inputs,
     difference,
     recorded,
     require_same,
-    spread_of,
     taken,
 )
+from tombola.training.made_up import Inputs, spread_of
 
 LIKE = Inputs(shape=(6,), classes=3, mean=0.0, deviation=1.0, low=-3.0, high=3.0, whole=False)
 IMAGES = LIKE.model_copy(update={"shape": (3, 8, 8)})
@@ -294,6 +293,18 @@ def test_a_network_that_fails_where_it_did_not_is_refused(before: Fingerprint) -
         UserError, match=r"model .* fails on .*, but did not when it was made; put the code back"
     ):
         require_same(bound(lambda: Net(cut)), before.model_dump(mode="json"), "it was made")
+
+
+def test_a_parameter_that_is_not_finite_stays_as_it_is() -> None:
+    def make() -> nn.Module:
+        net = Net(lambda net, x: net.b(net.a(x)) + net.hidden.exp())
+        net.hidden = nn.Parameter(torch.tensor([0.0, -torch.inf, 0.0]))
+        return net
+
+    found = print_of(make)
+    assert "hidden" not in found.weights
+    assert difference(found, print_of(make)) is None
+    json.dumps(found.model_dump(mode="json"), allow_nan=False)
 
 
 def test_no_record_is_said_and_a_broken_one_is_refused() -> None:

@@ -18,7 +18,8 @@ from tombola.study.spec import Study
 from tombola.study.store import Run, cell_named
 from tombola.study.unedited import facts_of
 from tombola.training import ENGINES, Recipe, choose
-from tombola.training.fingerprint import Spread, recorded, require_same, spread_of
+from tombola.training.fingerprint import recorded, require_same
+from tombola.training.made_up import Spread, spread_of
 
 
 class EngineRecord:

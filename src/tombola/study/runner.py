@@ -132,7 +132,6 @@ def _settled(folder: Run, study: Study) -> Study:
             "give this study another name or move the folder away"
         )
     wide = study.widened(old)
-    require_unedited(
-        folder.path, wide, folder.environment
-    )  # an arm may have cells that study.toml lists no more
+    # An arm may have cells that study.toml lists no more.
+    require_unedited(folder.path, wide, folder.environment)
     return wide

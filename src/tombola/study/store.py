@@ -1,6 +1,7 @@
 """A run on disk: a folder that a person can read and that rebuilds itself (DESIGN, Store).
 
-    study.toml        the whole resolved spec       environment.json  versions, device, commit, engine record
+    study.toml        the whole resolved spec       environment.json  versions, device, commit, engine record, and
+                      what decides the cells and what the network computes, so that an edit of either is found
     cells/r0/L03/ticket/0/  mask.safetensors  end.safetensors  best.safetensors  history.parquet  cell.json  timing.json
     cells/r0/L00/ticket/0/early-bird-L03.safetensors   where the dense training was watched: a mask, and distances
     starts/<digest>.safetensors   the weights that networks start from, once each

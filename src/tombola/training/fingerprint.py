@@ -15,7 +15,7 @@ import hashlib
 import math
 import random
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -23,24 +23,18 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from tombola.data import Resident
 from tombola.errors import UserError, notice
-from tombola.models import Architecture, State, load_state, state_of
+from tombola.models import Architecture, load_state
 from tombola.models.factory import protected
 from tombola.seeds import key, stream
 from tombola.training.dropout import Noise, swap_dropout
 from tombola.training.generators import CPU, put_back
+from tombola.training.made_up import EXAMPLES, TILE, Inputs, Spread, made_up, short
 
-EXAMPLES = 4
-"""Made-up inputs: enough for batch norm to have a variance."""
-SAMPLE = 500
-"""Training examples that inputs are made like."""
-TILE = 4099
-"""Random numbers that are drawn for a tensor, and then repeated: a prime, so no axis of weights repeats with it."""
 TOLERANCES = {"float64": 1e-5, "float32": 1e-2}
 """How far numbers may be apart, as a share of the size of what they are of. In float64 processors agree to what is
 stored, seven digits, and where a network goes through float32 within, to a few of its roundings. In float32 a ReLU
@@ -60,46 +54,6 @@ WORDS = {
 
 Sketch = tuple[float, float, float]
 """Root mean square of a tensor's entries, and two random projections of the same scale."""
-Spread = dict[str, tuple[float, float]]
-"""Parameter -> mean and population deviation of its entries."""
-
-
-class Inputs(BaseModel):
-    """What made-up inputs are like: shape and classes of the data, mean, deviation and range when normalised, and
-    whether all are whole numbers, as indices of words are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    shape: tuple[int, ...]
-    classes: int
-    mean: float
-    deviation: float
-    low: float
-    high: float
-    whole: bool
-
-    @classmethod
-    def like(cls, data: Resident) -> Inputs:
-        """As some training examples are."""
-        rows = torch.arange(0, data.n_train, max(1, data.n_train // SAMPLE), device=data.device)[:SAMPLE]
-        x = data.train(rows).double().cpu()
-        mean, deviation, low, high = map(_short, (x.mean(), x.std(correction=0), x.min(), x.max()))
-        return cls(
-            shape=data.shape,
-            classes=data.classes,
-            mean=mean,
-            deviation=deviation,
-            low=low,
-            high=high,
-            whole=bool((x == x.round()).all()),
-        )
-
-    def draw(self) -> NDArray[Any]:
-        """Inputs [EXAMPLES, *shape], float64: normal numbers cut off at the range, or whole numbers out of it."""
-        rng, size = stream("fingerprint", "inputs"), (EXAMPLES, *self.shape)
-        if self.whole:
-            return rng.integers(math.ceil(self.low), math.floor(self.high) + 1, size).astype(np.float64)
-        return np.clip(self.mean + self.deviation * rng.standard_normal(size), self.low, self.high)
 
 
 class Fingerprint(BaseModel):
@@ -116,12 +70,6 @@ class Fingerprint(BaseModel):
     generator gives: it is not the same on every processor."""
     numbers: dict[str, Sketch]
     """"evaluation", "training", "loss", "gradient NAME", "update NAME" -> numbers."""
-
-
-def spread_of(architecture: Architecture, state: State) -> Spread:
-    """Mean and deviation of every floating-point parameter."""
-    found = {name: state[name].double() for name in architecture.shapes if state[name].is_floating_point()}
-    return {name: (_short(value.mean()), _short(value.std(correction=0))) for name, value in found.items()}
 
 
 def recorded(architecture: Architecture, spread: Spread, data: Resident) -> dict[str, Any] | None:
@@ -230,7 +178,7 @@ def _compute(
         warnings.simplefilter("ignore")
         noise = Noise(SEED, CPU)
         module = swap_dropout(architecture.make(), noise)
-        state = _made_up(module, weights)
+        state = made_up(module, weights)
         module.to(precision)
         x = torch.from_numpy(inputs.draw()).to(precision)
         rng = stream("fingerprint", "labels")
@@ -260,33 +208,6 @@ def _compute(
     return numbers, drew
 
 
-def _made_up(module: nn.Module, weights: Mapping[str, tuple[float, float]]) -> State:
-    """A state with every floating-point parameter drawn anew, about as large as `weights` says.
-
-    Nothing stays at zero, behind which a branch would be invisible (last gammas, biases, layer scales), and running
-    statistics are not those of a network that has seen nothing. Other buffers are as the factory makes them.
-    """
-    state = state_of(module)
-    for name, (mean, deviation) in weights.items():
-        shape = state[name].shape
-        least = 0.1 / math.sqrt(shape[1:].numel()) if shape else 0.1
-        width = max(math.sqrt(3) * deviation, 0.3 * abs(mean), least)
-        drawn = torch.from_numpy(np.resize(_uniform(name, shape.numel()), shape.numel()))
-        state[name] = (mean + width * drawn).view(shape).to(state[name].dtype)
-    for name, value in state.items():
-        drawn = torch.from_numpy(np.resize(_uniform(name, value.numel()), value.numel())).view(value.shape)
-        if name.endswith("running_mean"):
-            state[name] = value + 0.1 * drawn.to(value.dtype)
-        elif name.endswith("running_var"):
-            state[name] = value * (1 + 0.3 * drawn.to(value.dtype))
-    return state
-
-
-def _uniform(name: str, count: int) -> NDArray[np.float64]:
-    """Numbers from -1 to 1 for a tensor, TILE at most."""
-    return stream("fingerprint", "state", name).uniform(-1, 1, min(count, TILE))
-
-
 @contextmanager
 def _watched(drew: list[str], part: str) -> Iterator[None]:
     """A place where all generators begin anew; `part` is noted down where torch's was drawn from."""
@@ -308,7 +229,7 @@ def _sketch(tensor: Tensor) -> Sketch:
     folded[:rest] += flat[rows * TILE :]
     root = math.sqrt(len(flat))
     size, one, other = flat.norm() / root, *(folded @ direction / root for direction in _directions())
-    return _short(size), _short(one), _short(other)
+    return short(size), short(one), short(other)
 
 
 @cache
@@ -324,8 +245,3 @@ def _generator() -> str:
     with put_back(), protected(SEED):
         drawn = torch.cat([torch.rand(16), F.dropout(torch.ones(64)), torch.randperm(16).float()])
     return hashlib.sha256(drawn.numpy().tobytes()).hexdigest()[:8]
-
-
-def _short(number: Tensor) -> float:
-    """A number to seven digits, which is more than the tolerance looks at."""
-    return float(f"{float(number):.7g}")
