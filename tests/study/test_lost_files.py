@@ -85,7 +85,8 @@ def test_what_is_said_is_what_helps(a_run: Callable[[str], Run], cell: Cell, fil
     before = contents(run.path)
     path = run.folder(cell) / file
     lost(path)
-    folder = advised(run, path, lambda run: run_tiny(run.path.parent, REWINDING))
+    longer = REWINDING.model_copy(update={"levels": 3})
+    folder = advised(run, path, lambda run: run_tiny(run.path.parent, longer))
     assert contents(run.path) == {name: bits for name, bits in before.items() if run.path / name != path}
     assert folder == run.folder(cell)
     shutil.rmtree(folder)
@@ -176,11 +177,15 @@ def test_weights_that_a_study_does_not_keep_are_not_missed(a_run: Callable[[str]
         run.weights(TICKET, "end")
 
 
-def test_a_donor_that_has_lost_files_is_passed_over(a_run: Callable[[str], Run], tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["mask", "start"])
+def test_a_donor_that_has_lost_files_is_passed_over(
+    a_run: Callable[[str], Run], tmp_path: Path, what: str
+) -> None:
     donor = a_run("plain")
-    more = tiny(name="more", arms=[])
+    more = tiny(name="more", levels=0, arms=[])
     assert "copied_from" in timing_of(run_tiny(tmp_path / "one", more, dense_from=[donor]))
-    lost(donor.folder(DENSE) / "mask.safetensors")
+    start = donor.start_file(donor.record(DENSE)["start"]["digest"])
+    lost(start if what == "start" else donor.folder(DENSE) / "mask.safetensors")
     taken = run_tiny(tmp_path / "two", more, dense_from=[Run(donor.path)])
     require_whole(taken)
     assert "copied_from" not in timing_of(taken)
