@@ -21,6 +21,9 @@ from tombola.report.page import notes
 from tombola.report.repeat import commands, registered
 from tombola.study import Run, Study, compare_runs, run
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*cannot be resolved with:tombola.errors.Notice")
+"""The studies here are small: what they ask is more than their replicates can decide."""
+
 CLAIM = {
     "name": "better",
     "claim": "Tickets are better.",

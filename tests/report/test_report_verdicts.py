@@ -16,6 +16,9 @@ from tombola.study import Run, Study, run
 from tombola.study.deciding import DECISIONS
 from tombola.study.wording import DECIDED
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*cannot be resolved with:tombola.errors.Notice")
+"""The studies here are small: what they ask is more than their replicates can decide."""
+
 CLAIM = {
     "name": "worse",
     "claim": "Fresh weights are <b>worse</b>.",

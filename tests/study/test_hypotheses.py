@@ -10,6 +10,7 @@ from simulated import DENSITIES, claim, study_of
 from tombola.errors import UserError
 from tombola.study import load_study, parse_study, prospects
 from tombola.study.hypotheses import MeasureAt, asked
+from tombola.study.prospect import unanswerable
 
 WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"quantity": "accuracy"}, ("unknown quantity 'accuracy'", "did you mean 'final_test_accuracy'")),
@@ -148,3 +149,18 @@ def test_draws_of_a_measure_are_dealt_too() -> None:
     assert one.p_smallest == 1 / 64
     [averaged] = prospects(study_of(claim(), replicates=3), DENSITIES)
     assert averaged.p_smallest == 1 / 8
+
+
+def test_what_so_few_replicates_cannot_answer_is_one_sentence() -> None:
+    claims = [claim("a"), claim("b"), claim("by-t", test="t", family="own")]
+    assert unanswerable(study_of(*claims, replicates=5), DENSITIES) == (
+        "2 of 3 tests of hypotheses cannot be resolved with 5 replicates, whatever is found (a, b): p is 0.062 at "
+        "least by Holm in 'claims', above alpha 0.05; it takes 6"
+    )
+    assert unanswerable(study_of(*claims, replicates=6), DENSITIES) == ""
+    # 1 / (1 + 2^14) is the least that drawn ways give, whatever n is.
+    strict = unanswerable(study_of(claim(alpha=1e-5)), DENSITIES)
+    assert strict.startswith("1 of 1 test of hypotheses cannot be resolved")
+    assert strict.endswith("more replicates alone do not help")
+    absent = claim(densities=[0.01])
+    assert unanswerable(study_of(absent), DENSITIES) == "", "what has no level is said where levels are"

@@ -20,6 +20,9 @@ from tombola.study.comparison import exams_of
 from tombola.study.deciding import Verdict
 from tombola.study.subjects import subjects_of
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*cannot be resolved with:tombola.errors.Notice")
+"""The studies here are small: what they ask is more than their replicates can decide."""
+
 JACCARD = claim("m", quantity="measure:jaccard", arms=["ticket", "random-mask"], densities=[0.49], family="m")
 A = claim("a", densities=[0.49])
 

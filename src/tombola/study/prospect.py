@@ -11,6 +11,9 @@ from tombola.study.hypotheses import Asked, asked
 from tombola.study.spec import Study
 from tombola.study.statistics import flips_needed, smallest
 
+MOST = 6
+"""Names in a sentence."""
+
 
 @dataclass(frozen=True)
 class Prospect:
@@ -40,3 +43,23 @@ def prospects(study: Study, densities: Sequence[float]) -> list[Prospect]:
                 needed = flips_needed(claim.alpha / len(members), claim.direction, draws_of(claim, study))
             found[index] = Prospect(found[index].asked, p, one.p, one.resolvable, needed)
     return found
+
+
+def unanswerable(study: Study, densities: Sequence[float]) -> str:
+    """A sentence on the tests that the study's replicates cannot resolve whatever is found, and how many it would take;
+    empty where there is none."""
+    every = [each for each in prospects(study, densities) if each.asked.level is not None]
+    lost = [each for each in every if not each.resolvable]
+    if not lost:
+        return ""
+    names = list(dict.fromkeys(each.asked.hypothesis.name for each in lost))
+    shown = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
+    hardest = max(lost, key=lambda each: each.p_holm / each.asked.hypothesis.alpha)
+    claim, known = hardest.asked.hypothesis, [each.n_needed for each in lost if each.n_needed]
+    takes = f"it takes {max(known)}" if len(known) == len(lost) else "more replicates alone do not help"
+    count = f"{study.replicates} replicate{'s' * (study.replicates > 1)}"
+    return (
+        f"{len(lost)} of {len(every)} test{'s' * (len(every) > 1)} of hypotheses cannot be resolved with {count}, "
+        f"whatever is found ({shown}): p is {hardest.p_holm:.2g} at least by Holm in '{claim.family}', above alpha "
+        f"{claim.alpha:g}; {takes}"
+    )

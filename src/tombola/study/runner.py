@@ -18,6 +18,7 @@ from tombola.study.engine_record import EngineRecord
 from tombola.study.machine import pick_device, prepare
 from tombola.study.plan import make_plan
 from tombola.study.progress import Progress, Silent
+from tombola.study.prospect import unanswerable
 from tombola.study.registration import Registration
 from tombola.study.results import results
 from tombola.study.siblings import say_of_siblings
@@ -77,6 +78,8 @@ def run(
         )
         require_whole(folder)
         require_weights(folder, plan.study)
+        if lost := unanswerable(plan.study, plan.densities):
+            notice(lost)
         registration = Registration.of(folder)
         torch.set_num_threads(record.record["threads"])
         where = pick_device(record.record["device"] if device == "auto" else device)
