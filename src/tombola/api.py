@@ -92,6 +92,8 @@ def run(
     """
     if not isinstance(what, Study | Sweep):
         found = load_sweep(str(what), settings)
+        if (model is not None or data is not None) and not any(s.startswith("title") for s in settings):
+            found = found.untitled()  # the file was not written of these
         what = found if found.keys else found.first
     given: dict[str, Any] = {
         "device": device,

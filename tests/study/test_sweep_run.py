@@ -243,7 +243,7 @@ def test_a_sweep_goes_before_its_members(tmp_path: Path) -> None:
         opened = find(name, tmp_path)
         assert isinstance(opened, SweepRun)
         assert opened.path == found.path
-        assert opened.title == "tiny"
+        assert opened.title == "Tickets of lenet-8-6 on arrays, by criterion"
     assert find_run(first.path.name, tmp_path).path == first.path
     assert list(find_runs("tiny", tmp_path)) == ["criterion large-final", "criterion random"]
     assert list(find_runs(first.path.name, tmp_path)) == [first.path.name]

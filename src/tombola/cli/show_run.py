@@ -58,7 +58,7 @@ def progress_of(found: Run) -> dict[str, Any]:
         }
         for arm in sorted({cell.arm for cell in planned | done}, key=lambda arm: (arm != "ticket", arm))
     }
-    facts = {"run": found.path.name, "title": spec.title, "state": state}
+    facts = {"run": found.path.name, "title": studies.title_of(spec), "state": state}
     return {**facts, "done": len(done), "planned": len(planned), "arms": arms}
 
 

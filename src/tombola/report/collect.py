@@ -30,6 +30,7 @@ from tombola.study import (
     missing,
     results,
     summary,
+    title_of,
 )
 from tombola.training import Bird
 
@@ -39,7 +40,7 @@ def tables_of(run: Run) -> Tables:
     study = run.study
     history = histories(run)
     tables = Tables.collect(
-        study.title or study.name,
+        title_of(study),
         results(run),
         None if history.is_empty() else history,
         summary,

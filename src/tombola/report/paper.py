@@ -21,6 +21,7 @@ from tombola.report.blocks import (
 )
 from tombola.report.figures import FIGURES, Picture, listed
 from tombola.report.material import Material
+from tombola.study import title_of
 
 MAIN = ("accuracy-early-stop", "early-stop", "accuracy-final", "gap", "learning-curves")
 """Figures that stand with the results; others are in the appendix."""
@@ -55,7 +56,7 @@ def paper(m: Material, charts: Charts, date: str) -> Document:
         Stub("what a reader should take away, and what should be done next."),
     ]
     blocks += [*sections.related(blocks + end), *end, References(), *appendix(m, charts)]
-    return Document(sections.title_of(m), f"A study with Tombola, run {m.name}", date, tuple(blocks))
+    return Document(title_of(m.study), f"A study with Tombola, run {m.name}", date, tuple(blocks))
 
 
 def proposal(m: Material, charts: Charts, date: str) -> Document:
@@ -86,9 +87,7 @@ def proposal(m: Material, charts: Charts, date: str) -> Document:
         *sections.code(m),
     ]
     blocks += [*sections.related(blocks + end), *end, References(), *appendix(m, charts)]
-    return Document(
-        f"Proposal: {sections.title_of(m)}", f"A study with Tombola, {m.name}", date, tuple(blocks)
-    )
+    return Document(f"Proposal: {title_of(m.study)}", f"A study with Tombola, {m.name}", date, tuple(blocks))
 
 
 def results(m: Material, charts: Charts) -> list[Block]:

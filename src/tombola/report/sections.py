@@ -23,11 +23,6 @@ from tombola.report.tables import percent
 from tombola.study import wording
 
 
-def title_of(m: Material) -> str:
-    """The study's title, else its name."""
-    return m.study.title or m.study.name
-
-
 def introduction(m: Material) -> list[Block]:
     """What the study is about, from its spec."""
     study = m.study

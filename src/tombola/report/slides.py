@@ -22,9 +22,8 @@ from tombola.report.figures import FIGURES, listed
 from tombola.report.material import Material
 from tombola.report.paper import Charts
 from tombola.report.planning import next_steps
-from tombola.report.sections import title_of
 from tombola.report.tables import percent
-from tombola.study import wording
+from tombola.study import title_of, wording
 
 SHOWN = (
     "accuracy-early-stop",
@@ -67,7 +66,7 @@ def slides(m: Material, charts: Charts, date: str) -> Document:
         ),
     ]
     line = f"{study.model.name} on {study.data.name}, {m.name}"
-    return Document(title_of(m), line, date, slides=tuple(found))
+    return Document(title_of(m.study), line, date, slides=tuple(found))
 
 
 def _problem(m: Material) -> Slide:

@@ -39,6 +39,7 @@ from tombola.study.standing import missing, require_whole
 from tombola.study.store import Run
 from tombola.study.sweep import Member, Sweep, label_of
 from tombola.study.sweep_run import SweepRun, bound, run_sweep, sweep_results
+from tombola.study.title import title_of
 from tombola.study.trackers import TRACKERS
 from tombola.study.verdicts import Verdicts, verdicts, write_verdicts
 
@@ -114,6 +115,7 @@ __all__ = [
     "sparsest_match",
     "summary",
     "sweep_results",
+    "title_of",
     "verdicts",
     "with_interval",
     "write_verdicts",

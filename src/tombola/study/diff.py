@@ -18,8 +18,9 @@ def diff_specs(a: Study, b: Study) -> dict[str, tuple[Any, Any]]:
 
 
 def diff_many(studies: Sequence[Study]) -> dict[str, list[Any]]:
-    """Dotted key -> its value in each spec, for the keys that are not the same in all (None where a spec lacks it)."""
-    tables = [flat(study.model_dump(mode="json")) for study in studies]
+    """Dotted key -> its value in each spec, for the keys that are not the same in all (None where a spec lacks it).
+    Titles are words, and left out."""
+    tables = [flat(study.model_dump(mode="json", exclude={"title"})) for study in studies]
     keys = sorted({key for table in tables for key in table})
     values = {key: [table.get(key) for table in tables] for key in keys}
     return {key: found for key, found in values.items() if any(value != found[0] for value in found)}

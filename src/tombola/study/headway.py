@@ -13,6 +13,7 @@ from tombola.lottery import Cell
 from tombola.study.plan import planned_cells
 from tombola.study.standing import missing
 from tombola.study.store import Run
+from tombola.study.title import title_of
 
 State = Literal["running", "unfinished", "finished"]
 WORDS = {
@@ -56,7 +57,7 @@ def headway(run: Run) -> Headway:
     records = {cell: run.record(cell) for cell in done}
     return Headway(
         run=run.path.name,
-        title=study.title or study.name,
+        title=title_of(study),
         state=state,
         done=len(done),
         planned=len({*planned, *done}),

@@ -15,13 +15,18 @@ from pydantic_core import ErrorDetails
 from tombola.errors import UserError, nearest
 from tombola.study.spec import Study
 from tombola.study.sweep import Axes, Sweep, axes_of, cross
+from tombola.study.title import SPOKEN_OF
 
 
 def presets() -> dict[str, str]:
     """Name -> title of the studies that come with Tombola."""
     found = sorted(p.name for p in _preset_folder().iterdir() if p.name.endswith(".toml"))
     names = [name.removesuffix(".toml") for name in found]
-    return {name: str(_parse(_preset_text(name), name).get("title", "")) for name in names}
+    texts = {name: _preset_text(name) for name in names}
+    return {
+        name: str(_parse(text, name).get("title", "")) or parse_sweep(text, name).title
+        for name, text in texts.items()
+    }
 
 
 def load_study(source: str, settings: Sequence[str] = ()) -> Study:
@@ -63,8 +68,10 @@ def parse_sweep(
     table = _parse(text, where)
     listed = axes_of(table.pop("sweep"), where) if "sweep" in table else {}
     axes = {_dotted(key, f"{where}: [sweep] {key}"): values for key, values in listed.items()}
-    for setting in settings:
-        _set(table, axes, setting, tables)
+    title = table.get("title")
+    changed = [_set(table, axes, setting, tables) for setting in settings]
+    if any(changed) and title is not None and "title" not in map(_key_of, settings):
+        del table["title"]  # it was written of something else
 
     def read(member: dict[str, Any]) -> Study:
         _require_finite(member, where)
@@ -117,8 +124,13 @@ def _require_finite(value: Any, where: str, place: str = "") -> None:
         raise UserError(f"{where}: {place} is {value}, expected a finite number")
 
 
-def _set(table: dict[str, Any], axes: Axes, setting: str, allowed: Sequence[str] | None) -> None:
-    """Put one `key=value` into the nested table; a list for a key that holds none is an axis."""
+def _key_of(setting: str) -> str:
+    return setting.partition("=")[0].strip()
+
+
+def _set(table: dict[str, Any], axes: Axes, setting: str, allowed: Sequence[str] | None) -> bool:
+    """Put one `key=value` into the nested table; a list for a key that holds none is an axis. Returns whether it
+    changes what a title may speak of."""
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise UserError(f"--set {setting}: expected key=value, e.g. --set recipe.lr=1e-3")
@@ -139,11 +151,13 @@ def _set(table: dict[str, Any], axes: Axes, setting: str, allowed: Sequence[str]
         place = place.setdefault(name, {})
         if not isinstance(place, dict):
             raise UserError(f"--set {setting}: '{name}' is not a table")
+    before = place.get(leaf)
     if swept:
         place.pop(leaf, None)
         axes[dotted] = value
     else:
         place[leaf] = value
+    return head in SPOKEN_OF and before != value
 
 
 def _value(text: str) -> Any:

@@ -6,12 +6,13 @@ import copy
 import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tombola.errors import UserError
 from tombola.files import canonical
 from tombola.study.spec import Study
+from tombola.study.title import SPOKEN_OF, title_of
 
 Axes = dict[str, list[Any]]
 """Dotted key of a study -> the values it takes."""
@@ -36,11 +37,23 @@ class Sweep:
 
     keys: tuple[str, ...]
     members: tuple[Member, ...]
+    written: str = ""
+    """The title that was written for all of them; none of them has it that differs in what a title speaks of."""
 
     @property
     def first(self) -> Study:
-        """The first member; its name and title are those of the sweep."""
+        """The first member; its name is that of the sweep."""
         return self.members[0].study
+
+    @property
+    def title(self) -> str:
+        """What the sweep is called, see `study.title`."""
+        return self.written or title_of(self.first, self.keys)
+
+    def untitled(self) -> Sweep:
+        """The same without a written title."""
+        members = (replace(each, study=each.study.model_copy(update={"title": ""})) for each in self.members)
+        return replace(self, members=tuple(members), written="")
 
     @property
     def folder(self) -> str:
@@ -107,13 +120,16 @@ def cross(table: Mapping[str, Any], axes: Axes, where: str, read: Callable[[dict
     for key in axes:
         if _is_set(table, key.split(".")) or any(key.startswith(f"{other}.") for other in axes):
             raise UserError(f"{where}: '{key}' is swept and also set; leave one of them out")
+    written = table.get("title", "")
+    if isinstance(written, str) and any(key.partition(".")[0] in SPOKEN_OF for key in axes):
+        table = {key: value for key, value in table.items() if key != "title"}
     members = []
     for values in itertools.product(*axes.values()):
         member = copy.deepcopy(dict(table))
         for key, value in zip(axes, values, strict=True):
             _put(member, key.split("."), value, where)
         members.append(Member(dict(zip(axes, values, strict=True)), read(member)))
-    sweep = Sweep(tuple(axes), tuple(members))
+    sweep = Sweep(tuple(axes), tuple(members), written)
     require_different(sweep.members, where)
     return sweep
 

@@ -96,9 +96,7 @@ def run_sweep(
     sweep = bound(sweep, data_dir, dataset, model)
     folders = [Run(out / member.study.folder) for member in sweep.members]
     values = [member.values for member in sweep.members]
-    found = SweepRun(
-        out / sweep.folder, sweep.first.title or sweep.first.name, tuple(zip(values, folders, strict=True))
-    )
+    found = SweepRun(out / sweep.folder, sweep.title, tuple(zip(values, folders, strict=True)))
     for member, folder in zip(sweep.members, folders, strict=True):
         _announce(folder, member)
     found.save()

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from tombola.study.spec import Study
+from tombola.study.title import title_of
 from tombola.study.trackers.tracker import TRACKERS, Landed, needed, parameters
 
 ADDRESS = "MLFLOW_TRACKING_URI"
@@ -44,7 +45,7 @@ class MLflow:
         self._study = study.folder
         self._parent = self._own_run(study)
         sizes = {"levels": study.levels, "replicates": study.replicates}
-        for key, value in {"title": study.title or study.name, **sizes}.items():
+        for key, value in {"title": title_of(study), **sizes}.items():
             self._client.set_tag(self._parent, key, str(value))
         for half in self._runs("cell", "RUNNING"):
             self._client.delete_run(half)
