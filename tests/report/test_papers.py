@@ -334,3 +334,36 @@ def test_a_talk_has_room_for_many_long_claims(tmp_path: Path) -> None:
     text = inspect(typeset(slides(m, {}, ""), tmp_path))
     for i in range(12):  # each test has its row: two densities
         assert text.count(f"{i}: Winning tickets") >= 2
+
+
+def test_a_reduced_study_names_the_levels_and_arms_that_it_has() -> None:
+    arms = [
+        {"name": "reinit", "levels": [1, 2, 7, 12]},
+        {"name": "random-mask", "levels": [7, 12]},
+        {"name": "permute-mask"},
+    ]
+    m = material(of=study(arms=arms, replicates=5))
+    said = words_of(paper(m, {}, ""))
+    [reinit] = [
+        words
+        for block in methods.arms(m)
+        if isinstance(block, Items)
+        for words in block.items
+        if words[0] == "reinit: "
+    ]
+    assert str(reinit[-1]) == ", at levels 1 and 2."
+    assert "beside reinit and permute-mask as controls" in said
+    assert "random-mask" not in said.partition("[[arms]]")[0]
+    assert "12" not in said.partition("Each level trains")[2].partition("There are")[0]
+    talk = slides(m, {}, "")
+    assert "Tickets beside reinit and permute-mask" in [slide.message for slide in talk.slides]
+    none = material(of=study(arms=arms, levels=0, hypothesis=[]))
+    assert "beside" not in words_of(paper(none, {}, "")).partition("in 2 replicates")[0]
+
+
+def test_a_claim_that_no_level_answers_says_so() -> None:
+    said = words_of(paper(material(), {}, ""))
+    assert (
+        "not asked at 3%: no level of this study is within 10% of this density; the nearest is at 25.0%"
+        in said
+    )

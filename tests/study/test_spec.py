@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from study_kit import tiny
 
-from tombola.study import ArmSpec, parse_study
+from tombola.study import ArmSpec, Study, parse_study
 
 EXTENSIONS: list[dict[str, Any]] = [
     {"levels": 5},
@@ -107,3 +107,20 @@ def test_widened_holds_what_both_hold() -> None:
 def test_an_arm_at_every_level_stays_at_every_level() -> None:
     some, every = tiny(arms=[{"name": "reinit", "levels": [1]}]), tiny(arms=[{"name": "reinit"}])
     assert some.widened(every).arms == every.widened(some).arms == (ArmSpec(name="reinit"),)
+
+
+def test_arms_as_a_shorter_ladder_has_them() -> None:
+    arms = [
+        {"name": "reinit", "draws": 2, "levels": [3, 7, 12, 15]},
+        {"name": "random-mask"},
+        {"name": "shuffle", "levels": [15]},
+    ]
+    table = {"model": {"name": "lenet-8-6"}, "data": {"name": "digits"}, "levels": 15}
+    whole = Study.model_validate({**table, "arms": arms})
+    assert whole.trained_arms == whole.arms
+    twelve = whole.model_copy(update={"levels": 12}).trained_arms
+    assert [(arm.name, arm.draws, arm.levels) for arm in twelve] == [
+        ("reinit", 2, (3, 7, 12)),
+        ("random-mask", 1, None),
+    ]
+    assert whole.model_copy(update={"levels": 0}).trained_arms == ()

@@ -100,7 +100,7 @@ def ladder(m: Material) -> Paragraph:
 
 def arms(m: Material) -> list[Block]:
     """The ticket and its controls, each with its meaning and where it comes from."""
-    study, listing = m.study, {each.name: each for each in m.study.arms}
+    study, listing = m.study, {each.name: each for each in m.study.trained_arms}
     ticket = "continued" if study.pruning.after != "rewind" else TICKET
     items: list[Words] = [(f"{TICKET}: ", *_meaning(ticket), ", at every level.")]
     if study.pruning.mode == "continued" and CONTINUED not in listing:
@@ -117,7 +117,7 @@ def arms(m: Material) -> list[Block]:
     said = (
         "Each level trains the following networks, which share the order of the data within a replicate, so that "
         "their differences are paired."
-        if study.arms
+        if listing
         else "The study has no controls: tickets can be held against the dense network alone."
     )
     return [paragraph(said), Items(tuple(items))]

@@ -21,12 +21,13 @@ from tombola.report.figures import listed
 from tombola.report.material import Material
 from tombola.report.tables import percent
 from tombola.study import wording
+from tombola.study.hypotheses import asked
 
 
 def introduction(m: Material) -> list[Block]:
     """What the study is about, from its spec."""
     study = m.study
-    controls = [arm.name for arm in study.arms]
+    controls = [arm.name for arm in study.trained_arms]
     beside = f", beside {listed(controls)} as controls" if controls else ""
     densest = f", down to {percent(min(m.densities))} of the weights" if len(m.densities) > 1 else ""
     ladder = (
@@ -82,6 +83,7 @@ def claims(m: Material) -> list[Block]:
         when = f"The following was claimed, and recorded on {recorded['recorded'][:10]} before the first cell"
     digest = f" (digest {recorded['digest']})" if recorded else ""
     items: list[Words] = []
+    tests = asked(study, m.densities) if m.densities else []
     for each in study.hypothesis:
         a, b = each.arms
         where = (
@@ -97,10 +99,15 @@ def claims(m: Material) -> list[Block]:
         }
         margin = f", margin {wording.amount(each.quantity, each.margin)}" if each.margin else ""
         quantity = each.quantity.removeprefix("measure:").replace("_", " ")
+        lost = "".join(
+            f"; not asked{f' at {percent(one.wanted)}' if one.wanted else ''}: {one.why}"
+            for one in tests
+            if one.hypothesis is each and one.level is None
+        )
         items.append(
             (
                 f"{each.claim.rstrip('.')} ({each.name}: {quantity} of {a} {direction[each.direction]} that of {b}, "
-                f"{where}{margin}).",
+                f"{where}{margin}{lost}).",
             )
         )
     return [paragraph(f"{when}{digest}:"), Items(tuple(items))]

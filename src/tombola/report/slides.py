@@ -114,7 +114,7 @@ def _approach(m: Material) -> Slide:
 
 def _controls(m: Material) -> Slide:
     study = m.study
-    names = [arm.name for arm in study.arms]
+    names = [arm.name for arm in study.trained_arms]
     message = (
         f"Tickets beside {listed(names)}" if 0 < len(names) <= 3 else f"Tickets beside {len(names)} controls"
     )
@@ -125,7 +125,10 @@ def _controls(m: Material) -> Slide:
             f"{study.replicates} replicate{'s' * (study.replicates > 1)}, {study.levels} levels below dense{lowest}",
         ),
         (f"{study.recipe.iterations:,} iterations in batches of {study.recipe.batch}",),
-        *((f"{arm.name}: {methods.meaning_in_short(arm.name, str(arm.arm))}",) for arm in study.arms[:MOST]),
+        *(
+            (f"{arm.name}: {methods.meaning_in_short(arm.name, str(arm.arm))}",)
+            for arm in study.trained_arms[:MOST]
+        ),
     ]
     return Slide(message, (Items(tuple(items)),))
 

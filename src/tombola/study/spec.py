@@ -161,6 +161,16 @@ class Study(BaseModel):
         return listed
 
     @property
+    def trained_arms(self) -> tuple[ArmSpec, ...]:
+        """The arms as this ladder has them: each at those of its levels that are on it, without those of no level."""
+        found = []
+        for arm in self.arms if self.levels else ():
+            here = arm.levels and tuple(level for level in arm.levels if level <= self.levels)
+            if here != ():
+                found.append(arm.model_copy(update={"levels": here}))
+        return tuple(found)
+
+    @property
     def pruned_arms(self) -> tuple[str, ...]:
         """The arms whose end decides whether a ladder goes on; the last of them is what is pruned, below dense."""
         return (TICKET, CONTINUED) if self.pruning.mode == "continued" else (TICKET,)
