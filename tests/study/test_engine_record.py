@@ -109,3 +109,12 @@ def test_a_run_trains_in_the_stacks_that_it_records(tmp_path: Path, monkeypatch:
     run_tiny(tmp_path, tiny(levels=3))
     assert trained == [6], "only the new level, in a stack of today's size"
     assert run.environment["record"]["stacks"][:5] == stacks
+
+
+def test_a_finished_stack_is_left_alone_whatever_else_is_asked_for(tmp_path: Path) -> None:
+    """A replicate whose weights were dropped has no cells below dense when another is taken up again."""
+    stack = ["r0/L01/ticket/0", "r1/L01/ticket/0"]
+    record = EngineRecord(Run(tmp_path), {"record": {"stacks": [stack]}})
+    asked = [Cell(1, 1, "ticket", 0)]
+    assert record.stacks(asked, lambda cell: True, 4) == []
+    assert record.stacks(asked, lambda cell: cell not in asked, 4) == [[Cell(0, 1, "ticket", 0), *asked]]

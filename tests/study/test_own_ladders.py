@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,15 @@ def test_a_run_that_kept_masks_only_says_what_is_gone(tmp_path: Path) -> None:
 def test_weights_of_a_ladder_that_somebody_removed_are_missed(tmp_path: Path) -> None:
     study = tiny(arms=[{"name": "fresh"}])
     run = run_tiny(tmp_path, study)
+    bits = contents(run.path)
     run.forget_weights(fresh(1, r=1))
-    run_tiny(tmp_path, study)  # nothing is left to be trained
-    with pytest.raises(UserError, match=r"r1/L01/fresh/0: the weights that level 2 was pruned from are gone"):
+    with pytest.raises(
+        UserError, match=r"r1/L01/fresh/0/end\.safetensors: is missing; delete .*r1/L01/fresh/0 and"
+    ):
         run_tiny(tmp_path, study.model_copy(update={"levels": 3}))
+    shutil.rmtree(run.folder(fresh(1, r=1)))
+    run_tiny(tmp_path, study)
+    assert contents(run.path) == bits
 
 
 def test_a_ladder_that_diverges_ends_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
