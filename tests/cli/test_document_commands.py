@@ -33,7 +33,7 @@ def test_the_paper_of_a_run_whole(tombola: Tombola, done: Path) -> None:
     text = text_of(done / "report" / "paper.pdf")
     assert "A tiny study" in text
     # 64 x 12 + 12 x 8 + 8 x 10 weights, and the letters of a figure.
-    assert "944 prunable weights in 3 layers" in text
+    assert "944 prunable weights of 974 parameters in 3 layers" in text
     assert "density (% of prunable weights that remain)" in text
     assert "a random mask with the ticket’s count in each layer" in text
     assert sorted(path.name for path in (done / "report").iterdir() if path.suffix != ".html") == [

@@ -211,6 +211,7 @@ def test_what_a_ticket_is_exported_as_is_read_back(form, suffix, tmp_path):
     ticket = Ticket(
         Mask({"fc.weight": HALF > 0}),
         start={"fc.weight": HOLED, "fc.bias": torch.zeros(2), "n.weight": torch.ones(2)},
+        keys={name: name for name in ("fc.weight", "fc.bias", "n.weight")},
     )
     write_checkpoint(tmp_path / f"w{suffix}", ticket.export(form))
     with warnings.catch_warnings():

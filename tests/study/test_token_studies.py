@@ -20,7 +20,7 @@ from tombola.models import Architecture, architecture, load_state
 from tombola.report.material import material_of_run
 from tombola.report.methods import network
 from tombola.seeds import Seeds, stream
-from tombola.study import Study, estimate_seconds, make_plan
+from tombola.study import Study, estimate_time, make_plan
 from tombola.training import Start, choose
 from tombola.training.stack import Stack
 
@@ -263,7 +263,7 @@ def test_what_cannot_be_done_with_matrices_is_refused_before_anything_is_trained
 
 def test_a_plan_is_estimated_on_ids() -> None:
     spec = study(replicates=1)
-    assert estimate_seconds(make_plan(spec, net()), tokens(), torch.device("cpu"), "auto") > 0
+    assert estimate_time(make_plan(spec, net()), tokens(), torch.device("cpu"), "auto").seconds > 0
 
 
 def test_a_paper_says_which_matrices_are_prunable(run: tombola.Run) -> None:

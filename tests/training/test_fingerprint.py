@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -294,7 +295,8 @@ def test_a_network_that_fails_or_is_not_finite_is_not_recorded() -> None:
         (lambda net, x: net.b(net.a(x)).log() * 0, "its numbers are not finite"),
         (lambda net, x: net.b(net.a(x)) if not net.training else None, r"fails .* \(TypeError: "),
     ):
-        net = bound(lambda forward=forward: Net(forward))
+        # As if the network had been fit to be tried out, and were not any more.
+        net = replace(bound(BEFORE), make=lambda forward=forward: Net(forward))
         with pytest.warns(Notice, match=rf"{words}.*, so a later change of its code will not be found"):
             assert recorded(net, spread_of(net, net.initial(stream("test"))), resident) is None
 
@@ -306,7 +308,9 @@ def test_a_network_that_fails_where_it_did_not_is_refused(before: Fingerprint) -
     with pytest.raises(
         UserError, match=r"model .* fails on .*, but did not when it was made; put the code back"
     ):
-        require_same(bound(lambda: Net(cut)), before.model_dump(mode="json"), "it was made")
+        require_same(
+            replace(bound(BEFORE), make=lambda: Net(cut)), before.model_dump(mode="json"), "it was made"
+        )
 
 
 def test_a_parameter_that_is_not_finite_stays_as_it_is() -> None:

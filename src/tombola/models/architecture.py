@@ -36,7 +36,7 @@ from tombola.models.state import (
     state_dict_names,
     state_of,
 )
-from tombola.models.trial import WholeNumbersError, made_up, require_fit, try_out
+from tombola.models.trial import WholeNumbersError, made_up, require_fit, require_sizes, try_out
 
 __all__ = [
     "MODELS",
@@ -207,6 +207,7 @@ def _of_factory(
 
 def _of_instance(module: nn.Module, given: Given) -> Architecture:
     name = type(module).__name__
+    require_sizes(name, module)
     require_memory_of_their_own(name, module)  # of two such parameters a copy makes two apart
     try:
         original = copy.deepcopy(module).cpu()  # so that training the caller's module changes nothing here
@@ -229,6 +230,7 @@ def _tried(
     given: Given,
 ) -> tuple[Architecture, Shown]:
     """Try a network out, and note the names, roles and shapes of its parameters."""
+    require_sizes(name, module)
     require_memory_of_their_own(name, module)
     weights = prunable(module, given.prune)
     require_fit(name, module, weights)

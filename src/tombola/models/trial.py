@@ -53,10 +53,14 @@ def well_known(module: nn.Module) -> bool:
     )
 
 
-def require_fit(name: str, module: nn.Module, prunable: Collection[str]) -> None:
-    """Raise UserError for a network that has nothing to prune, or tensors that cannot be trained or pruned."""
+def require_sizes(name: str, module: nn.Module) -> None:
+    """Raise UserError for lazy layers, whose tensors have no shape yet."""
     if any(is_lazy(tensor) for tensor in [*module.parameters(), *module.buffers()]):
         raise UserError(f"model '{name}': it has lazy layers, expected layers of fixed sizes")
+
+
+def require_fit(name: str, module: nn.Module, prunable: Collection[str]) -> None:
+    """Raise UserError for a network that has nothing to prune, or tensors that cannot be trained or pruned."""
     if not prunable:
         raise UserError(f"model '{name}': it has no Linear or Conv weights, so there is nothing to prune")
     for key, parameter in module.named_parameters():
@@ -155,8 +159,9 @@ def _require_gradient(name: str, module: nn.Module, logits: Tensor) -> None:
             "(computed under no_grad, or detached)"
         )
     try:
-        loss = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64))
-        torch.autograd.grad(loss, trained, allow_unused=True)
+        with torch.enable_grad():  # whatever the caller has switched off
+            loss = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64))
+            torch.autograd.grad(loss, trained, allow_unused=True)
     except Exception as problem:
         raise UserError(
             f"model '{name}' cannot be differentiated in training mode ({brief(problem)})"

@@ -180,14 +180,16 @@ def _compute(
         module = swap_dropout(architecture.make(), noise)
         state = made_up(module, weights)
         module.to(precision)
-        x = torch.from_numpy(inputs.draw()).to(precision)
+        taken_as = precision if architecture.examples.is_floating_point() else architecture.examples.dtype
+        x = torch.from_numpy(inputs.draw()).to(taken_as)
         rng = stream("fingerprint", "labels")
         labels = torch.from_numpy(rng.integers(0, inputs.classes, EXAMPLES))
         drew: list[str] = []
 
         load_state(module, state)
+        module.eval()  # a statement: some override it and return nothing
         with _watched(drew, "evaluation"), torch.no_grad():
-            numbers = {"evaluation": _sketch(module.eval()(x.clone()))}
+            numbers = {"evaluation": _sketch(module(x.clone()))}
 
         load_state(module, state)  # being measured may have changed buffers
         module.train()
