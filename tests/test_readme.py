@@ -61,7 +61,7 @@ def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
                 continue
             command += " --dry-run"
         elif "tombola run quick" in command and "--dry-run" not in command:
-            command += " --set iterations=60 --set levels=2"
+            command += " --set iterations=30 --set levels=2"
         assert run(command, monkeypatch) == 0, command
 
 

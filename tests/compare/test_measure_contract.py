@@ -93,7 +93,10 @@ def test_nothing_and_everything_are_measured_without_a_warning(measure, case):
 
     subjects = [cut(subject) for subject in pair(measure)]
     frame = compare(
-        subjects, measures=[measure], network=convnet() if "conv1.weight" in subjects[0].mask else None
+        subjects,
+        measures=[measure],
+        n_null=10,
+        network=convnet() if "conv1.weight" in subjects[0].mask else None,
     )
     assert np.isfinite(frame["value"].drop_nulls().to_numpy()).all()
     assert not frame["p"].is_nan().any()

@@ -137,7 +137,7 @@ def check(trials: int) -> None:
 
 
 def test_every_sampled_measure_is_calibrated_where_nothing_is_shared():
-    check(40)
+    check(25)
 
 
 @pytest.mark.slow

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 import torch
 from lottery_parts import CLASSES, lenet, sparse
 from torch import Tensor, nn
 
+from cases import each
 from tombola.lottery import ARMS, Rung, Scene
 from tombola.masks import Mask, Probing, prober
 from tombola.models import Architecture, State, architecture
@@ -85,6 +87,7 @@ class Images(nn.Module):
         return out
 
 
+@cache
 def images() -> Architecture:
     return architecture(Images, (1, 4, 4), CLASSES)
 
@@ -153,5 +156,5 @@ def treated(arm: str, where: Scene) -> Start:
     return Start(state, mask, where.seeds, where.level, 0, dead)
 
 
-every_arm = pytest.mark.parametrize("arm", ARMS)
+every_arm = each("arm", ARMS)
 every_network = pytest.mark.parametrize("network", NETWORKS)

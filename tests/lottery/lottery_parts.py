@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,12 @@ class Net(nn.Module):
         return out
 
 
+@cache
 def lenet() -> Architecture:
     return architecture("lenet-20-10", SHAPE, CLASSES)
 
 
+@cache
 def net() -> Architecture:
     return architecture(Net, (1, 4, 4), CLASSES)
 

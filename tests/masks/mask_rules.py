@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable, Mapping
 from functools import cache
 
-import pytest
 import torch
 from mask_networks import Net, net
 
+from cases import each
 from tombola.masks import ALLOCATIONS, CRITERIA, EXAMPLES, STRUCTURES, Mask, PruneRule, prune, structure
 from tombola.masks.allocation import pools_of
 from tombola.seeds import stream
@@ -47,8 +47,8 @@ def label(rule: PruneRule) -> str:
     return f"{rule.criterion}-{rule.allocation.partition(':')[0]}-{rule.structure}"
 
 
-def over(rules: list[PruneRule]) -> Callable[..., pytest.MarkDecorator]:
-    return pytest.mark.parametrize("rule", rules, ids=label)
+def over(rules: list[PruneRule]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return each("rule", rules, label)
 
 
 every_rule = over(RULES)

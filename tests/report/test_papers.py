@@ -18,6 +18,8 @@ from tombola.report.planning import next_steps
 from tombola.report.slides import slides
 from tombola.training import SEARCHES
 
+pytestmark = pytest.mark.usefixtures("quick_pictures")
+
 ODD = list(odd_tables())
 
 

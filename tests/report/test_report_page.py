@@ -160,6 +160,7 @@ def test_notes_say_what_is_missing() -> None:
         assert f"9 of 21 cells {status}" in note
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("odd", "says"),
     [
@@ -173,6 +174,7 @@ def test_odd_runs_have_a_page(tmp_path: Path, odd: str, says: list[str]) -> None
         assert sentence in text
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_figure_that_cannot_be_drawn_says_so_in_its_place(tmp_path: Path) -> None:
     only_dense = tables(results_frame(1).head(1), history=None, masks_map=None)
     page = write(tmp_path, only_dense, [], {}, "")
@@ -183,6 +185,7 @@ def test_a_figure_that_cannot_be_drawn_says_so_in_its_place(tmp_path: Path) -> N
     assert not (tmp_path / "figures" / "input-map.svg").exists()
 
 
+@pytest.mark.usefixtures("float64")
 def test_writing_again_replaces_the_page(tmp_path: Path) -> None:
     empty = odd_tables()["nothing yet"]
     write(tmp_path, empty, ["first"], {}, "")

@@ -255,9 +255,10 @@ def test_the_level_table_has_a_column_for_the_run(read: Reader) -> None:
     assert read.text.index("run", head) < read.text.index("arm", head)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("odd", ["all diverged", "no dense", "no history", "nothing yet", "one replicate"])
 def test_odd_runs_beside_a_whole_one_have_a_page(
-    tmp_path: Path, odd: str, monkeypatch: pytest.MonkeyPatch
+    odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tombola.report.page.save", lambda *_: None)
     given = Tables.together("Both", {"whole": tables(), "odd": odd_tables()[odd]})
@@ -266,6 +267,7 @@ def test_odd_runs_beside_a_whole_one_have_a_page(
     assert [name for name in read.all("data-chart") if name.startswith("accuracy-early-stop")]
 
 
+@pytest.mark.usefixtures("float64")
 def test_two_runs_without_anything_have_a_page(tmp_path: Path) -> None:
     empty = odd_tables()["nothing yet"]
     text = Reader(

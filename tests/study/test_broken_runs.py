@@ -36,36 +36,33 @@ BREAKS: dict[str, tuple[str, Callable[[Run], Any]]] = {
 
 
 @pytest.mark.parametrize("what", sorted(BREAKS))
-def test_a_truncated_file_is_named_and_no_cell_is_changed(what: str, tmp_path: Path) -> None:
+def test_a_truncated_file_is_named_and_no_cell_is_changed(what: str, made: Run) -> None:
     name, touch = BREAKS[what]
-    run = run_tiny(tmp_path)
-    truncate(run.path / name)
+    truncate(made.path / name)
     if name == "study.toml":  # half of it may be a whole, other study
-        (run.path / name).write_text('name = "tin')
-    before = cells_of(times(run.path))
+        (made.path / name).write_text('name = "tin')
+    before = cells_of(times(made.path))
     with pytest.raises(UserError) as caught:
-        touch(run)
-    assert str(run.path / name) in str(caught.value)
+        touch(made)
+    assert str(made.path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert cells_of(times(run.path)) == before
+    assert cells_of(times(made.path)) == before
 
 
-def test_a_missing_start_is_named(tmp_path: Path) -> None:
-    run = run_tiny(tmp_path)
-    path = run.start_file(run.record(FIRST)["start"]["digest"])
+def test_a_missing_start_is_named(made: Run) -> None:
+    path = made.start_file(made.record(FIRST)["start"]["digest"])
     path.unlink()
     with pytest.raises(UserError) as caught:
-        run.start(FIRST)
+        made.start(FIRST)
     assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"status": "ok"}', "null"])
-def test_a_record_that_is_none_is_named(content: str, tmp_path: Path) -> None:
-    run = run_tiny(tmp_path)
-    path = run.folder(FIRST) / "cell.json"
+def test_a_record_that_is_none_is_named(content: str, made: Run) -> None:
+    path = made.folder(FIRST) / "cell.json"
     path.write_text(content)
     with pytest.raises(UserError) as caught:
-        results(run)
+        results(made)
     assert str(path) in str(caught.value)
 
 
@@ -78,12 +75,11 @@ def test_a_cell_without_its_record_is_neither_overwritten_nor_taken(tmp_path: Pa
     assert times(run.path) == before
 
 
-def test_a_lost_engine_record_is_not_made_up(tmp_path: Path) -> None:
-    run = run_tiny(tmp_path)
-    (run.path / "environment.json").unlink()
+def test_a_lost_engine_record_is_not_made_up(made: Run, tmp_path: Path) -> None:
+    (made.path / "environment.json").unlink()
     with pytest.raises(UserError, match=r"environment\.json: is missing"):
         run_tiny(tmp_path, tiny(levels=3))
-    (run.path / "environment.json").write_text("{}\n")
+    (made.path / "environment.json").write_text("{}\n")
     with pytest.raises(UserError, match=r"environment\.json: "):
         run_tiny(tmp_path, tiny(levels=3))
 

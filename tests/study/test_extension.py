@@ -34,7 +34,8 @@ EXTENSIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_an_extension_redoes_no_cell_and_starts_where_one_run_would(
     what: str, rewind: int, tmp_path: Path
 ) -> None:
-    small, large = (tiny(pruning={"rewind": rewind}, **change) for change in EXTENSIONS[what])
+    brief = {"iterations": 8, "evaluate_every": 4, "curve_every": 8}
+    small, large = (tiny(pruning={"rewind": rewind}, recipe=brief, **change) for change in EXTENSIONS[what])
     run = run_tiny(tmp_path / "extended", small)
     before, bits = cells_of(times(run.path)), cells_of(contents(run.path))
     assert run_tiny(tmp_path / "extended", large).path == run.path

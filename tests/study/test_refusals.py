@@ -22,18 +22,17 @@ from tombola.study.store import LOCK
 ARCHITECTURE = importlib.import_module("tombola.models.architecture")
 
 
-def test_a_second_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_process_is_refused(made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from filelock import FileLock
 
     monkeypatch.setattr(runner, "PATIENCE", 0.01)
-    run = run_tiny(tmp_path)
-    before = times(run.path)
-    with FileLock(run.path / LOCK):
-        assert run.is_locked()
+    before = times(made.path)
+    with FileLock(made.path / LOCK):
+        assert made.is_locked()
         with pytest.raises(UserError, match="another process is running this study"):
             run_tiny(tmp_path, tiny(levels=3))
-    assert times(run.path) == before
-    assert not run.is_locked()
+    assert times(made.path) == before
+    assert not made.is_locked()
     run_tiny(tmp_path, tiny(levels=3))
 
 
@@ -44,10 +43,9 @@ def test_the_lock_is_given_back_after_a_failure(tmp_path: Path) -> None:
     assert kept.tb is not None
 
 
-def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
-    run = run_tiny(tmp_path)
+def test_a_folder_of_another_study_is_refused(made: Run, tmp_path: Path) -> None:
     other = tiny(seed=1)
-    run.path.rename(tmp_path / other.model_copy(update={"data": run.study.data}).folder)
+    made.path.rename(tmp_path / other.model_copy(update={"data": made.study.data}).folder)
     (folder,) = tmp_path.iterdir()
     before = times(folder)
     with pytest.raises(UserError, match=f"holds another study .id {tiny_id()}.* move the folder away"):
@@ -83,12 +81,13 @@ def test_an_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
     ("options", "words"),
     [({"threads": 2}, "threads 1, found 2"), ({"engine": "modules"}, "engine mlp, found modules")],
 )
-def test_what_would_change_the_bits_is_refused(options: dict[str, Any], words: str, tmp_path: Path) -> None:
-    run = run_tiny(tmp_path)
-    before, threads = times(run.path), torch.get_num_threads()
+def test_what_would_change_the_bits_is_refused(
+    options: dict[str, Any], words: str, made: Run, tmp_path: Path
+) -> None:
+    before, threads = times(made.path), torch.get_num_threads()
     with pytest.raises(UserError, match=f"was begun with {words}"):
         run_tiny(tmp_path, tiny(levels=3), **options)
-    assert times(run.path) == before, "a refusal does not widen the study"
+    assert times(made.path) == before, "a refusal does not widen the study"
     torch.set_num_threads(threads)
 
 
@@ -108,15 +107,16 @@ def test_auto_goes_on_with_what_is_recorded(tmp_path: Path) -> None:
     assert max(cell.level for cell in run.cells()) == 3
 
 
-def test_other_initial_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = run_tiny(tmp_path)
-    before = times(run.path)
-    environment = run.environment
+def test_other_initial_weights_are_refused(
+    made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = times(made.path)
+    environment = made.environment
     assert len(environment["record"]["initial"]) == 16
     monkeypatch.setattr(ARCHITECTURE, "glorot", lambda module, rng: glorot(module, np.random.default_rng(0)))
     with pytest.raises(UserError, match="other initial weights of lenet-8-6"):
         run_tiny(tmp_path, tiny(levels=3))
-    assert times(run.path) == before
+    assert times(made.path) == before
 
 
 @pytest.mark.parametrize(

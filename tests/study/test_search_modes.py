@@ -59,11 +59,12 @@ def test_the_mask_that_is_found_is_that_of_the_level(mode: str, tmp_path: Path) 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("keep", ["living", "masks"])
 def test_a_run_that_is_extended_ends_with_the_same_bits(mode: str, keep: str, tmp_path: Path) -> None:
-    study = searching(mode, store={"keep": keep})
+    brief = {"iterations": 8, "evaluate_every": 4, "curve_every": 4}
+    study = searching(mode, store={"keep": keep}, recipe=brief)
     alone = {"engine": "modules"}  # networks one by one: their bits do not depend on who was there when
     whole = run_tiny(tmp_path / "whole", study, **alone)
     if keep == "living":
-        short = searching(mode, store={"keep": keep}, levels=1, replicates=1, arms=[])
+        short = searching(mode, store={"keep": keep}, recipe=brief, levels=1, replicates=1, arms=[])
         run_tiny(tmp_path / "parts", short, **alone)
         run_tiny(tmp_path / "parts", short.model_copy(update={"levels": 2}), **alone)
     parts = run_tiny(tmp_path / "parts", study, **alone)

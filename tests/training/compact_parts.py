@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -59,6 +60,7 @@ NETWORKS: dict[str, Any] = {
 }  # fmt: skip
 
 
+@cache
 def net(name: str) -> Architecture:
     return architecture(NETWORKS[name], IMAGES, CLASSES)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -70,6 +71,7 @@ NOISY = {"torch": by_torch, "numpy": by_numpy, "python": by_python, "images": Br
 every_noise = pytest.mark.parametrize("noisy", NOISY)
 
 
+@cache
 def net(name: str) -> Architecture:
     return architecture(NOISY[name], IMAGES if name == "images" else (6,), CLASSES)
 

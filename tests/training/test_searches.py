@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,15 @@ def test_an_ordinary_training_finds_none() -> None:
     assert train_stack(arch, starts, data, long(), VALIDATION, engine=engine)[0].mask is None
 
 
+SGD = long(optimizer="sgd", lr=0.1, momentum=0.9)
+
+
+@cache
+def by_momentum(what: str, name: str) -> list[Trained]:
+    """A search that nobody disturbed."""
+    return train(what, name, chosen=SGD)
+
+
 @pytest.mark.parametrize("stop", [0, 5, 10, 15])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("what", ["mlp", "odd"])
@@ -80,14 +90,13 @@ def test_interrupted_in_the_middle_it_ends_with_the_same_bits(
         if iteration == stop:
             raise PowerError
 
-    sgd = long(optimizer="sgd", lr=0.1, momentum=0.9)
-    undisturbed = train(what, name, chosen=sgd)
+    undisturbed = by_momentum(what, name)
     checkpoint = Checkpoint(tmp_path / "c.safetensors", seconds=0)
     with pytest.raises(PowerError):
-        train(what, name, checkpoint, cut, sgd)
+        train(what, name, checkpoint, cut, SGD)
     assert checkpoint.path.exists()
     seen: list[int] = []
-    resumed = train(what, name, Checkpoint(checkpoint.path, seconds=1e9), seen.append, sgd)
+    resumed = train(what, name, Checkpoint(checkpoint.path, seconds=1e9), seen.append, SGD)
     assert seen[0] == stop, "it went on where it was"
     for a, b in zip(resumed, undisturbed, strict=True):
         assert_same(a, b)

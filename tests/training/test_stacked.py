@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import pytest
 import torch
@@ -62,6 +63,7 @@ NETWORKS = {
 every_network = pytest.mark.parametrize("what", NETWORKS)
 
 
+@cache
 def network(what: str) -> Architecture:
     model, shape = NETWORKS[what]
     return architecture(model, shape, CLASSES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,15 @@ KINDS: Mapping[str, tuple[Any, tuple[int, ...], str]] = {
 
 def kind(name: str) -> tuple[Architecture, Resident, str]:
     """Architecture, data and engine."""
-    model, shape, engine = KINDS[name]
-    return architecture(model, shape, CLASSES), resident(arrays(shape)), engine
+    _, shape, engine = KINDS[name]
+    return _described(name), resident(arrays(shape)), engine
+
+
+@cache
+def _described(name: str) -> Architecture:
+    """Describing a network takes longer than many a test of it."""
+    model, shape, _ = KINDS[name]
+    return architecture(model, shape, CLASSES)
 
 
 def dense(arch: Architecture) -> Mask:
