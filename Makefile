@@ -6,11 +6,11 @@ BIN := .venv/bin
 run: .venv/installed  ## install, then draw the tickets of the quick study
 	$(BIN)/tombola run quick
 
-test: .venv/installed lint  ## linters, types, layers, tests: under five minutes once installed
-	$(BIN)/pytest -n 2
+test: .venv/installed lint  ## linters, types, layers, tests: under four minutes once installed
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: test .venv/checked  ## as on a processor without AVX-512, then the slow tests, trackers among them: under an hour
-	$(BIN)/python tests/held_down.py avx2 -n 2
+	$(BIN)/python tests/held_down.py avx2 -n 2 --dist worksteal
 	$(BIN)/pytest -m slow
 
 bench: .venv/installed  ## engines beside baselines, a few minutes; leave the machine alone meanwhile
