@@ -28,6 +28,15 @@ def test_same_seed_same_file(tombola: Tombola) -> None:
     assert files[0] != files[2]
 
 
+def test_an_early_stop_at_the_end_is_said(tombola: Tombola) -> None:
+    """60 iterations are too few for lenet-20-10."""
+    made = ("train", "lenet-20-10", "--data", "digits", *SHORT)
+    said = tombola(*made, "--out", "net.safetensors")
+    assert "early stop at iteration          60 of 60\n" in said.out
+    assert "(the last evaluation: the least validation loss may lie beyond the end of training)" in said.out
+    assert json.loads(tombola(*made, "--out", "b.safetensors", "--json").out)["early_stop_at_end"] is True
+
+
 def test_evaluate_measures_what_train_printed(tombola: Tombola) -> None:
     said = tombola(
         "train", "lenet-20-10", "--data", "digits", "--seed", "3", "--out", "net.safetensors", *SHORT

@@ -369,3 +369,17 @@ def test_a_claim_that_no_level_answers_says_so() -> None:
         "not asked at 3%: no level of this study is within 10% of this density; the nearest is at 25.0%"
         in said
     )
+
+
+def test_early_stops_at_the_end_are_flagged_in_prose_and_table() -> None:
+    rows = results_frame().with_columns(early_stop_at_end=(pl.col("level") == 0) & (pl.col("replicate") == 0))
+    document = paper(material(tables(rows)), {}, "")
+    said = words_of(document)
+    assert "which came after 1,100 iterations (the last evaluation in 1 of 2)" in said
+    assert grid(document, "level").rows[0][-1] == "1100 †1/2"
+    notes = [block.text for block in document.blocks if isinstance(block, Note)]
+    assert any(
+        note.startswith("In 1 of 14 trainings the early stop is the last evaluation") for note in notes
+    )
+    talk = slides(material(tables(rows)), {}, "")
+    assert "Before the numbers" in [slide.message for slide in talk.slides]

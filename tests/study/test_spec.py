@@ -113,7 +113,7 @@ def test_arms_as_a_shorter_ladder_has_them() -> None:
     arms = [
         {"name": "reinit", "draws": 2, "levels": [3, 7, 12, 15]},
         {"name": "random-mask"},
-        {"name": "shuffle", "levels": [15]},
+        {"name": "reshuffle", "levels": [15]},
     ]
     table = {"model": {"name": "lenet-8-6"}, "data": {"name": "digits"}, "levels": 15}
     whole = Study.model_validate({**table, "arms": arms})

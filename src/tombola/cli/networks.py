@@ -76,7 +76,10 @@ def train(
     )
     ticket.save(out)
     if as_json:
-        print_json({**ticket.provenance["scores"], "seconds": time.perf_counter() - begin, "file": str(out)})
+        ends = {"early_stop_at_end": trained.stops_at_end}
+        print_json(
+            {**ticket.provenance["scores"], **ends, "seconds": time.perf_counter() - begin, "file": str(out)}
+        )
         return
     if trained.diverged:
         print("the training diverged: weights or validation loss are not finite")
@@ -84,6 +87,8 @@ def train(
     if trained.early_stop_test_accuracy is not None:
         print(f"test accuracy at the early stop  {100 * trained.early_stop_test_accuracy:.2f}%")
         print(f"early stop at iteration          {trained.early_stop_iteration} of {trained.iterations}")
+        if trained.stops_at_end:
+            print(f"                                 {study.AT_END}")
     print(f"saved {out}")
 
 

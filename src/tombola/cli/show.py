@@ -12,7 +12,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from tombola.study import summary, with_interval
+from tombola.study import ends_in_words, summary, with_interval
+from tombola.study.stops import ends, marked
 
 
 def console() -> Console:
@@ -56,11 +57,14 @@ def print_means(frame: pl.DataFrame) -> None:
         ("final_test_accuracy", 100, 2),
         ("final_train_accuracy", 100, 2),
     )
+    at_end = ends(frame)
     for value, scale, digits in values:
         means = {(row["level"], row["arm"]): row for row in summary(frame, value).iter_rows(named=True)}
         for key, row in rows.items():
             found = means.get(key)
-            row.append("-" if found is None or found["mean"] is None else with_interval(found, scale, digits))
+            shown = "-" if found is None or found["mean"] is None else with_interval(found, scale, digits)
+            level, arm = key
+            row.append(marked(shown, at_end.get((arm, level))) if value == "early_stop_iteration" else shown)
     headings = [
         "arm",
         "level",
@@ -73,6 +77,8 @@ def print_means(frame: pl.DataFrame) -> None:
     ]
     order = sorted(rows, key=lambda key: (key[0], key[1] != "ticket", key[1]))
     print_table(headings, [rows[key] for key in order])
+    if said := ends_in_words(frame):
+        print(f"\n{said}")
 
 
 def duration(seconds: float) -> str:

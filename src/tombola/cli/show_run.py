@@ -112,5 +112,8 @@ def print_difference(first: Run, second: Run, as_json: bool) -> None:
         heads = ["arm", "level", "density", "test % A", "test % B", "B - A, pp", "early stop, B - A"]
         console().print("\nmeans over replicates; test accuracy at early stop")
         print_table(heads, table)
+        for run in (first, second):
+            if said := studies.ends_in_words(studies.results(run, timed=False)):
+                console().print(f"{run.path.name}: {said}")
     else:
         print("no arm and level in common")

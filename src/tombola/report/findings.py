@@ -18,6 +18,7 @@ from tombola.report.material import Material
 from tombola.report.page import notes
 from tombola.report.tables import percent
 from tombola.study import wording
+from tombola.study.stops import ends
 
 LEVEL_HEAD = ("level", "arm", "density", "n", "test % at early stop", "test % at end", "early-stop iteration")
 MOST_DECISIONS = 24
@@ -51,10 +52,11 @@ def levels_in_words(m: Material) -> list[Block]:
         value: {(row["level"], row["arm"]): row for row in m.tables.summaries[value].iter_rows(named=True)}
         for value in ("early_stop_test_accuracy", "early_stop_iteration", "gap")
     }
+    at_end = ends(frame)
     sentences = [
         sentence
         for level in (chosen_levels(frame) if not frame.is_empty() else [])
-        if (sentence := _level_in_words(level, means))
+        if (sentence := _level_in_words(level, means, at_end))
     ]
     if not sentences:
         return [paragraph("No cell has a number yet.")]
@@ -64,7 +66,9 @@ def levels_in_words(m: Material) -> list[Block]:
 Rows = Mapping[tuple[int, str], Mapping[str, Any]]
 
 
-def _level_in_words(level: int, means: Mapping[str, Rows]) -> str:
+def _level_in_words(
+    level: int, means: Mapping[str, Rows], at_end: Mapping[tuple[str, int], tuple[int, int]]
+) -> str:
     accuracy, stop, gap = (
         means[value] for value in ("early_stop_test_accuracy", "early_stop_iteration", "gap")
     )
@@ -77,7 +81,7 @@ def _level_in_words(level: int, means: Mapping[str, Rows]) -> str:
         row = accuracy[0, arms[0]]
         said = f"The dense network had a test accuracy of {_value(row, 100, 2, '%')} at early stop (n = {row['n']})"
         if (0, arms[0]) in stop:
-            said += f", which came after {_value(stop[0, arms[0]], 1, 0)} iterations"
+            said += f", which came after {_value(stop[0, arms[0]], 1, 0)} iterations{_last(at_end.get((arms[0], 0)))}"
         if (0, arms[0]) in gap:
             above = _value(gap[0, arms[0]], 100, 2)
             said += f"; its training accuracy at the end was {above} points above its test accuracy"
@@ -85,10 +89,16 @@ def _level_in_words(level: int, means: Mapping[str, Rows]) -> str:
     parts = []
     for arm in arms:
         row = accuracy[level, arm]
-        after = f" after {_value(stop[level, arm], 1, 0)} iterations" if (level, arm) in stop else ""
+        last = _last(at_end.get((arm, level)))
+        after = f" after {_value(stop[level, arm], 1, 0)} iterations{last}" if (level, arm) in stop else ""
         parts.append(f"{arm} {_value(row, 100, 2, '%')}{after} (n = {row['n']})")
     density = percent(accuracy[level, arms[0]]["density"])
     return f"With {density} of the weights (level {level}) the accuracies at early stop were: {'; '.join(parts)}."
+
+
+def _last(count: tuple[int, int] | None) -> str:
+    """How many of the trainings stopped at the end of training; empty where none did."""
+    return f" (the last evaluation in {count[0]} of {count[1]})" if count and count[0] else ""
 
 
 def _value(row: Mapping[str, Any], scale: float, digits: int, unit: str = "") -> str:

@@ -13,6 +13,7 @@ from tombola.report.planning import duration
 from tombola.report.style import arm_styles
 from tombola.report.tables import Tables, percent
 from tombola.study import with_interval
+from tombola.study.stops import ends, marked
 
 LEVELS = (
     ("early_stop_test_accuracy", 100, 2),
@@ -36,8 +37,10 @@ class Ledger:
 
 
 def level_rows(tables: Tables) -> list[dict[str, str]]:
-    """One row for each arm (of each run) at each level, formatted; a value that is not known is left out."""
+    """One row for each arm (of each run) at each level, formatted; a value that is not known is left out. An early stop
+    is marked where some of its trainings stopped at the end, see `study.stops`."""
     runs = list(tables.runs)
+    at_end = {label: ends(each.results) for label, each in (tables.runs or {"": tables}).items()}
     cells: dict[tuple[int, int, str], dict[str, str]] = {}
     for value, scale, digits in LEVELS:
         frame = tables.summaries.get(value, pl.DataFrame())
@@ -53,7 +56,9 @@ def level_rows(tables: Tables) -> list[dict[str, str]]:
                     "n": str(row["n"]),
                 },
             )
-            place[value] = with_interval(row, scale, digits)
+            shown = with_interval(row, scale, digits)
+            count = at_end[row["run"] if runs else ""].get((row["arm"], row["level"]))
+            place[value] = marked(shown, count) if value == "early_stop_iteration" else shown
     order = sorted(cells, key=lambda key: (*key[:2], key[2] != TICKET, key[2]))
     return [cells[key] for key in order]
 

@@ -18,6 +18,7 @@ from tombola.report.ledgers import cost_ledgers, layer_ledgers, level_rows
 from tombola.report.saving import VEGA_LITE, compact, save, save_rows
 from tombola.report.tables import NothingToDrawError, Tables
 from tombola.report.verdicts import VerdictSection
+from tombola.study import ends_in_words
 
 BESIDE = (".svg", ".pdf", ".png")
 """Formats that each figure is saved as, beside the page."""
@@ -142,6 +143,8 @@ def notes(tables: Tables) -> list[str]:
         if count:
             what = "a layer without weights" if status == "collapsed" else "weights that are not finite"
             found.append(f"{count} of {len(frame)} cells {status} ({what}); they have no numbers here.")
+    if said := ends_in_words(frame):
+        found.append(said)
     return found
 
 

@@ -36,6 +36,7 @@ from tombola.study.runner import run
 from tombola.study.siblings import say_of_siblings
 from tombola.study.spec import ArmSpec, StoreSpec, Study
 from tombola.study.standing import missing, require_whole
+from tombola.study.stops import AT_END, ends_in_words
 from tombola.study.store import Run
 from tombola.study.sweep import Member, Sweep, label_of
 from tombola.study.sweep_run import SweepRun, bound, run_sweep, sweep_results
@@ -44,6 +45,7 @@ from tombola.study.trackers import TRACKERS
 from tombola.study.verdicts import Verdicts, verdicts, write_verdicts
 
 __all__ = [
+    "AT_END",
     "CONNECTION_VALUES",
     "DEFAULT_KINDS",
     "KINDS",
@@ -85,6 +87,7 @@ __all__ = [
     "diff_many",
     "diff_results",
     "diff_specs",
+    "ends_in_words",
     "estimate_time",
     "expectations",
     "find",

@@ -26,6 +26,7 @@ from tombola.study.statistics import (
     replicates_for_power,
     smallest,
 )
+from tombola.study.stops import ends
 
 YES, OPPOSITE, NO, UNRESOLVED, UNTESTED = "yes", "opposite", "no", "not resolved", "not tested"
 DECISIONS = (YES, OPPOSITE, NO, UNRESOLVED, UNTESTED)
@@ -51,6 +52,8 @@ VERDICTS = {
     "n": pl.Int64,
     "planned": pl.Int64,
     "left_out": pl.Int64,
+    "at_end": pl.Int64,
+    "trainings": pl.Int64,
     **dict.fromkeys(
         ("mean_a", "mean_b", "difference", "low", "high", "effect", "p", "p_smallest"), pl.Float64
     ),
@@ -69,7 +72,8 @@ class Answer:
     """What was found for one test over n replicates, and the smallest p that so many can give.
 
     `left_out` counts the cells of the two arms that have no number (collapsed, diverged); `why` says what stands
-    against an answer. `p_opposite` is that of the claim's opposite, None where it has none.
+    against an answer. `p_opposite` is that of the claim's opposite, None where it has none. Of a claim about early-stop
+    iterations, `at_end` of the `trainings` of both arms have theirs at the last evaluation.
     """
 
     found: Contrasted = field(default_factory=Contrasted)
@@ -78,6 +82,8 @@ class Answer:
     left_out: int = 0
     why: str = ""
     p_opposite: float | None = None
+    at_end: int | None = None
+    trainings: int | None = None
 
 
 Measured = Callable[[Hypothesis, int], Answer]
@@ -202,11 +208,16 @@ def sides(
     full = frame.with_columns(**DERIVED).with_columns(pl.col(pl.Float64).fill_nan(None))
     values, left_out = list[dict[int, float]](), 0
     for arm in arms:
-        name, at = (TICKET, 0) if arm == DENSE else (arm, level)
+        name, at = place_of(arm, level)
         here = full.filter((pl.col("arm") == name) & (pl.col("level") == at))
         values.append(dict(by_replicate(here, quantity).select("replicate", quantity).iter_rows()))
         left_out += here.filter((pl.col("status") != "ok") | pl.col(quantity).is_null()).height
     return values, left_out
+
+
+def place_of(arm: str, level: int) -> tuple[str, int]:
+    """The arm and level of the cells that an arm of a hypothesis means at a level."""
+    return (TICKET, 0) if arm == DENSE else (arm, level)
 
 
 def families_of(tests: Sequence[Asked]) -> list[list[int]]:
@@ -244,7 +255,11 @@ def _answer(claim: Hypothesis, level: int, study: Study, frame: pl.DataFrame, me
             else "the paired differences do not vary, so there is no t"
         )
     least = smallest(claim.test, len(both), claim.direction)
-    return Answer(found, len(both), least, left_out, why, p_opposite)
+    at_end, trainings = None, None
+    if claim.quantity == "early_stop_iteration":
+        stops = ends(frame, [place_of(arm, level) for arm in claim.arms]).values()
+        at_end, trainings = sum(k for k, _ in stops), sum(n for _, n in stops)
+    return Answer(found, len(both), least, left_out, why, p_opposite, at_end, trainings)
 
 
 def _needed(verdict: Verdict, study: Study) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -16,6 +16,7 @@ from tombola.compare.interval import EVERYWHERE, Range, bounds, half_width, inte
 from tombola.lottery import Cell
 from tombola.study.expect import Checked, Expectation, check
 from tombola.study.standing import require_whole
+from tombola.study.stops import ends_among, stopped_at_end
 from tombola.study.store import Run
 from tombola.study.writing import HISTORY
 
@@ -35,6 +36,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "status": pl.String,
     "density": pl.Float64,
     "early_stop_iteration": pl.Int64,
+    "early_stop_at_end": pl.Boolean,  # whether that is the last evaluation
     "early_stop_val_loss": pl.Float64,
     "early_stop_test_accuracy": pl.Float64,
     "final_test_accuracy": pl.Float64,
@@ -52,9 +54,11 @@ def results(run: Run, *, timed: bool = True) -> pl.DataFrame:
     Raises UserError where the study in the folder is not that of the cells.
     """
     require_whole(run)
-    rows = []
-    for cell in _cells(run):
+    rows, cells = [], run.cells()
+    study = run.study if cells else None  # a folder without cells may have none yet
+    for cell in cells:
         row = {name: value for name, value in run.record(cell).items() if name in SCHEMA}
+        row["early_stop_at_end"] = stopped_at_end(row, study.first_iteration(cell) if study else 0)
         if timed:
             row["seconds"] = run.seconds(cell)
         rows.append(row)
@@ -134,7 +138,8 @@ def with_interval(row: Mapping[str, Any], scale: float = 1, digits: int = 2) -> 
 class Claim:
     """A paired difference over replicates: ticket minus the other, with its 95% t-interval.
 
-    `low` and `high` are None below three replicates. `unit` is "pp" (of accuracy) or "%" (of iterations).
+    `low` and `high` are None below three replicates. `unit` is "pp" (of accuracy) or "%" (of iterations), `note` what
+    else a reader must know.
     """
 
     sentence: str
@@ -143,13 +148,15 @@ class Claim:
     low: float | None
     high: float | None
     unit: str
+    note: str = ""
 
     def __str__(self) -> str:
+        note = f"; {self.note}" if self.note else ""
         if self.low is None or self.high is None:
-            return f"{self.sentence}: {self.mean:+.2f} {self.unit} ({few(self.n)}: no interval)"
+            return f"{self.sentence}: {self.mean:+.2f} {self.unit} ({few(self.n)}: no interval){note}"
         verdict = "not resolved" if self.low <= 0 <= self.high else "more" if self.mean > 0 else "less"
         interval = f"[{self.low:+.2f}, {self.high:+.2f}]"
-        return f"{self.sentence}: {self.mean:+.2f} {self.unit} {interval}, n = {self.n}: {verdict}"
+        return f"{self.sentence}: {self.mean:+.2f} {self.unit} {interval}, n = {self.n}: {verdict}{note}"
 
 
 def expectations(frame: pl.DataFrame, expected: Sequence[Expectation]) -> list[Checked]:
@@ -182,7 +189,12 @@ def claims(frame: pl.DataFrame) -> list[Claim]:
         ("early_stop_iteration", "iterations to early stop", "%"),
     ):
         pairs = _pairs(frame, value, ("ticket", near["level"]), ("ticket", 0))
-        found += claimed(f"ticket at {percent} against dense, {what}", pairs, unit)
+        places = [("ticket", near["level"]), ("ticket", 0)]
+        note = ends_among(frame, places) if value == "early_stop_iteration" else ""
+        found += [
+            replace(each, note=note)
+            for each in claimed(f"ticket at {percent} against dense, {what}", pairs, unit)
+        ]
     for arm in sorted(set(frame["arm"]) - {"ticket"}):
         levels = set(frame.filter((pl.col("arm") == arm) & (pl.col("status") == "ok"))["level"])
         both = sorted(levels & set(tickets["level"]))

@@ -55,7 +55,11 @@ def estimate(verdict: Verdict) -> str:
         said += f", d = {found.effect:.2f}"
     n = f"n = {verdict.answer.n}" + (f" of {verdict.planned}" if verdict.answer.n != verdict.planned else "")
     left = f", {verdict.answer.left_out} cells without a number left out" if verdict.answer.left_out else ""
-    return f"{said}, {n}{left}"
+    answer = verdict.answer
+    last = (
+        f", the last evaluation in {answer.at_end} of {answer.trainings} trainings" if answer.at_end else ""
+    )
+    return f"{said}, {n}{left}{last}"
 
 
 def difference(verdict: Verdict) -> str:

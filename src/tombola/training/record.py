@@ -57,6 +57,11 @@ class Trained:
     mask: Mask | None = None
     birds: tuple[Bird, ...] = ()
 
+    @property
+    def stops_at_end(self) -> bool:
+        """Whether the early stop is the last evaluation: the least validation loss may lie beyond the end."""
+        return bool(self.early_stop_iteration == max(self.history["iteration"]))
+
 
 class Record:
     """What is measured along the way: scores on the evaluation grid and the best weights so far, all on the

@@ -1,0 +1,59 @@
+"""Early stops that are the last evaluation: the least validation loss may lie beyond the end of such a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+
+COLUMN = "early_stop_at_end"
+AT_END = "(the last evaluation: the least validation loss may lie beyond the end of training)"
+MARK = "†"
+"""Stands beside a mean early stop, with how many of how many trainings stopped at the end: '1,500 ± 20 †3/5'."""
+
+
+def stopped_at_end(record: Mapping[str, Any], first: int) -> bool | None:
+    """Whether a cell that began at iteration `first` has its early stop at its last evaluation; None where it has no
+    early stop."""
+    stop = record.get("early_stop_iteration")
+    return None if stop is None else bool(stop == first + record["iterations"])
+
+
+def ends(
+    frame: pl.DataFrame, places: Iterable[tuple[str, int]] | None = None
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """(arm, level) -> how many of its trainings that have an early stop have it at the end, and how many these are.
+
+    `frame` are results, or those of several runs; `places` are the (arm, level) to count, all where left out.
+    """
+    if COLUMN not in frame.columns:
+        return {}
+    kept = frame.filter((pl.col("status") == "ok") & pl.col("early_stop_iteration").is_not_null())
+    counts = kept.group_by("arm", "level").agg(pl.col(COLUMN).sum().cast(pl.Int64), pl.len().cast(pl.Int64))
+    found = {(arm, level): (count, of) for arm, level, count, of in counts.sort("level", "arm").iter_rows()}
+    return found if places is None else {place: found[place] for place in places if place in found}
+
+
+def marked(shown: str, count: tuple[int, int] | None) -> str:
+    """A mean early stop as text, with its mark where some of its trainings stopped at the end."""
+    return f"{shown} {MARK}{count[0]}/{count[1]}" if count and count[0] else shown
+
+
+def ends_among(frame: pl.DataFrame, places: Iterable[tuple[str, int]]) -> str:
+    """'the last evaluation in 3 of 10 trainings' of these (arm, level); empty where it is in none."""
+    counts = ends(frame, dict.fromkeys(places)).values()
+    count, of = sum(k for k, _ in counts), sum(n for _, n in counts)
+    return f"the last evaluation in {count} of {of} trainings" if count else ""
+
+
+def ends_in_words(frame: pl.DataFrame) -> str:
+    """What a reader must know of a table whose early stops are marked; empty where none is."""
+    counts = ends(frame).values()
+    count, of = sum(k for k, _ in counts), sum(n for _, n in counts)
+    if not count:
+        return ""
+    return (
+        f"In {count} of {of} trainings the early stop is the last evaluation ({MARK}k/n: in k of n): the least "
+        "validation loss may lie beyond the end of training, so that such an iteration is the least it can be."
+    )
