@@ -105,6 +105,12 @@ class Architecture:
         """How much of it is prunable."""
         return Scope(self.shapes, self.prunable)
 
+    def blank(self, *count: int) -> Tensor:
+        """Inputs of nothing but zeros, [*count, *input_shape], on the CPU: numbers in torch's default type, or whole
+        numbers where the network reads such."""
+        whole = not self.examples.is_floating_point()
+        return torch.zeros(*count, *self.input_shape, dtype=self.examples.dtype if whole else None)
+
     def build(self) -> nn.Module:
         """A fresh module whose weights are to be loaded; torch's generator is as before."""
         with protected():

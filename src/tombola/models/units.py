@@ -77,7 +77,7 @@ def unit_axes(architecture: Architecture) -> list[UnitGroup]:
         module.eval()
         try:
             followed = _Followed(architecture.name, module)
-            followed.run(torch.zeros_like(architecture.examples[:2]))
+            followed.run(architecture.blank(2))
         except UserError:
             raise
         except Exception as problem:  # tracing meets foreign code, which fails in any way it likes

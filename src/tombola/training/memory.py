@@ -49,7 +49,7 @@ def footprint(architecture: Architecture) -> Footprint:
     """Measured by one forward pass on the CPU that notes what autograd saves, whatever the device will be."""
     module = swap_dropout(architecture.build(), Noise(0, torch.device("cpu")))
     module.train()
-    x = torch.zeros_like(architecture.examples[:EXAMPLES])
+    x = architecture.blank(EXAMPLES)
     own = [*module.parameters(), *module.buffers()]
     known = {tensor.untyped_storage().data_ptr() for tensor in own}
     saved: dict[int, int] = {}

@@ -152,7 +152,7 @@ def _try(architecture: Architecture, recipe: Recipe) -> None:
     mask = Mask.dense({name: architecture.shapes[name] for name in architecture.prunable})
     start = Start(state_of(architecture.build()), mask, Seeds.single(0))
     x, y = (
-        torch.zeros_like(architecture.examples[:2]).expand(2, 2, *architecture.input_shape),
+        architecture.blank(2, 2),
         torch.zeros(2, 2, dtype=torch.int64),
     )
     with warnings.catch_warnings():
