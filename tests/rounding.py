@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import pytest
@@ -23,7 +25,25 @@ from tombola.models import Architecture, State
 from tombola.seeds import stream
 from tombola.training import Start, Trained
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 Train = Callable[[Sequence[Start]], Sequence[Trained]]
+
+
+def made_once(make: Callable[P, T]) -> Callable[P, T]:
+    """Remembers what a function makes, apart for each precision: what a network was tried out on, and what came of it,
+    is of the type that modules had then."""
+
+    @cache
+    def remembered(precision: torch.dtype, *args: P.args, **kwargs: P.kwargs) -> T:
+        return make(*args, **kwargs)
+
+    @wraps(make)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> T:
+        return remembered(torch.get_default_dtype(), *args, **kwargs)
+
+    return asked
 
 
 @contextmanager

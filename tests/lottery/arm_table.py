@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from lottery_parts import CLASSES, lenet, sparse
 from torch import Tensor, nn
 
 from cases import each
+from rounding import made_once
 from tombola.lottery import ARMS, Rung, Scene
 from tombola.masks import Mask, Probing, prober
 from tombola.models import Architecture, State, architecture
@@ -87,7 +87,7 @@ class Images(nn.Module):
         return out
 
 
-@cache
+@made_once
 def images() -> Architecture:
     return architecture(Images, (1, 4, 4), CLASSES)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rounding import made_once
 from tombola.data import Resident, from_arrays
 from tombola.lottery import ARMS, TICKET, Begin, Cell, Drawn, Lottery, draw, train_cells
 from tombola.masks import Mask, PruneRule, ladder, rates_for
@@ -39,12 +39,12 @@ class Net(nn.Module):
         return out
 
 
-@cache
+@made_once
 def lenet() -> Architecture:
     return architecture("lenet-20-10", SHAPE, CLASSES)
 
 
-@cache
+@made_once
 def net() -> Architecture:
     return architecture(Net, (1, 4, 4), CLASSES)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 from training_parts import CLASSES, CPU, IMAGES
 
+from rounding import made_once
 from tombola.masks import Mask
 from tombola.models import Architecture, architecture
 from tombola.seeds import stream
@@ -60,7 +60,7 @@ NETWORKS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@cache
+@made_once
 def net(name: str) -> Architecture:
     return architecture(NETWORKS[name], IMAGES, CLASSES)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from training_parts import CLASSES, CPU, IMAGES, arrays, recipe, resident, same, start
 
 import tombola
-from rounding import assert_same_in_double
+from rounding import assert_same_in_double, made_once
 from tombola.errors import UserError
 from tombola.models import Architecture, architecture
 from tombola.training import choose, train_stack
@@ -71,7 +70,7 @@ NOISY = {"torch": by_torch, "numpy": by_numpy, "python": by_python, "images": Br
 every_noise = pytest.mark.parametrize("noisy", NOISY)
 
 
-@cache
+@made_once
 def net(name: str) -> Architecture:
     return architecture(NOISY[name], IMAGES if name == "images" else (6,), CLASSES)
 

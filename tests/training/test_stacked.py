@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import pytest
 import torch
@@ -23,7 +22,7 @@ from training_parts import (
     start,
 )
 
-from rounding import assert_same_in_double
+from rounding import assert_same_in_double, made_once
 from tombola.models import Architecture, architecture, load_state
 from tombola.training import ENGINES, Recipe, Stack, Start, choose, train_stack
 from tombola.training.dropout import Noise, swap_dropout
@@ -63,7 +62,7 @@ NETWORKS = {
 every_network = pytest.mark.parametrize("what", NETWORKS)
 
 
-@cache
+@made_once
 def network(what: str) -> Architecture:
     model, shape = NETWORKS[what]
     return architecture(model, shape, CLASSES)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rounding import made_once
 from tombola.data import Dataset, Resident, from_arrays
 from tombola.masks import Mask
 from tombola.models import Architecture, State, architecture
@@ -88,7 +88,7 @@ def kind(name: str) -> tuple[Architecture, Resident, str]:
     return _described(name), resident(arrays(shape)), engine
 
 
-@cache
+@made_once
 def _described(name: str) -> Architecture:
     """Describing a network takes longer than many a test of it."""
     model, shape, _ = KINDS[name]
