@@ -14,7 +14,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from tombola.bench import Case, random_mask
-from tombola.models import Architecture, load_state
+from tombola.models.architecture import Architecture
+from tombola.models.state import load_state
 from tombola.seeds import stream
 
 SHIFT, SCALE = 0.4, 0.3

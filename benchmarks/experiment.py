@@ -18,14 +18,18 @@ from typing import Any
 import torch
 
 from tombola.bench import images
-from tombola.data import Resident, split
-from tombola.masks import Mask
-from tombola.models import Architecture, architecture
+from tombola.data.resident import Resident
+from tombola.data.split import split
+from tombola.masks.mask import Mask
+from tombola.models.architecture import Architecture, architecture
 from tombola.seeds import Seeds, stream
-from tombola.study import Plan, load_study, make_plan, prepare
-from tombola.training import ENGINES, Stack, Start
+from tombola.study.load import load_study
+from tombola.study.plan import Plan, make_plan
 from tombola.training.batches import Batches, Group
+from tombola.training.device import prepare
+from tombola.training.engines.base import ENGINES
 from tombola.training.record import Record
+from tombola.training.stack import Stack, Start
 
 STEPS, ROUNDS = 100, 3
 

@@ -18,8 +18,8 @@ import altair as alt
 from baselines import BASELINES, PlainPerCore
 
 from tombola.bench import DENSITIES, Case, Floors, Timed, conv2, lenet, measure_floors
-from tombola.report import save
-from tombola.study import prepare
+from tombola.report.figures.export import save
+from tombola.training.device import prepare
 
 ROUNDS = 7
 

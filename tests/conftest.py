@@ -14,7 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 @pytest.fixture
 def float64() -> Iterator[None]:
     """All that the test builds and trains is of float64: see rounding.py."""
-    from rounding import doubled
+    from support.rounding import doubled
 
     with doubled():
         yield
@@ -26,8 +26,14 @@ def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     rest of a report and is done in the tests of figures, and have fewer pixels."""
     from altair.utils import schemapi
 
-    from tombola.report import saving
+    from tombola.report.figures import export
 
     monkeypatch.setattr(schemapi, "DEBUG_MODE", False)
     monkeypatch.setattr(schemapi.SchemaBase, "validate", classmethod(lambda *_, **__: None))
-    monkeypatch.setattr(saving, "PNG_SCALE", 1)
+    monkeypatch.setattr(export, "PNG_SCALE", 1)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is flushed when does not show to a process that goes on."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)

@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from tombola.cli import main
-from tombola.lottery import ARMS, MASK_ACTIONS, Cell
-from tombola.masks import CRITERIA, Mask, PruneRule, prune
-from tombola.study import Run
+from tombola.cli.app import main
+from tombola.lottery.arms.catalog import ARMS
+from tombola.lottery.arms.masks import MASK_ACTIONS
+from tombola.lottery.cell import Cell
+from tombola.masks.criteria import CRITERIA
+from tombola.masks.mask import Mask
+from tombola.masks.prune import prune_mask
+from tombola.masks.rule import PruneRule
+from tombola.runs.folder import Run
 
-TEXT = (Path(__file__).parent.parent / "docs" / "adding-parts.md").read_text()
+TEXT = (Path(__file__).parents[1] / "docs" / "adding-parts.md").read_text()
 EXAMPLES = dict(re.findall(r"## (.*?)\n.*?```python\n(.*?)```", TEXT, re.DOTALL))
 
 
@@ -23,7 +28,7 @@ EXAMPLES = dict(re.findall(r"## (.*?)\n.*?```python\n(.*?)```", TEXT, re.DOTALL)
 def _registries_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for registry in (ARMS, MASK_ACTIONS, CRITERIA):
-        for name in ("_parts", "_lines", "_needs", "_traits"):
+        for name in ("_known", "_lines", "_needs", "_traits"):
             if hasattr(registry, name):
                 monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
 
@@ -62,7 +67,7 @@ def test_the_criterion(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     initial = {"w": torch.tensor([[2.0, 0.5, 1.0, -3.0]])}
     final = {"w": torch.tensor([[3.0, 1.5, 0.5, 0.0]])}
     rule = PruneRule(criterion="relative-movement")
-    mask = prune(Mask.dense({"w": (1, 4)}), initial, final, {"w": 0.5}, rule, np.random.default_rng(0))
+    mask = prune_mask(Mask.dense({"w": (1, 4)}), initial, final, {"w": 0.5}, rule, np.random.default_rng(0))
     assert mask["w"].tolist() == [[False, True, False, True]]
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tombola.bench import Floors, Timed, conv2, lenet, measure_floors, random_mask, sizes_of, uses_of
-from tombola.training import ENGINES, Trainer
+from tombola.training.engines.base import ENGINES
+from tombola.training.engines.steps import Trainer
 
 
 def test_products_by_hand() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from cases import each
-from rounding import assert_same_in_double, doubled, nudged
-from tombola.models import architecture
+from support.cases import each
+from support.rounding import assert_same_in_double, doubled, nudged
+from tombola.models.architecture import architecture
 from tombola.seeds import Seeds
-from tombola.training import Start
+from tombola.training.stack import Start
 
 
 def test_each_value_is_tried_until_one_fails_and_that_one_is_named() -> None:

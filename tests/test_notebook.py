@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parent.parent / "examples" / "notebook.ipynb"
+NOTEBOOK = Path(__file__).parents[1] / "examples" / "notebook.ipynb"
 
 
 def test_cells_are_explained_and_outputs_kept_small() -> None:

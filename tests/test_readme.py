@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tombola.cli import main
-from tombola.lottery import ARMS, WEIGHT_ACTIONS
-from tombola.masks import CRITERIA
-from tombola.models import MODELS
-from tombola.study import parse_study
-from tombola.study import run as execute
+from tombola.cli.app import main
+from tombola.lottery.arms.catalog import ARMS
+from tombola.lottery.arms.weights import WEIGHT_ACTIONS
+from tombola.masks.criteria import CRITERIA
+from tombola.models.catalog import MODELS
+from tombola.runs.runner import run_study as execute
+from tombola.study.load import parse_study
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
     line.strip()
@@ -78,6 +79,6 @@ def test_readme_studies_run(block: str, tmp_path: Path) -> None:
 def test_readme_python(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for registry in (ARMS, WEIGHT_ACTIONS, CRITERIA, MODELS):  # what an example registers goes again
-        for name in ("_parts", "_lines"):
+        for name in ("_known", "_lines"):
             monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tombola import Mask, Run, Study, Ticket, views
+from tombola import Mask, Run, Study, Ticket
+from tombola import html as views
 
 NASTY = "</td><script>alert('&')</script>"
 

@@ -12,39 +12,53 @@ from typing import Any, TypedDict, Unpack, overload
 import torch
 from torch import nn
 
-from tombola import masks, study
-from tombola.compare import Subject, subjects_from
-from tombola.data import Dataset, DataSpec, Resident, load
+from tombola.alignment.subject import Subject
+from tombola.analysis.comparison import Comparison, compare_runs
+from tombola.analysis.connection import Connection, connect_run
+from tombola.analysis.verdicts import Verdicts, verdicts_of
+from tombola.comparison.importers import subjects_from
+from tombola.data.catalog import load
+from tombola.data.dataset import Dataset, DataSpec
+from tombola.data.resident import Resident
 from tombola.errors import UserError, notice
-from tombola.lottery import TICKET, Begin, Cell, Drawn, Ticket, check_rewind, train_cells
-from tombola.lottery import draw as draw_levels
-from tombola.masks import Mask, Probe, PruneRule, rates_for
-from tombola.models import EXAMPLES, Architecture, ModelSpec, architecture, roles_of, state_of
+from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.cell import Begin, Cell, Drawn, train_cells
+from tombola.lottery.draw import draw as draw_levels
+from tombola.lottery.lottery import check_rewind
+from tombola.lottery.ticket import Ticket
+from tombola.masks.mask import Mask
+from tombola.masks.probe import Probe
+from tombola.masks.prune import prune_mask
+from tombola.masks.rule import PruneRule, rates_for
+from tombola.models.architecture import Architecture, ModelSpec, architecture
+from tombola.models.state import roles_of, state_of
+from tombola.models.trial import EXAMPLES
+from tombola.runs.folder import Run
+from tombola.runs.progress import Progress
+from tombola.runs.runner import run_study
+from tombola.runs.sweeps import SweepRun, run_sweep
 from tombola.seeds import Seeds, stream
-from tombola.study import (
-    Comparison,
-    Connection,
-    Progress,
-    Pruning,
-    Run,
-    Study,
-    Sweep,
-    SweepRun,
-    Verdicts,
-    load_sweep,
-    pick_device,
-    prepare,
-)
-from tombola.training import NUMBERS, Recipe, Search, Start, Trained, Watch, choose, train_stack
-from tombola.training.evaluate import Examples
+from tombola.study.load import load_sweep
+from tombola.study.plan import make_plan, probing
+from tombola.study.pruning import Pruning
+from tombola.study.spec import Study
+from tombola.study.sweep import Sweep
+from tombola.training.device import pick_device, prepare
+from tombola.training.engines.select import choose
 from tombola.training.fingerprint import recorded, require_same
+from tombola.training.loop import train_stack
 from tombola.training.made_up import spread_of
-from tombola.training.stack import Stack
+from tombola.training.recipe import Recipe
+from tombola.training.record import NUMBERS, Trained
+from tombola.training.scoring import Examples
+from tombola.training.search.base import Search
+from tombola.training.search.early_bird import Watch
+from tombola.training.stack import Stack, Start
 
 Model = str | ModelSpec | nn.Module | Callable[..., nn.Module]
 """A name, a spec, a factory that builds a network, or a network."""
 Data = str | Dataset
-"""A name, or a data set (see `tombola.data.from_arrays`)."""
+"""A name, or a data set (see `tombola.data.arrays.from_arrays`)."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -87,7 +101,7 @@ def run(
     """Run a study or a sweep (or a preset's name or a TOML file of either) and return its folder.
 
     `model` and `data` take the place of what the study names; the trackers named in `track` ("tensorboard", ...) are
-    told of every cell. See `tombola.study.run` and `run_sweep`. Raises
+    told of every cell. See `tombola.runs.runner.run_study` and `run_sweep`. Raises
     UserError for a user's mistake.
     """
     if not isinstance(what, Study | Sweep):
@@ -106,8 +120,8 @@ def run(
         "track": track,
     }
     if isinstance(what, Sweep):
-        return study.run_sweep(what, Path(out), **given)
-    return study.run(what, Path(out), **given)
+        return run_sweep(what, Path(out), **given)
+    return run_study(what, Path(out), **given)
 
 
 def train(
@@ -184,10 +198,10 @@ def draw(
         levels=levels,
         replicates=1,
     )
-    plan, seeds = study.make_plan(whole, net), Seeds.single(seed)
+    plan, seeds = make_plan(whole, net), Seeds.single(seed)
     for sentence in plan.notices:
         notice(sentence)
-    lottery = replace(plan.lottery, probing=lambda r: study.probing(plan, resident, seeds))
+    lottery = replace(plan.lottery, probing=lambda r: probing(plan, resident, seeds))
 
     def train_all(search: Search | None, watch: Watch | None, starts: Sequence[Start]) -> list[Trained]:
         snapshot = pruning.rewind if pruning.rewind and starts[0].level == 0 else None
@@ -244,7 +258,7 @@ def prune(
     before = mask or Mask.dense({name: tuple(final[name].shape) for name in roles})
     rates = rates_for(rule, roles)
     probe = None if examples is None else partial(Probe, copy.deepcopy(network), *examples)
-    return masks.prune(before, initial or final, final, rates, rule, stream(seed, "ties"), probe)
+    return prune_mask(before, initial or final, final, rates, rule, stream(seed, "ties"), probe)
 
 
 def compare(
@@ -261,8 +275,9 @@ def compare(
 ) -> Comparison:
     """Compare the tickets of runs (a run or its folder), and masks in files made elsewhere, in pairs.
 
-    Without `level` or `density` those of every level below dense. See `tombola.study.compare_runs`; for objects in
-    memory, `from tombola.compare import compare, decide`. Raises UserError for a user's mistake.
+    Without `level` or `density` those of every level below dense. See
+    `tombola.analysis.comparison.compare_runs`; for objects in memory, `tombola.comparison.pairs.compare` and
+    `tombola.comparison.decisions.decide`. Raises UserError for a user's mistake.
     """
     runs, others = list[Run](), list[Subject]()
     for given in tickets:
@@ -272,7 +287,7 @@ def compare(
             runs.append(Run(Path(given)))
         else:
             others += subjects_from(Path(given))
-    return study.compare_runs(
+    return compare_runs(
         runs,
         others,
         level=level,
@@ -290,17 +305,17 @@ def compare(
 def connect(run: Run | Path | str, **options: Any) -> Connection:
     """Measure what lies between pairs of a run's networks (a run or its folder), training the copies that this takes.
 
-    The options are those of `tombola.study.connect_run`. Raises UserError for a user's mistake.
+    The options are those of `tombola.analysis.connection.connect_run`. Raises UserError for a user's mistake.
     """
-    return study.connect_run(run if isinstance(run, Run) else Run.open(Path(run)), **options)
+    return connect_run(run if isinstance(run, Run) else Run.open(Path(run)), **options)
 
 
 def verdicts(run: Run | Path | str, *, data_dir: Path | None = None) -> Verdicts:
     """Decide the hypotheses of a run (a run or its folder), finished or not: `.frame()` has a row a test.
 
-    See `tombola.study.verdicts`. Raises UserError for a folder that holds no run.
+    See `tombola.analysis.verdicts`. Raises UserError for a folder that holds no run.
     """
-    return study.verdicts(run if isinstance(run, Run) else Run.open(Path(run)), data_dir=data_dir)
+    return verdicts_of(run if isinstance(run, Run) else Run.open(Path(run)), data_dir=data_dir)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from tombola.data import Dataset, Resident, split
-from tombola.masks import Mask
-from tombola.models import Architecture, architecture
+from tombola.data.dataset import Dataset
+from tombola.data.resident import Resident
+from tombola.data.split import split
+from tombola.masks.mask import Mask
+from tombola.models.architecture import Architecture, architecture
 from tombola.seeds import Seeds, stream
-from tombola.training import ENGINES, Recipe, Stack, Start
 from tombola.training.batches import Batches, Group
+from tombola.training.engines.base import ENGINES
+from tombola.training.recipe import Recipe
+from tombola.training.stack import Stack, Start
 
 DENSITIES = (1.0, 0.5, 0.2107, 0.1, 0.05, 0.02)
 """Dense, half, level 7 of the paper's LeNet ladder, and on down."""
@@ -100,17 +104,17 @@ def measure_floors(seconds: float = 1.0) -> Floors:
 
 def _tiles(seconds: float) -> float:
     """The rate of the sparse engine's own matrix products, on every core at once."""
-    from tombola.training.engines import kernels
-    from tombola.training.engines.living import aligned
+    from tombola.training.engines import sparse_kernels
     from tombola.training.engines.sparse import in_parallel
+    from tombola.training.engines.sparse_layout import aligned
 
-    units, inputs, lanes, cores = 300, 784, kernels.LANES, torch.get_num_threads()
+    units, inputs, lanes, cores = 300, 784, sparse_kernels.LANES, torch.get_num_threads()
     room = [[aligned(n) for n in (units * inputs, inputs * lanes, units * lanes)] for _ in range(cores)]
 
     def one(core: int) -> None:
         w, x, out = room[core]
         for _ in range(10):
-            kernels.multiply(w, 0, inputs, 1, x, 0, lanes, inputs, out, 0, lanes, units, lanes)
+            sparse_kernels.multiply(w, 0, inputs, 1, x, 0, lanes, inputs, out, 0, lanes, units, lanes)
 
     return 2 * 10 * cores * units * inputs * lanes / _best(lambda: in_parallel(one, cores), seconds)
 

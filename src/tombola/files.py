@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import uuid
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -80,3 +82,28 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Any]:
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as problem:
         raise UserError(f"{path}: not a readable safetensors file ({problem})") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object in a file; anything else is a UserError that names the file."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    """A parquet file, whole or not there; one that holds the same already is left alone."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    if not path.is_file() or path.read_bytes() != buffer.getvalue():
+        write_bytes(path, buffer.getvalue())
+
+
+def _sync(folder: Path) -> None:
+    """Flush a rename to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

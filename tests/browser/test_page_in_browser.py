@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-
-from chromium import CHROMIUM, Chromium
-from report_frames import odd_tables, results_frame, tables
-
-from tombola.report.page import write
+from support.chromium import CHROMIUM, Chromium
+from support.report_frames import odd_tables, results_frame, tables
+from tombola.report.page.page import write
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import TINY, Said, Tombola
 
-from tombola.cli import main
+from support.program import TINY, Said, Tombola
+from tombola.cli.app import main
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from program import TINY, Said, Tombola
+
+from support.program import TINY, Said, Tombola
 
 
 def assert_one_sentence(said: Said, *parts: str) -> None:

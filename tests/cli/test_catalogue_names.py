@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tombola.cli.catalogue import KINDS, lines
+from tombola.cli.kinds import KINDS, lines
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b")
 

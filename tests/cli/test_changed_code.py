@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from program import Said, Tombola
+
+from support.program import Said, Tombola
 
 MODULE = """
 import torch
@@ -77,7 +78,7 @@ def edit(tombola: Tombola, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> E
 @pytest.fixture(scope="session")
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the study, its run and a network that was trained, made once; only copies are handed out."""
-    from tombola.cli import main
+    from tombola.cli.app import main
 
     place = tmp_path_factory.mktemp("made")
     (place / "m1.py").write_text(MODULE)

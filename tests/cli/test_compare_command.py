@@ -11,10 +11,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from program import Tombola
 
 import tombola as library
-from tombola.compare import CONSENSUS, DECISIONS, FUNCTIONS, SCHEMA
+from support.program import Tombola
+from tombola.comparison.consensus import CONSENSUS
+from tombola.comparison.decisions import DECISIONS
+from tombola.comparison.measures.function import FUNCTIONS
+from tombola.comparison.pairs import SCHEMA
+from tombola.runs.results import results_of
 
 
 @pytest.fixture
@@ -151,7 +155,7 @@ def test_measures_of_function(tombola: Tombola, folder: Path) -> None:
     )
     assert shown == pytest.approx(tickets["value"].mean())
     # What two networks disagree on is what their accuracies say at the least.
-    cells = {row["replicate"]: row for row in library.study.results(library.Run(folder)).to_dicts()
+    cells = {row["replicate"]: row for row in results_of(library.Run(folder)).to_dicts()
              if (row["arm"], row["level"]) == ("ticket", 2)}  # fmt: skip
     [apart] = pairs.filter(
         pl.col("a").str.contains("/ticket/"), pl.col("b").str.contains("/ticket/"), measure="disagreement"

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import Tombola
 
-from tombola.cli import catalogue, names
-from tombola.study import presets
+from support.program import Tombola
+from tombola.cli import kinds, names
+from tombola.study.load import presets
 
 STUDY = 'name = "tiny"\nlevels = 2\n[[arms]]\nname = "reinit"\n[[arms]]\nname = "my-own-arm"\n'
 
@@ -121,8 +121,8 @@ def test_a_shell_gets_them_from_the_program_itself(tmp_path: Path, runs: None) -
 
 
 def test_the_names_that_are_written_down_are_those_that_are_there() -> None:
-    again = "the registries have other names than names.json; write it anew: python -m tombola.cli.catalogue"
-    assert names.FILE.read_text() == catalogue.written(), again
-    assert names.kinds() == catalogue.kinds()
+    again = "the registries have other names than names.json; write it anew: python -m tombola.cli.kinds"
+    assert names.FILE.read_text() == kinds.written(), again
+    assert names.kinds() == kinds.kinds()
     for kind in ("presets", "recipes"):
-        assert names.names(kind) == [*catalogue.lines(kind)]
+        assert names.names(kind) == [*kinds.lines(kind)]

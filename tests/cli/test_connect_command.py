@@ -8,11 +8,12 @@ import json
 from pathlib import Path
 
 import pytest
-from program import Tombola
 
 import tombola as library
-from tombola.report import FIGURES, tables_of
-from tombola.study import Run
+from support.program import Tombola
+from tombola.report.collect import tables_of
+from tombola.report.figures.base import FIGURES
+from tombola.runs.folder import Run
 
 QUICK = ("--level", "1", "--alphas", "3")
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pypdfium2
 import pytest
 import typst
-from program import TINY, Tombola
 
-from tombola.report import FORMATS, documents
+from support.program import TINY, Tombola
+from tombola.report.paper import write
+from tombola.report.paper.write import FORMATS
 
 
 def text_of(pdf: Path | bytes) -> str:
@@ -24,7 +25,7 @@ def text_of(pdf: Path | bytes) -> str:
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are blank: what they show is tested elsewhere."""
     blank: bytes = typst.compile(b"#set page(width: 40pt, height: 30pt, margin: 2pt)\nx")
-    monkeypatch.setattr(documents, "fitted", lambda *_: blank)
+    monkeypatch.setattr(write, "fitted", lambda *_: blank)
 
 
 def test_the_paper_of_a_run_whole(tombola: Tombola, done: Path) -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from program import Tombola
 
-from tombola.report import FIGURES
+from support.program import Tombola
+from tombola.report.figures.base import FIGURES
 
 
 def test_figures_are_listed(tombola: Tombola) -> None:

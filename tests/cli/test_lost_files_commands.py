@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from program import Tombola
+
+from support.program import Tombola
 
 CELL = "cells/r0/L01/ticket/0"
 COMMANDS = {

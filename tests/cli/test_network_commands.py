@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import torch
-from program import Tombola
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils import prune as torch_prune
+
+from support.program import Tombola
 
 SHORT = ("--set", "iterations=60", "--set", "evaluate_every=20")
 

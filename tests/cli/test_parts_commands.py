@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from program import Tombola
 
-from tombola import training
-from tombola.cli import parts
-from tombola.cli.catalogue import KINDS
-from tombola.compare import FUNCTIONS
-from tombola.study import presets
+from support.program import Tombola
+from tombola.cli import catalog
+from tombola.cli.kinds import KINDS
+from tombola.comparison.measures.function import FUNCTIONS
+from tombola.study.load import presets
+from tombola.training import precision
 
 
 def test_catalog_lists_every_registered_part_with_a_line(tombola: Tombola) -> None:
@@ -39,9 +39,9 @@ def test_doctor(tombola: Tombola, monkeypatch: pytest.MonkeyPatch) -> None:
     assert facts["versions"]["torch"].startswith("2.13")
     assert all(us > 0 for us in facts["microseconds_per_network_iteration"].values())
     assert facts["free_bytes"] > 0
-    monkeypatch.setattr(parts, "_microseconds", lambda engine: 1.0)
+    monkeypatch.setattr(catalog, "_microseconds", lambda engine: 1.0)
     for native, word in ((True, "native"), (False, "emulated")):
-        monkeypatch.setattr(training, "bfloat16_is_native", lambda native=native: native)
+        monkeypatch.setattr(precision, "bfloat16_is_native", lambda native=native: native)
         assert json.loads(tombola("doctor", "--json").out)["bfloat16"] == word
         said = tombola("doctor").out
         assert f"bfloat16 {word} on this processor\n" in said

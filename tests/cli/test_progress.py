@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tombola.cli.pace import WINDOW, Pace
-from tombola.cli.progress import Watcher
-from tombola.lottery import Cell
+from tombola.cli.show.progress import WINDOW, Pace, Watcher
+from tombola.lottery.cell import Cell
 
 
 def test_no_time_before_a_measurement() -> None:
@@ -40,7 +39,7 @@ def test_the_watcher_leaves_out_the_first_piece(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("tombola.cli.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("tombola.cli.show.progress.time.monotonic", lambda: clock[0])
     cells = [Cell(0, 0, "ticket", 0)]
     with Watcher() as watcher:
         watcher.begin(1000, 0)

@@ -10,7 +10,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from program import Tombola
+
+from support.program import Tombola
 
 # DESIGN section 4: other tools rely on these.
 RESULT_KEYS = {
@@ -120,7 +121,7 @@ def test_stopped_by_hand_says_that_the_same_command_goes_on(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tombola.cli.progress.Watcher.landed", stop)
+    monkeypatch.setattr("tombola.cli.show.progress.Watcher.landed", stop)
     said = tombola("run", study_file)
     assert said.code == 130
     assert "stopped; the same command goes on from here" in said.err

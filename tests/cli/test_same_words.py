@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from program import TINY, Tombola
+
+from support.program import TINY, Tombola
 
 READERS = ("status", "results", "report", "diff", "watch", "verdicts", "figure", "compare", "connect")
 

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import TINY, Tombola
 
-from tombola.cli import main
+from support.program import TINY, Tombola
+from tombola.cli.app import main
 
 SWEEP = TINY.replace('[[arms]]\nname = "random-mask"\n', "") + (
     '[sweep]\n"pruning.criterion" = ["large-final", "random"]\n'
@@ -24,7 +24,7 @@ CELLS = 2 * (1 + 2 * 2)  # replicates x (dense, then ticket + reinit at two leve
 @pytest.fixture(autouse=True)
 def no_pictures_beside_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take most of a second each, and have tests of their own."""
-    monkeypatch.setattr("tombola.report.page.save", lambda *_: None)
+    monkeypatch.setattr("tombola.report.page.page.save", lambda *_: None)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def _swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "tiny.toml").write_text(SWEEP)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.setattr("tombola.report.page.save", lambda *_: None)
+        patch.setattr("tombola.report.page.page.save", lambda *_: None)
         patch.setattr(sys, "argv", ["tombola", "run", "tiny.toml"])
         with pytest.raises(SystemExit) as end:
             main()

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from program import Tombola
+
+from support.program import Tombola
 
 
 @pytest.mark.parametrize("swept", ["", '[sweep]\n"recipe.lr" = [0.1, 0.2]\n'])

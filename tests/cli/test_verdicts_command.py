@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
-from program import TINY, Tombola
+
+from support.program import TINY, Tombola
 
 CLAIMS = """
 [[hypothesis]]

@@ -13,14 +13,12 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from program import Tombola
 
+from support.program import Tombola
 from tombola.cli.live import Beside
 from tombola.errors import UserError
-from tombola.report import LivePage, LiveServer
-from tombola.report.watch import GAP, PROGRESS_GAP
-from tombola.study import Run
-from tombola.study.headway import headway
+from tombola.report.page.live import GAP, PROGRESS_GAP, LivePage, LiveServer
+from tombola.runs.folder import Run
 
 CELLS = 2 * (1 + 2 * 3)  # replicates x (dense, then ticket + reinit + random-mask at two levels)
 LAST = "cells/r1/L02/reinit/0"
@@ -139,7 +137,7 @@ def test_page_is_made_again_when_a_cell_landed_but_not_too_soon(
         (folder / "index.html").write_text("<body>page</body>")
         return folder / "index.html"
 
-    monkeypatch.setattr("tombola.report.watch.write_report", write)
+    monkeypatch.setattr("tombola.report.page.live.write_report", write)
     aside, live = taken_away(done, LAST), LivePage(Run(done), clock)
     first = live.page()
     assert b"page" in first
@@ -185,12 +183,12 @@ def test_state_and_time_left(done: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         seconds = 30.0 if "/L02/" in path.as_posix() else 300.0  # the level that landed last counts
         path.write_text(json.dumps({"seconds": seconds}))
     taken_away(done, LAST)
-    found = headway(Run(done))
+    found = Run(done).headway()
     assert (found.state, found.seconds_left) == ("unfinished", None)
     landed = max(path.stat().st_mtime for path in done.rglob("cell.json"))
-    monkeypatch.setattr("tombola.study.headway.time.time", lambda: landed + 10)
+    monkeypatch.setattr("tombola.runs.progress.time.time", lambda: landed + 10)
     with FileLock(done / ".lock"):
-        found = headway(Run(done))
+        found = Run(done).headway()
     assert found.state == "running"
     assert found.seconds_left == pytest.approx(20)  # one cell of 30 s, begun 10 s ago
     assert (found.done, found.planned) == (CELLS - 1, CELLS)

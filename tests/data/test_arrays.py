@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tombola.data import from_arrays, load
+from tombola.data.arrays import from_arrays
+from tombola.data.catalog import load
 from tombola.errors import UserError
 
 Y = [0, 1, 0, 1]

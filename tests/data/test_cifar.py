@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_files import cifar_batch, write_cifar10
 
-from tombola.data import load
+from support.data_files import cifar_batch, write_cifar10
+from tombola.data.catalog import load
 from tombola.data.cifar import read_batch
 from tombola.errors import UserError
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data_files import small_mnist, write_idx
 
-from tombola.data import DATASETS, data_folder, found, load, statistics
+from support.data_files import small_mnist, write_idx
+from tombola.data.catalog import found, load
+from tombola.data.dataset import DATASETS
+from tombola.data.locate import data_folder
+from tombola.data.resident import statistics
 from tombola.errors import UserError
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_files import small_mnist, write_cifar10, write_idx
 
-from tombola.data import DATASETS, fetch, load
-from tombola.data.fetch import SOURCES, Source
-from tombola.data.places import PLACES
+from support.data_files import small_mnist, write_cifar10, write_idx
+from tombola.data.catalog import load
+from tombola.data.dataset import DATASETS
+from tombola.data.download import SOURCES, Source, fetch
+from tombola.data.locate import PLACES
 from tombola.errors import UserError
 
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tombola.data import Dataset, DataSpec
-from tombola.data.dataset import classes_of
+from tombola.data.dataset import Dataset, DataSpec, classes_of
 from tombola.errors import UserError
 
 

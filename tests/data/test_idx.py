@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import idx_bytes, small_mnist, write_idx
 
-from tombola.data import load
+from support.data_files import idx_bytes, small_mnist, write_idx
+from tombola.data.catalog import load
 from tombola.data.idx import read_idx
 from tombola.errors import UserError
 

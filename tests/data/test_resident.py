@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tombola.data import Dataset, Resident, from_arrays, load, statistics
+from tombola.data.arrays import from_arrays
+from tombola.data.catalog import load
+from tombola.data.dataset import Dataset
+from tombola.data.resident import Resident, statistics
 from tombola.errors import UserError
 
 CPU = torch.device("cpu")

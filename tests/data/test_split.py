@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tombola.data import split, validation_count
+from tombola.data.split import split, validation_count
 from tombola.errors import UserError
 from tombola.seeds import Seeds
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lottery_parts import lenet, same
 from torch import nn
 
+from support.lottery_parts import lenet, same
 from tombola.errors import UserError
 from tombola.lottery.ticket import read_checkpoint, write_checkpoint
 

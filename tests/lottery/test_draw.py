@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 import torch
-from lottery_parts import (
+
+from support.lottery_parts import (
     CONTROLS,
     GLOBAL,
     LAYERWISE,
@@ -23,13 +24,16 @@ from lottery_parts import (
     tickets,
     trained,
 )
-
 from tombola.errors import UserError
 from tombola.files import digest_of
-from tombola.lottery import TICKET, Begin, Cell, Drawn, Mode, check_rewind, draw, level_cells, rewind_point
-from tombola.masks import Mask, PruneRule
+from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.cell import Begin, Cell, Drawn, level_cells
+from tombola.lottery.draw import draw
+from tombola.lottery.lottery import Mode, check_rewind, rewind_point
+from tombola.masks.mask import Mask
+from tombola.masks.rule import PruneRule
 from tombola.seeds import Seeds
-from tombola.training import Start
+from tombola.training.stack import Start
 
 RULES = {"layerwise": LAYERWISE, "global": GLOBAL}
 every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())

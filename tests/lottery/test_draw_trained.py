@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
-from lottery_parts import CONTROLS, GLOBAL, LAYERWISE, lenet, lottery, net, resident, same, seeds
 
-from rounding import assert_same_in_double
-from tombola.lottery import TICKET, Cell, Drawn, Lottery, draw, train_cells
-from tombola.masks import PruneRule
-from tombola.training import Recipe, Start, Trained, train_stack
+from support.lottery_parts import CONTROLS, GLOBAL, LAYERWISE, lenet, lottery, net, resident, same, seeds
+from support.rounding import assert_same_in_double
+from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.cell import Cell, Drawn, train_cells
+from tombola.lottery.draw import draw
+from tombola.lottery.lottery import Lottery
+from tombola.masks.rule import PruneRule
+from tombola.training.loop import train_stack
+from tombola.training.recipe import Recipe
+from tombola.training.record import Trained
+from tombola.training.stack import Start
 
 RECIPE = Recipe(iterations=12, batch=8, lr=0.01, evaluate_every=4)
 KINDS = {

@@ -7,12 +7,26 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 import torch
-from lottery_parts import CONTROLS, GLOBAL, Script, lenet, lottery, play, same, seeds, shifted, tickets
 
-from tombola.lottery import TICKET, Begin, Cell, Drawn, Lottery, Mode, draw
-from tombola.models import State
+from support.lottery_parts import (
+    CONTROLS,
+    GLOBAL,
+    Script,
+    lenet,
+    lottery,
+    play,
+    same,
+    seeds,
+    shifted,
+    tickets,
+)
+from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.cell import Begin, Cell, Drawn
+from tombola.lottery.draw import draw
+from tombola.lottery.lottery import Lottery, Mode
+from tombola.models.state import State
 from tombola.seeds import Seeds
-from tombola.training import Start
+from tombola.training.stack import Start
 
 every_way = pytest.mark.parametrize("mode", ["iterative", "one-shot"])
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pytest
-from lottery_parts import LAYERWISE, Script, lenet, lottery, play, same, seeds
 
-from tombola.lottery import Begin, Cell, Drawn, Lottery, draw
-from tombola.training import Start
+from support.lottery_parts import LAYERWISE, Script, lenet, lottery, play, same, seeds
+from tombola.lottery.cell import Begin, Cell, Drawn
+from tombola.lottery.draw import draw
+from tombola.lottery.lottery import Lottery
+from tombola.training.stack import Start
 
 
 def drum(levels: int = 4) -> Lottery:

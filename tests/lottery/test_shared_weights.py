@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
 import tombola
-from tombola.data import from_arrays
+from tombola.data.arrays import from_arrays
 from tombola.errors import Notice, UserError
 from tombola.files import write_tensors
-from tombola.lottery import Ticket
-from tombola.lottery.ticket import read_checkpoint, write_checkpoint
-from tombola.masks import Mask
-from tombola.models import architecture, load_state, state_dict_names
+from tombola.lottery.ticket import Ticket, read_checkpoint, write_checkpoint
+from tombola.masks.mask import Mask
+from tombola.models.architecture import architecture
+from tombola.models.state import load_state, state_dict_names
 from tombola.seeds import stream
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from lottery_parts import net, same, shifted, sparse
 
+from support.lottery_parts import net, same, shifted, sparse
 from tombola.errors import UserError
 from tombola.files import read_tensors, write_tensors
-from tombola.lottery import Ticket
-from tombola.masks import Mask
-from tombola.models import Architecture
+from tombola.lottery.ticket import Ticket
+from tombola.masks.mask import Mask
+from tombola.models.architecture import Architecture
 from tombola.seeds import Seeds
 
 PROVENANCE = {"model": {"name": "lenet-20-10"}, "seed": 0, "scores": {"accuracy": 0.5, "none": None}}

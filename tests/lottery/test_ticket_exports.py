@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from lottery_parts import lenet, net, same, shifted, sparse
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
+from support.lottery_parts import lenet, net, same, shifted, sparse
 from tombola.errors import UserError
-from tombola.lottery import Ticket
-from tombola.masks import Mask
-from tombola.models import Architecture, load_state
+from tombola.lottery.ticket import Ticket
+from tombola.masks.mask import Mask
+from tombola.models.architecture import Architecture
+from tombola.models.state import load_state
 from tombola.seeds import Seeds
 
 PROVENANCE = {"model": {"name": "lenet-20-10"}, "seed": 0, "scores": {"accuracy": 0.5, "none": None}}

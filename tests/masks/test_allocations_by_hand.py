@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from tombola.errors import UserError
-from tombola.masks import Mask, PruneRule, ladder, prune, prune_to_counts
+from tombola.masks.ladder import ladder
+from tombola.masks.mask import Mask
+from tombola.masks.prune import prune_mask, prune_to_counts
+from tombola.masks.rule import PruneRule
 from tombola.seeds import stream
 
 SHAPES = {"fc": (10, 6), "conv": (3, 2, 3, 3), "out": (2, 5)}  # 60, 54 and 10 weights
@@ -77,7 +80,7 @@ def test_a_tensor_that_has_less_than_its_share_is_named() -> None:
     mask = Mask({**mask, "out": lone})
     rule = PruneRule(allocation="uniform")
     with pytest.raises(UserError, match="uniform allocation asks 'out' to keep 6, but only 1 live there"):
-        prune(mask, ones(SHAPES), ones(SHAPES), dict.fromkeys(SHAPES, 0.3), rule, stream(0))
+        prune_mask(mask, ones(SHAPES), ones(SHAPES), dict.fromkeys(SHAPES, 0.3), rule, stream(0))
 
 
 def test_counts_of_another_ticket_are_kept_to_the_weight() -> None:

@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from mask_networks import Net
-from mask_rules import (
+
+from support.mask_networks import Net
+from support.mask_rules import (
     both_nets,
     every_rule,
     has_ratio,
@@ -18,11 +19,15 @@ from mask_rules import (
     once,
     rates,
 )
-
 from tombola.errors import UserError
 from tombola.files import digest_of
-from tombola.masks import CRITERIA, Mask, Needs, PruneRule, Structure, ladder, prune, prune_to, structure
 from tombola.masks.allocation import pools_of
+from tombola.masks.criteria import CRITERIA, Needs
+from tombola.masks.ladder import ladder
+from tombola.masks.mask import Mask
+from tombola.masks.prune import prune_mask, prune_to
+from tombola.masks.rule import PruneRule
+from tombola.masks.structure import Structure, structure
 from tombola.seeds import stream
 
 
@@ -130,7 +135,7 @@ def test_nothing_and_everything_can_be_removed(rule: PruneRule, of: Net) -> None
     shot = partial(prune_to, of.dense, of.state(0), of.state(1))
     whole = ladder(of.shapes, rates(of, rule), rule.allocation, 0, rule.structure)[0]
     assert shot(whole, rates(of, rule), rule, stream(0), of.probe) == of.dense
-    still = prune(
+    still = prune_mask(
         of.dense, of.state(0), of.state(1), dict.fromkeys(of.shapes, 0.0), rule, stream(0), of.probe
     )
     assert still == of.dense

@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 import torch
-from mask_networks import Net, net
-from mask_rules import (
+
+from support.mask_networks import Net, net
+from support.mask_rules import (
     MATRIX,
     RULES,
     both_nets,
@@ -20,9 +21,13 @@ from mask_rules import (
     rates,
     refused,
 )
-
 from tombola.errors import UserError
-from tombola.masks import CRITERIA, Mask, Needs, PruneRule, ladder, prune, prune_to, structure
+from tombola.masks.criteria import CRITERIA, Needs
+from tombola.masks.ladder import ladder
+from tombola.masks.mask import Mask
+from tombola.masks.prune import prune_mask, prune_to
+from tombola.masks.rule import PruneRule
+from tombola.masks.structure import structure
 from tombola.seeds import stream
 
 
@@ -86,7 +91,7 @@ def test_states_and_rates_that_do_not_fit_are_told(rule: PruneRule, of: Net) -> 
     with pytest.raises(UserError, match=f"final state: '{hit}' has shape .*, expected "):
         once(of, rule, of.dense, final=good | {hit: torch.zeros(3)})
     some = rates(of, rule)
-    call = partial(prune, of.dense, good, good)
+    call = partial(prune_mask, of.dense, good, good)
     with pytest.raises(UserError, match=f"pruning rates lack '{hit}'"):
         call({key: rate for key, rate in some.items() if key != hit}, rule, stream(0), of.probe)
     for rate in (-0.1, 1.0, math.nan):
@@ -113,7 +118,7 @@ def test_a_criterion_that_needs_a_probe_says_so(rule: PruneRule, of: Net) -> Non
     with pytest.raises(
         UserError, match=f"criterion '{rule.criterion}' looks at the network .* expected a probe"
     ):
-        prune(of.dense, of.state(0), of.state(1), rates(of, rule), rule, stream(0))
+        prune_mask(of.dense, of.state(0), of.state(1), rates(of, rule), rule, stream(0))
 
 
 @over([rule for rule in RULES if not has_ratio(rule) and rule.allocation in ("uniform", "erk")])

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tombola.errors import UserError
-from tombola.masks import CRITERIA, Mask, Probe, Weights
+from tombola.masks.criteria import CRITERIA, Weights
+from tombola.masks.mask import Mask
+from tombola.masks.probe import Probe
 from tombola.seeds import stream
 
 NAN, INF = math.nan, math.inf

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tombola.errors import UserError
-from tombola.masks import PruneRule, ladder, rates_for
-from tombola.models import architecture
+from tombola.masks.ladder import ladder
+from tombola.masks.rule import PruneRule, rates_for
+from tombola.models.architecture import architecture
 
 # F19: rates of Figure 2, half the rate for the output layer; percentages printed in the text and captions.
 LENET = {3: 51.3, 7: 21.1, 9: 13.5, 12: 7.0, 15: 3.6, 16: 2.9, 18: 1.9}

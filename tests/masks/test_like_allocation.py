@@ -10,7 +10,10 @@ from torch import nn
 
 import tombola
 from tombola.errors import UserError
-from tombola.masks import Mask, PruneRule, allocation_like, ladder
+from tombola.masks.allocation import allocation_like
+from tombola.masks.ladder import ladder
+from tombola.masks.mask import Mask
+from tombola.masks.rule import PruneRule
 
 SHAPES = {"fc": (10, 6), "conv": (4, 3, 2, 2), "out": (2, 5)}  # 60, 48 and 10 weights
 RATES = dict.fromkeys(SHAPES, 0.5)

@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 from hypothesis import given, settings
-from mask_strategies import masks
 from torch import Tensor
 
+from support.mask_strategies import masks
 from tombola.errors import UserError
-from tombola.masks import Mask, restore
+from tombola.masks.mask import Mask, restore
 
 repeatable = settings(deadline=None, derandomize=True, max_examples=50)
 

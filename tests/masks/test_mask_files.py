@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import given, settings
-from mask_strategies import masks
 
+from support.mask_strategies import masks
 from tombola.errors import UserError
 from tombola.files import read_tensors, write_tensors
-from tombola.masks import Mask
+from tombola.masks.mask import Mask
 
 
 def test_packed_bits_by_hand() -> None:

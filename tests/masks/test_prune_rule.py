@@ -6,7 +6,7 @@ import pydantic
 import pytest
 
 from tombola.errors import UserError
-from tombola.masks import PruneRule, rates_for
+from tombola.masks.rule import PruneRule, rates_for
 
 ROLES = {
     "conv1.weight": "conv",

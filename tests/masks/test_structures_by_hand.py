@@ -7,7 +7,11 @@ import pytest
 import torch
 
 from tombola.errors import UserError
-from tombola.masks import Mask, PruneRule, ladder, prune, prune_to, structure
+from tombola.masks.ladder import ladder
+from tombola.masks.mask import Mask
+from tombola.masks.prune import prune_mask, prune_to
+from tombola.masks.rule import PruneRule
+from tombola.masks.structure import structure
 from tombola.seeds import stream
 
 
@@ -20,7 +24,7 @@ def pruned(
 ) -> Mask:
     state = {name: torch.tensor(value) for name, value in weights.items()}
     dense = Mask.dense({name: tuple(value.shape) for name, value in state.items()})
-    return prune(dense, state, state, rates, PruneRule(structure=kind, **rule), stream(seed))
+    return prune_mask(dense, state, state, rates, PruneRule(structure=kind, **rule), stream(seed))
 
 
 def test_the_weakest_unit_goes_with_all_its_weights() -> None:
@@ -46,7 +50,7 @@ def test_a_channel_scores_by_its_living_weights() -> None:
     state = {"fc": torch.tensor([[5.0, 1.0], [3.0, 3.0], [2.0, 9.0]])}
     mask = Mask({"fc": torch.tensor([[True, False], [True, True], [True, False]])})
     # Means 5, 3 and 2 of what lives.
-    after = prune(mask, state, state, {"fc": 0.3}, PruneRule(structure="channels"), stream(0))
+    after = prune_mask(mask, state, state, {"fc": 0.3}, PruneRule(structure="channels"), stream(0))
     assert bits(after, "fc") == [[1, 0], [1, 1], [0, 0]]
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tombola.errors import UserError
-from tombola.models import architecture
+from tombola.models.architecture import architecture
 
 IMAGES = (2, 6, 6)
 

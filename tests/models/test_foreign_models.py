@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tombola.errors import UserError
-from tombola.models import ModelSpec, architecture
+from tombola.models.architecture import ModelSpec, architecture
 from tombola.seeds import stream
 
 SHAPE = (1, 4, 4)

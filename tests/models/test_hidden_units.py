@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from model_parts import odd_state
 from torch import Tensor, nn
 
+from support.model_parts import odd_state
 from tombola.errors import UserError
-from tombola.models import Architecture, UnitGroup, architecture, load_state, permute, unit_axes
+from tombola.models.architecture import Architecture, architecture
+from tombola.models.state import load_state
+from tombola.models.units import UnitGroup, permute, unit_axes
 from tombola.seeds import stream
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from model_parts import SMALL
 from torch import nn
 
-from tombola.models import MODELS, ModelSpec, architecture
-from tombola.models.named import glorot, kaiming
+from support.model_parts import SMALL
+from tombola.models.architecture import ModelSpec, architecture
+from tombola.models.catalog import MODELS
+from tombola.models.initializers import glorot, kaiming
 from tombola.seeds import stream
 
 

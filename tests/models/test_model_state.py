@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from tombola.errors import UserError
-from tombola.models import load_state, prunable, roles_of, state_of
+from tombola.models.state import load_state, prunable, roles_of, state_of
 
 
 class Zoo(nn.Module):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from model_parts import SMALL, by_role, parameters, sizes
 from torch import nn
 
+from support.model_parts import SMALL, by_role, parameters, sizes
 from tombola.errors import UserError
-from tombola.models import MODELS, ModelSpec, architecture
-from tombola.models.named import FAMILIES
+from tombola.models.architecture import ModelSpec, architecture
+from tombola.models.catalog import FAMILIES, MODELS
 from tombola.seeds import stream
 
 IMAGE = (3, 32, 32)

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import tombola
-from tombola.data import from_arrays
+from tombola.data.arrays import from_arrays
 from tombola.errors import UserError
-from tombola.models import architecture
-from tombola.training import Recipe
+from tombola.models.architecture import architecture
+from tombola.training.recipe import Recipe
 
 
 class Net(nn.Module):
@@ -108,7 +108,7 @@ class Tokens(nn.Module):
         return out
 
 
-def sentences() -> tombola.data.Dataset:
+def sentences() -> tombola.Dataset:
     """Token ids 0..8, six to a sentence."""
     rng = np.random.default_rng(0)
     return from_arrays(

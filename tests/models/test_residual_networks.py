@@ -7,11 +7,13 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from model_parts import by_role, odd_state, parameters
 from torch import Tensor, nn
 
+from support.model_parts import by_role, odd_state, parameters
 from tombola.errors import UserError
-from tombola.models import MODELS, State, architecture, load_state
+from tombola.models.architecture import architecture
+from tombola.models.catalog import MODELS
+from tombola.models.state import State, load_state
 from tombola.seeds import stream
 
 IMAGE = (3, 32, 32)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import tombola
-from tombola.data import from_arrays
+from tombola.data.arrays import from_arrays
 from tombola.errors import UserError
-from tombola.masks import PruneRule, rates_for
-from tombola.models import architecture
+from tombola.masks.rule import PruneRule, rates_for
+from tombola.models.architecture import architecture
 from tombola.seeds import stream
-from tombola.study import Pruning
-from tombola.training import Recipe
+from tombola.study.pruning import Pruning
+from tombola.training.recipe import Recipe
 
 
 def test_projections_are_shortcuts_and_identities_have_no_weights() -> None:

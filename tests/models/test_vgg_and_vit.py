@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from model_parts import by_role, odd_state, parameters, sizes
 from scipy.special import erf
 from torch import nn
 
+from support.model_parts import by_role, odd_state, parameters, sizes
 from tombola.errors import UserError
-from tombola.models import architecture, load_state
+from tombola.models.architecture import architecture
+from tombola.models.state import load_state
 from tombola.models.vit import places
 from tombola.seeds import stream
 

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from study_kit import run_tiny, times, tiny
 from torch import nn
 
+from support.study_kit import run_tiny, times, tiny
 from tombola.errors import UserError
-from tombola.lottery import ARMS, Arm, Cell
-from tombola.models import Architecture, architecture
-from tombola.study import ArmSpec, Study, load_study, make_plan, parse_study
+from tombola.lottery.arms.catalog import ARMS, Arm
+from tombola.lottery.cell import Cell
+from tombola.models.architecture import Architecture, architecture
+from tombola.study.load import load_study, parse_study
+from tombola.study.plan import make_plan
+from tombola.study.spec import ArmSpec, Study
 
 OWN: dict[str, Any] = {"name": "my-arm", "mask": "rewire", "weights": "reinit-signs", "dead": "zero"}
 

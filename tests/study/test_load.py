@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from study_kit import tiny
 
+from support.study_kit import tiny
 from tombola.errors import UserError
-from tombola.study import ArmSpec, Study, load, load_study
+from tombola.study import load
+from tombola.study.load import load_study
+from tombola.study.spec import ArmSpec, Study
 
 
 def test_a_setting_by_its_dotted_key_or_its_last_part() -> None:

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from study_kit import run_tiny, tiny, toy_data
 from torch import nn
 
+from support.study_kit import run_tiny, tiny, toy_data
 from tombola.errors import Notice, UserError
-from tombola.models import Scope, architecture
-from tombola.study import Plan, Study, estimate_time, make_plan, planned_cells
+from tombola.models.architecture import architecture
+from tombola.models.scope import Scope
+from tombola.runs.estimate import estimate_time
+from tombola.study.plan import Plan, make_plan, planned_cells
+from tombola.study.spec import Study
 
 
 def plan_of(study: Study) -> Plan:
@@ -125,17 +128,17 @@ def test_the_estimate_works_wherever_the_study_does() -> None:
 
 def test_the_estimate_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     # A clock that counts optimizer steps as seconds: the estimate is then exact arithmetic.
-    from tombola.study import estimate as module
+    from tombola.runs import estimate
 
     clock = [0.0]
-    real: Callable[..., Any] = module.train_stack
+    real: Callable[..., Any] = estimate.train_stack
 
     def train_stack(*args: Any, **options: Any) -> Any:
         clock[0] += args[3].iterations
         return real(*args, **options)
 
-    monkeypatch.setattr(module, "train_stack", train_stack)
-    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(estimate, "train_stack", train_stack)
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock[0])
     # One replicate, the ticket alone: 3 networks of 20 iterations, one after the other.
     alone = plan_of(tiny(replicates=1, arms=[]))
     assert estimate_time(alone, toy_data(), torch.device("cpu"), "mlp").seconds == pytest.approx(60)
@@ -148,10 +151,10 @@ def test_the_estimate_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_estimate_is_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
     # A second a step in the first probe, two in the second, four in the third; scoring and warming up cost nothing.
-    from tombola.study import estimate as module
+    from tombola.runs import estimate
 
     clock, calls = [0.0], [0]
-    real: Callable[..., Any] = module.train_stack
+    real: Callable[..., Any] = estimate.train_stack
 
     def train_stack(*args: Any, **options: Any) -> Any:
         steps = args[3].iterations
@@ -159,8 +162,8 @@ def test_the_estimate_is_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
         calls[0] += 1
         return real(*args, **options)
 
-    monkeypatch.setattr(module, "train_stack", train_stack)
-    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(estimate, "train_stack", train_stack)
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock[0])
     found = estimate_time(plan_of(tiny(replicates=1, arms=[])), toy_data(), torch.device("cpu"), "mlp")
     assert (found.low, found.seconds, found.high) == pytest.approx((60, 120, 240))
     assert calls[0] == 1 + 3 * 3

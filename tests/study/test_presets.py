@@ -7,9 +7,11 @@ import math
 
 import pytest
 
-from tombola.models import architecture
-from tombola.study import Study, load_study, load_sweep, make_plan, parse_study, presets, prospects
-from tombola.study.prospect import unanswerable
+from tombola.models.architecture import architecture
+from tombola.study.load import load_study, load_sweep, parse_study, presets
+from tombola.study.plan import make_plan
+from tombola.study.prospects import prospects, unanswerable
+from tombola.study.spec import Study
 
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "digits": (1, 8, 8)}
 

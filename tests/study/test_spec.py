@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from study_kit import tiny
 
-from tombola.study import ArmSpec, Study, parse_study
+from support.study_kit import tiny
+from tombola.study.load import parse_study
+from tombola.study.spec import ArmSpec, Study
 
 EXTENSIONS: list[dict[str, Any]] = [
     {"levels": 5},

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tombola.errors import UserError
-from tombola.study import label_of, load_study, load_sweep, parse_study, parse_sweep
+from tombola.study.load import load_study, load_sweep, parse_study, parse_sweep
+from tombola.study.sweep import label_of
 
 BASE = """
 name = "tiny"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from simulated import study_of
 
-from tombola.study import load_study, load_sweep, presets, title_of
+from support.simulated import study_of
+from tombola.study.load import load_study, load_sweep, presets
+from tombola.study.title import title_of
 
 WRITTEN = "LeNet-300-100 on MNIST, short"
 PLAIN = "Tickets of lenet-300-100 on mnist"

@@ -9,16 +9,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from training_parts import CLASSES, CPU, IMAGES, arrays, calm, recipe, resident, same, start
 
-from rounding import assert_same_in_double
-from tombola.data import Dataset, Resident, split
+from support.rounding import assert_same_in_double
+from support.training_parts import CLASSES, CPU, IMAGES, arrays, calm, recipe, resident, same, start
+from tombola.data.dataset import Dataset
+from tombola.data.resident import Resident
+from tombola.data.split import split
 from tombola.errors import UserError
-from tombola.models import EXAMPLES, architecture
+from tombola.models.architecture import architecture
+from tombola.models.trial import EXAMPLES
 from tombola.seeds import Seeds
-from tombola.training import Recipe, train_stack
 from tombola.training.augment import Augment
 from tombola.training.batches import Group
+from tombola.training.loop import train_stack
+from tombola.training.recipe import Recipe
 
 SHAPE = (2, 5, 7)
 

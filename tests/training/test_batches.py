@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from training_parts import CPU
 
-from tombola.data import split
+from support.training_parts import CPU
+from tombola.data.split import split
 from tombola.errors import UserError
 from tombola.seeds import Seeds
 from tombola.training.batches import Batches, Group

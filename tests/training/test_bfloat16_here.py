@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from training_parts import CPU, kind, recipe, start
 
+from support.training_parts import CPU, kind, recipe, start
 from tombola.errors import Notice
-from tombola.training import Recipe, bfloat16_is_native, precision, train_stack
+from tombola.training import precision
+from tombola.training.loop import train_stack
+from tombola.training.precision import bfloat16_is_native
+from tombola.training.recipe import Recipe
 
 HALF = Recipe(precision="bfloat16")
 
@@ -103,6 +106,6 @@ def test_without_onednn_it_is_not_native(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the names are those of x86")
 def test_a_processor_held_down_to_avx2_emulates() -> None:
     held = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-    ask = "from tombola.training import bfloat16_is_native; print(bfloat16_is_native())"
+    ask = "from tombola.training.precision import bfloat16_is_native; print(bfloat16_is_native())"
     said = subprocess.run([sys.executable, "-c", ask], env=held, capture_output=True, text=True, check=True)
     assert said.stdout == "False\n"

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from training_parts import arrays, dense, kind, recipe, resident, same, sparse, start
 
+from support.training_parts import arrays, dense, kind, recipe, resident, same, sparse, start
 from tombola.files import read_tensors, write_tensors
-from tombola.training import Checkpoint, Recipe, Trained, train_stack
-from tombola.training.engines import MlpEngine, ModulesEngine
+from tombola.training.checkpoint import Checkpoint
+from tombola.training.engines.mlp import MlpEngine
+from tombola.training.engines.modules import ModulesEngine
+from tombola.training.loop import train_stack
+from tombola.training.recipe import Recipe
+from tombola.training.record import Trained
 
 TRAININGS: dict[str, tuple[str, Recipe, int]] = {
     # kind, recipe, start; every one straddles an epoch (45 examples, batches of 8)

@@ -14,10 +14,10 @@ import pytest
 from numba.core import event
 
 from tombola.errors import Notice
-from tombola.study import machine
-from tombola.training import seconds_compiling
-from tombola.training.engines import kernels, sparse
+from tombola.runs import environment as machine
+from tombola.training.engines import sparse, sparse_kernels
 from tombola.training.engines.compiling import Compiling, listen
+from tombola.training.engines.sparse import seconds_compiling
 
 MODULE = """
 import numba
@@ -68,12 +68,12 @@ def test_compiling_is_said_once_and_reading_is_not(
 
 def test_time_within_time_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     class Dispatcher:
-        py_func = kernels.advance
+        py_func = sparse_kernels.advance
 
     found = event.Event("numba:compile", event.EventStatus.START, {"dispatcher": Dispatcher})
     clock = iter([10.0, 12.0, 15.0, 100.0, 101.0])
     monkeypatch.setattr("tombola.training.engines.compiling.time.monotonic", lambda: next(clock))
-    listener = Compiling(kernels.advance.__module__, "compiling this, once")
+    listener = Compiling(sparse_kernels.advance.__module__, "compiling this, once")
     with pytest.warns(Notice):
         listener.on_start(found)  # at 10
     listener.on_start(found)  # at 12, for the sake of the first
@@ -91,7 +91,7 @@ def test_the_clock_of_trainings_stands_still(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_sparse_engine_is_listened_to() -> None:
-    assert sparse._compiling.module == kernels.advance.__module__
+    assert sparse._compiling.module == sparse_kernels.advance.__module__
     assert seconds_compiling() == sparse._compiling.seconds
 
 

@@ -8,14 +8,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from training_parts import CLASSES, arrays, kind, recipe, resident, same, sparse, start
 
-from rounding import assert_same_in_double
-from tombola.data import split
-from tombola.models import architecture, load_state
-from tombola.training import Recipe, Stack, train_stack
+from support.rounding import assert_same_in_double
+from support.training_parts import CLASSES, arrays, kind, recipe, resident, same, sparse, start
+from tombola.data.split import split
+from tombola.models.architecture import architecture
+from tombola.models.state import load_state
 from tombola.training.batches import Batches, Group
+from tombola.training.loop import train_stack
 from tombola.training.optimizer import Optimizer
+from tombola.training.recipe import Recipe
+from tombola.training.stack import Stack
 
 OPTIMIZERS = {
     "adam": recipe(curve_every=4),

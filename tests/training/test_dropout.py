@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from training_parts import (
+
+from support.training_parts import (
     CPU,
 )
-
-from tombola.training.dropout import CounterDropout, Noise
-from tombola.training.noise import hash64
+from tombola.training.noise import CounterDropout, Noise, hash64
 
 ONES = torch.ones(50, 200)
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from training_parts import (
+
+from support.rounding import assert_same_in_double
+from support.training_parts import (
     CLASSES,
     CPU,
     IMAGES,
@@ -20,12 +22,10 @@ from training_parts import (
     same,
     start,
 )
-
-from rounding import assert_same_in_double
-from tombola.models import architecture
-from tombola.training import train_stack
-from tombola.training.dropout import CounterDropout, Noise, swap_dropout
-from tombola.training.generators import draws
+from tombola.models.architecture import architecture
+from tombola.training.foreign_noise import draws
+from tombola.training.loop import train_stack
+from tombola.training.noise import CounterDropout, Noise, swap_dropout
 
 
 def noise(key: int = 1) -> Noise:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from training_parts import CLASSES, arrays, kind, recipe, resident, same, sparse, start
 
-from rounding import assert_same_in_double
-from tombola.models import architecture, load_state
-from tombola.training import train_stack
-from tombola.training.evaluate import Score
+from support.rounding import assert_same_in_double
+from support.training_parts import CLASSES, arrays, kind, recipe, resident, same, sparse, start
+from tombola.models.architecture import architecture
+from tombola.models.state import load_state
+from tombola.training.loop import train_stack
 from tombola.training.record import Record
+from tombola.training.scoring import Score
 
 NAN, INF = math.nan, math.inf
 

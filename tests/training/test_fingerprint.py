@@ -17,19 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tombola.data import Resident, from_arrays
+from tombola.data.arrays import from_arrays
+from tombola.data.resident import Resident
 from tombola.errors import Notice, UserError
-from tombola.models import Architecture, ModelSpec, architecture
+from tombola.models.architecture import Architecture, ModelSpec, architecture
 from tombola.seeds import stream
 from tombola.training import fingerprint
-from tombola.training.fingerprint import (
-    TOLERANCES,
-    Fingerprint,
-    difference,
-    recorded,
-    require_same,
-    taken,
-)
+from tombola.training.fingerprint import TOLERANCES, Fingerprint, difference, recorded, require_same, taken
 from tombola.training.made_up import Inputs, spread_of
 
 LIKE = Inputs(shape=(6,), classes=3, mean=0.0, deviation=1.0, low=-3.0, high=3.0, whole=False)

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from training_parts import CLASSES, CPU, IMAGES, arrays, recipe, resident, same, start
 
 import tombola
-from rounding import assert_same_in_double, made_once
+from support.rounding import assert_same_in_double, made_once
+from support.training_parts import CLASSES, CPU, IMAGES, arrays, recipe, resident, same, start
 from tombola.errors import UserError
-from tombola.models import Architecture, architecture
-from tombola.training import choose, train_stack
-from tombola.training.dropout import CounterDropout, Noise, swap_dropout
-from tombola.training.generators import draws, overwrites, put_back, seed_all
+from tombola.models.architecture import Architecture, architecture
+from tombola.models.generators import put_back, seed_all
+from tombola.training.engines.select import choose
+from tombola.training.foreign_noise import draws, overwrites
+from tombola.training.loop import train_stack
+from tombola.training.noise import CounterDropout, Noise, swap_dropout
 
 
 class Depth(nn.Module):

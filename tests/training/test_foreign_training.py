@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from training_parts import CLASSES, IMAGES, arrays, calm, kind, recipe, resident, sparse, start
 
 import tombola
-from tombola.models import architecture, load_state, state_of
-from tombola.training import train_stack
+from support.training_parts import CLASSES, IMAGES, arrays, calm, kind, recipe, resident, sparse, start
+from tombola.models.architecture import architecture
+from tombola.models.state import load_state, state_of
+from tombola.training.loop import train_stack
 
 RECIPES = {
     "adam": recipe(weight_decay=0.01, warmup=3),

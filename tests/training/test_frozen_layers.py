@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from score_parts import scorer_of, starts_of
-from score_parts import search as score_search
 from torch import nn
-from training_parts import CLASSES, resident, start
 
+from support.score_parts import scorer_of, starts_of
+from support.score_parts import search as score_search
+from support.training_parts import CLASSES, resident, start
 from tombola.errors import UserError
-from tombola.masks import PruneRule, ladder, rates_for
-from tombola.models import Architecture, architecture
-from tombola.training import SEARCHES, Goal, Recipe, Search, Start, Trained, train_stack
+from tombola.masks.ladder import ladder
+from tombola.masks.rule import PruneRule, rates_for
+from tombola.models.architecture import Architecture, architecture
+from tombola.training.loop import train_stack
+from tombola.training.recipe import Recipe
+from tombola.training.record import Trained
+from tombola.training.search.base import SEARCHES, Goal, Search
+from tombola.training.stack import Start
 
 MOVING = ["set", "rigl"]
 SCORES = ["edge-popup", "supermask"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from training_parts import CLASSES, CPU, recipe
 
-from tombola.models import architecture
+from support.training_parts import CLASSES, CPU, recipe
+from tombola.models.architecture import architecture
 from tombola.training.memory import Footprint, fitting, footprint, networks_that_fit
 
 

@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 from torch import Tensor
-from training_parts import recipe
 
-from tombola.training import Recipe
+from support.training_parts import recipe
 from tombola.training.optimizer import make_optimizer
+from tombola.training.recipe import Recipe
 
 RECIPES = {
     "adam": recipe(lr=0.01),
@@ -90,8 +90,8 @@ def test_the_first_step_waits_for_no_compiler() -> None:
     source = (
         "import sys, numpy as np, tombola\n"
         "from torch import nn\n"
-        "from tombola.data import from_arrays\n"
-        "from tombola.training import Recipe\n"
+        "from tombola.data.arrays import from_arrays\n"
+        "from tombola.training.recipe import Recipe\n"
         "x, y = np.random.default_rng(0).standard_normal((20, 1, 6, 6)), np.arange(20) % 2\n"
         "net = lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(32, 2))\n"
         "tombola.train(net, from_arrays((x, y), (x, y)), recipe=Recipe(iterations=1, batch=4), device='cpu')\n"

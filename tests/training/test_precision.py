@@ -8,12 +8,27 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from training_parts import CLASSES, CPU, IMAGES, Odd, calm, dense, kind, recipe, resident, sparse, start
 
+from support.training_parts import (
+    CLASSES,
+    CPU,
+    IMAGES,
+    Odd,
+    calm,
+    dense,
+    kind,
+    recipe,
+    resident,
+    sparse,
+    start,
+)
 from tombola.errors import UserError
-from tombola.models import Architecture, architecture
-from tombola.training import ENGINES, Recipe, Stack, Start, choose, train_stack
-from tombola.training.engines import Engine
+from tombola.models.architecture import Architecture, architecture
+from tombola.training.engines.base import ENGINES, Engine
+from tombola.training.engines.select import choose
+from tombola.training.loop import train_stack
+from tombola.training.recipe import Recipe
+from tombola.training.stack import Stack, Start
 
 HALF = Recipe(precision="bfloat16")
 

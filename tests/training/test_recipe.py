@@ -8,7 +8,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from tombola.training import SCHEDULES, Recipe
+from tombola.training.recipe import SCHEDULES, Recipe
 
 
 def test_the_default_is_the_lenet_recipe_of_the_paper() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from training_parts import CPU, kind, recipe, same, sparse, start
 
+from support.training_parts import CPU, kind, recipe, same, sparse, start
 from tombola.files import digest_of
-from tombola.training import Recipe, Stack, Trained, train_stack
+from tombola.training.loop import train_stack
+from tombola.training.recipe import Recipe
+from tombola.training.record import Trained
+from tombola.training.stack import Stack
 
 # Plain SGD remembers nothing, so a network put back to iteration k must end as if it had never stopped.
 MEMORYLESS = {

@@ -83,21 +83,25 @@ def compare(
     as_csv: Csv = False,
 ) -> None:
     """Compare tickets in pairs, within and across replicates, arms and runs, beside what chance gives."""
-    from tombola import study
-    from tombola.cli.show import print_json
-    from tombola.cli.show_comparison import print_comparison
-    from tombola.compare import RAW, Subject, subjects_from
+    from tombola.alignment.align import RAW
+    from tombola.alignment.subject import Subject
+    from tombola.analysis.comparison import compare_runs
+    from tombola.cli.show.comparison import print_comparison
+    from tombola.cli.show.tables import print_json
+    from tombola.comparison.importers import subjects_from
+    from tombola.runs.folder import Run
+    from tombola.runs.locate import find_runs
 
     exclusive(as_json, as_csv)
     levels, densities = numbers("--level", level, int), numbers("--density", density, float)
-    ours, others = list[study.Run](), list[Subject]()
+    ours, others = list[Run](), list[Subject]()
     for name in names:
         is_run = any((Path(name) / file).is_file() for file in ("study.toml", "sweep.toml"))
         if Path(name).exists() and not is_run:
             others += subjects_from(Path(name))
         else:
-            ours += study.find_runs(name, runs).values()
-    found = study.compare_runs(
+            ours += find_runs(name, runs).values()
+    found = compare_runs(
         ours,
         others,
         level=levels,

@@ -63,19 +63,21 @@ def connect(
     as_csv: Csv = False,
 ) -> None:
     """Measure error and loss on the line between networks: of copies with other data order, of levels, to dense."""
-    from tombola import study
-    from tombola.cli.progress import Watcher
-    from tombola.cli.show import print_json
-    from tombola.cli.show_connection import print_connection
+    from tombola.analysis.connection import CONNECTION_VALUES, connect_run, connection_estimates
+    from tombola.analysis.pairing import DEFAULT_KINDS
+    from tombola.cli.show.connection import print_connection
+    from tombola.cli.show.progress import Watcher
+    from tombola.cli.show.tables import print_json
+    from tombola.runs.locate import find_run
 
     exclusive(as_json, as_csv)
     levels = numbers("--level", level, int)
     with Watcher() as watcher:
-        found = study.connect_run(
-            study.find_run(name, runs),
+        found = connect_run(
+            find_run(name, runs),
             levels=levels,
             arms=listed(arms),
-            kinds=listed(kinds) if kinds else study.DEFAULT_KINDS,
+            kinds=listed(kinds) if kinds else DEFAULT_KINDS,
             copies=copies,
             alphas=alphas,
             device=device,
@@ -85,8 +87,8 @@ def connect(
     if as_json:
         estimates = [
             {"value": value, **row}
-            for value in study.CONNECTION_VALUES
-            for row in study.connection_estimates(found.pairs, value).to_dicts()
+            for value in CONNECTION_VALUES
+            for row in connection_estimates(found.pairs, value).to_dicts()
         ]
         print_json({"pairs": found.pairs.to_dicts(), "estimates": estimates})
     elif as_csv:

@@ -54,11 +54,15 @@ def figure(
     runs: RunsFolder = RUNS,
 ) -> None:
     """Draw one figure of a run, sized for the column of a journal; text stays text."""
-    from tombola import report, study
-    from tombola.cli.show import print_table
+    from tombola.cli.show.tables import print_table
+    from tombola.report.collect import tables_of, tables_together
+    from tombola.report.figures.base import FIGURES
+    from tombola.report.figures.export import save_figure
+    from tombola.runs.locate import find
+    from tombola.runs.sweeps import SweepRun
 
     if first is None:
-        print_table(["figure", "shows"], [[each, report.FIGURES[each].title] for each in report.FIGURES], 2)
+        print_table(["figure", "shows"], [[each, FIGURES[each].title] for each in FIGURES], 2)
         return
     name, run = _told_apart(first, second, runs)
     path = out or Path(f"{name}.{form or 'svg'}")
@@ -66,13 +70,9 @@ def figure(
         raise UserError(
             f"--format is {form}, and --out a file that ends in '{path.suffix}'; leave one of them out"
         )
-    found = study.find(run, runs)
-    tables = (
-        report.tables_together(found.title, found.runs)
-        if isinstance(found, study.SweepRun)
-        else report.tables_of(found)
-    )
-    report.save_figure(name, tables, path, _millimetres(width))
+    found = find(run, runs)
+    tables = tables_together(found.title, found.runs) if isinstance(found, SweepRun) else tables_of(found)
+    save_figure(name, tables, path, _millimetres(width))
     print(path)
 
 
@@ -81,8 +81,8 @@ def _told_apart(first: str, second: str | None, runs: Path) -> tuple[str, str]:
 
     Raises UserError where one of them is missing, or there is no such figure.
     """
-    from tombola import study
-    from tombola.report import FIGURES
+    from tombola.report.figures.base import FIGURES
+    from tombola.runs.locate import find
 
     if second is None:
         if first in FIGURES:
@@ -95,7 +95,7 @@ def _told_apart(first: str, second: str | None, runs: Path) -> tuple[str, str]:
     if second in FIGURES:
         return second, first
     try:
-        study.find(first, runs)
+        find(first, runs)
         name = second
     except UserError:
         name = first
@@ -103,7 +103,7 @@ def _told_apart(first: str, second: str | None, runs: Path) -> tuple[str, str]:
 
 
 def _millimetres(width: str) -> float:
-    from tombola.report import WIDTHS
+    from tombola.report.figures.export import WIDTHS
 
     try:
         found = WIDTHS.get(width) or float(width)

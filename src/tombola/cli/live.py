@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tombola.cli.show import console, duration
-from tombola.report import LivePage, LiveServer
-from tombola.study import Run
-from tombola.study.headway import WORDS, Headway, headway
+from tombola.cli.show.tables import console, duration
+from tombola.report.page.live import LivePage, LiveServer
+from tombola.runs.folder import Run
+from tombola.runs.progress import WORDS, Headway
 
 LOOKS = 2.0
 """Seconds between two looks at the folder."""
@@ -26,7 +26,7 @@ LAST_LOOK = 5.0
 
 def serve(run: Run, port: int, beside: bool) -> None:
     """Serve the run's page until Ctrl-C; `beside`: until the input ends."""
-    headway(run)  # a folder that cannot be read is refused here, not on the page
+    run.headway()  # a folder that cannot be read is refused here, not on the page
     with LiveServer(LivePage(run), port) as server:
         print(f"live    {server.url}", flush=True)
         if beside:
@@ -86,12 +86,12 @@ class Beside:
 
 def show_on_terminal(run: Run) -> None:
     """A table that is drawn anew on a terminal, plain lines anywhere else; ends when nobody trains the run any more."""
-    now = headway(run)
+    now = run.headway()
     if Console().is_terminal:
         with Live(_table(now), auto_refresh=False) as live:
             while now.state == "running":
                 time.sleep(LOOKS)
-                now = headway(run)
+                now = run.headway()
                 live.update(_table(now), refresh=True)
         return
     said = None
@@ -102,7 +102,7 @@ def show_on_terminal(run: Run) -> None:
         if now.state != "running":
             break
         time.sleep(LOOKS)
-        now = headway(run)
+        now = run.headway()
     console().print(_table(now))
 
 

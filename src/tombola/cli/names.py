@@ -1,6 +1,6 @@
 """Names that the tab key and `--help` know without importing what they belong to.
 
-They are written down in `names.json`, which `python -m tombola.cli.catalogue` makes anew from the registries; a test
+They are written down in `names.json`, which `python -m tombola.cli.kinds` makes anew from the registries; a test
 holds the two equal. What a plug-in registers is taken by every command all the same.
 """
 

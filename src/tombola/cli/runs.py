@@ -60,16 +60,19 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a study to its end, from wherever it was stopped, and write its report."""
-    from tombola import report, study
+    from tombola.analysis.verdicts import verdicts_of, write_verdicts
     from tombola.cli.live import Beside
-    from tombola.cli.progress import Watcher
-    from tombola.cli.show_plan import dry_run as print_dry_run
-    from tombola.cli.show_run import print_results
-    from tombola.cli.show_verdicts import print_verdicts
-    from tombola.cli.sweeps import run_sweep
+    from tombola.cli.show.plan import dry_run as print_dry_run
+    from tombola.cli.show.progress import Watcher
+    from tombola.cli.show.run import print_results
+    from tombola.cli.show.sweeps import run_sweep
+    from tombola.cli.show.verdicts import print_verdicts
+    from tombola.report.page.compose import write_report
+    from tombola.runs.runner import run_study
+    from tombola.study.load import load_sweep
 
     trackers = listed(track)
-    sweep = study.load_sweep(what, settings or [])
+    sweep = load_sweep(what, settings or [])
     if dry_run:
         print_dry_run(sweep, out, device, engine, threads, data_dir, as_json)
         return
@@ -85,7 +88,7 @@ def run(
         return
     spec = sweep.first
     with Beside(watch) as live, Watcher() as watcher:
-        folder = study.run(
+        folder = run_study(
             spec,
             out,
             device=device,
@@ -96,9 +99,9 @@ def run(
             beginning=live.begin,
             track=trackers,
         )
-    verdicts = study.verdicts(folder, data_dir=data_dir)
-    study.write_verdicts(folder, verdicts)
-    page = report.write_report(folder)
+    verdicts = verdicts_of(folder, data_dir=data_dir)
+    write_verdicts(folder, verdicts)
+    page = write_report(folder)
     print_results(folder, as_json)
     if not as_json:
         if spec.hypothesis:
@@ -109,23 +112,23 @@ def run(
 
 def runs(runs: RunsFolder = RUNS, as_json: Json = False) -> None:
     """List the runs under --runs."""
-    from tombola.cli.show_run import print_runs
+    from tombola.cli.show.run import print_runs
 
     print_runs(runs, as_json)
 
 
 def status(name: RunName, runs: RunsFolder = RUNS, as_json: Json = False) -> None:
     """Say how far a run is."""
-    from tombola.cli.show_run import print_status
-    from tombola.study import find
+    from tombola.cli.show.run import print_status
+    from tombola.runs.locate import find
 
     print_status(find(name, runs), as_json)
 
 
 def results(name: RunName, runs: RunsFolder = RUNS, as_json: Json = False, as_csv: Csv = False) -> None:
     """Print a run's results: means with 95% intervals over replicates, or one row a cell as --csv or --json."""
-    from tombola.cli.show_run import print_results
-    from tombola.study import find
+    from tombola.cli.show.run import print_results
+    from tombola.runs.locate import find
 
     exclusive(as_json, as_csv)
     print_results(find(name, runs), as_json, as_csv)
@@ -172,9 +175,9 @@ def report(
 
     Papers, proposals and slides are one a run.
     """
-    from tombola.cli.papers import write_documents
-    from tombola.report import write_reports
-    from tombola.study import find
+    from tombola.cli.documents import write_documents
+    from tombola.report.page.compose import write_reports
+    from tombola.runs.locate import find
 
     named = [*names, *(compare or [])]
     if template or form not in (None, "html"):
@@ -186,7 +189,7 @@ def report(
 
 def diff(a: RunName, b: RunName, runs: RunsFolder = RUNS, as_json: Json = False) -> None:
     """Compare two runs: what their specs and their results have different."""
-    from tombola.cli.show_run import print_difference
-    from tombola.study import find_run
+    from tombola.cli.show.run import print_difference
+    from tombola.runs.locate import find_run
 
     print_difference(find_run(a, runs), find_run(b, runs), as_json)

@@ -20,14 +20,15 @@ def verdicts(
     as_csv: Csv = False,
 ) -> None:
     """Decide the hypotheses of a run, finished or not: estimate, interval, p, and the decision of each."""
-    from tombola import study
-    from tombola.cli.show import print_json
-    from tombola.cli.show_verdicts import print_verdicts
+    from tombola.analysis.verdicts import verdicts_of, write_verdicts
+    from tombola.cli.show.tables import print_json
+    from tombola.cli.show.verdicts import print_verdicts
+    from tombola.runs.locate import find_run
 
     exclusive(as_json, as_csv)
-    run = study.find_run(name, runs)
-    found = study.verdicts(run, data_dir=data_dir)
-    path = study.write_verdicts(run, found)
+    run = find_run(name, runs)
+    found = verdicts_of(run, data_dir=data_dir)
+    path = write_verdicts(run, found)
     if as_json:
         print_json(found.table())
     elif as_csv:

@@ -28,7 +28,7 @@ def watch(
 ) -> None:
     """Show a run while it goes: serve its page on this machine alone, which refreshes as cells land. Ctrl-C ends it."""
     from tombola.cli.live import serve, show_on_terminal
-    from tombola.study import find_run
+    from tombola.runs.locate import find_run
 
     run = find_run(name, runs)
     if terminal:

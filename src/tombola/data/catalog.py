@@ -9,10 +9,9 @@ import torch
 
 from tombola.data.arrays import read_npz
 from tombola.data.cifar import read_cifar
-from tombola.data.dataset import DATASETS as DATASETS
-from tombola.data.dataset import Dataset
+from tombola.data.dataset import DATASETS, Dataset
 from tombola.data.idx import read_idx_dataset, read_idx_folder
-from tombola.data.places import PLACES, data_folder
+from tombola.data.locate import PLACES, data_folder
 from tombola.errors import UserError, nearest
 from tombola.seeds import stream
 

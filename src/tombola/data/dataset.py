@@ -68,7 +68,7 @@ class Dataset:
         )
 
 
-DATASETS: Registry[Callable[[Path | None], Dataset]] = Registry("data set")
+DATASETS: Registry[Callable[[Path | None], Dataset]] = Registry("data set", "tombola.data")
 """Named data sets, each a function of the data directory (None: the default one); catalog.py fills it."""
 
 

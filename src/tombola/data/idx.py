@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from tombola.data.dataset import Dataset, classes_of
-from tombola.data.places import Place, idx_files
+from tombola.data.locate import Place, idx_files
 from tombola.errors import UserError
 
 UNSIGNED_BYTE = 0x08

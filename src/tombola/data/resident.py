@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -142,3 +143,12 @@ def _mean_and_deviation(values: Tensor) -> tuple[float, float]:
         return float(low), 0.0
     wide = values.double()
     return float(wide.mean()), float(wide.std(correction=0))
+
+
+def chunks(count: int, size: int) -> list[tuple[int, int]]:
+    """Where each chunk of examples starts and stops: of `size`, the last one smaller; if that had one example alone,
+    the last two are equally large."""
+    starts = list(range(0, count, size))
+    if count - starts[-1] == 1 and len(starts) > 1:
+        starts[-1] -= size // 2
+    return list(pairwise([*starts, count]))

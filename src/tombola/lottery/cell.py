@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tombola.lottery.arms import TICKET
-from tombola.masks import Mask
-from tombola.training import Start, Trained
+from tombola.lottery.arms.catalog import TICKET
+from tombola.masks.mask import Mask
+from tombola.training.record import Trained
+from tombola.training.stack import Start
 
 Status = Literal["ok", "collapsed", "diverged"]
 

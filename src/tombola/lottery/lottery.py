@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from tombola.lottery.arms import Arm
+from tombola.errors import UserError
+from tombola.lottery.arms.catalog import Arm
 from tombola.lottery.cell import Cell, level_cells
-from tombola.masks import CRITERIA, Mask, Probing, PruneRule, prune, prune_to
-from tombola.models import Architecture, State
+from tombola.masks.criteria import CRITERIA
+from tombola.masks.mask import Mask
+from tombola.masks.probe import Probing
+from tombola.masks.prune import prune_mask, prune_to
+from tombola.masks.rule import PruneRule
+from tombola.models.architecture import Architecture
+from tombola.models.state import State
 from tombola.seeds import Seeds
-from tombola.training import EARLY_BIRD, SEARCHES, EarlyBirds, Goal, Method, Search, Watch
+from tombola.training.record import Trained
+from tombola.training.search.base import SEARCHES, Goal, Method, Search
+from tombola.training.search.early_bird import EARLY_BIRD, EarlyBirds, Watch
 
 Mode = str
 """A name of MODES."""
@@ -75,7 +84,33 @@ class Lottery:
         asks = self.probing is not None and CRITERIA.needs(self.rule.criterion).probe
         probe, ties = self.probing(r) if self.probing and asks else None, seeds.stream("ties", level)
         if self.mode in ("iterative", "continued"):
-            return prune(mask, initial, trained, self.rates, self.rule, ties, probe)
+            return prune_mask(mask, initial, trained, self.rates, self.rule, ties, probe)
         scored = initial if self.mode == "at-init" else trained
         dense = Mask.dense(mask.shapes)
         return prune_to(dense, initial, scored, self.alive[level], self.rates, self.rule, ties, probe)
+
+
+After = Literal["rewind", "learning-rate", "fine-tune"]
+
+REWINDS: Mapping[After, str] = {
+    "rewind": "weights and schedule go back to iteration pruning.rewind (Frankle & Carbin 2019; Frankle et al. 2019)",
+    "learning-rate": "the schedule goes back, the weights stay trained (Renda et al. 2020)",
+    "fine-tune": "trained on at the last learning rate, for as many iterations (Renda et al. 2020)",
+}
+"""What a ticket starts from once it is pruned."""
+
+
+def check_rewind(iteration: int, iterations: int) -> None:
+    """Raise UserError unless 0 <= iteration < iterations."""
+    if not 0 <= iteration < iterations:
+        raise UserError(
+            f"pruning.rewind is iteration {iteration}, expected 0 or more and less than the recipe's {iterations}"
+        )
+
+
+def rewind_point(iteration: int, initial: State, dense: Trained) -> State:
+    """The state that tickets go back to: `initial`, or the dense network's snapshot of `iteration`."""
+    if iteration == 0:
+        return initial
+    assert dense.snapshot is not None, "the dense network was trained with snapshot_at=iteration"
+    return dense.snapshot

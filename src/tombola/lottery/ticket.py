@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import torch
 
-from tombola import views
+from tombola import html
 from tombola.errors import UserError, nearest, notice
 from tombola.files import read_tensors, write_bytes, write_tensors
-from tombola.masks import Mask
-from tombola.models import State
+from tombola.masks.mask import Mask
+from tombola.models.state import State
 
 FORMAT = "tombola-ticket-1"
 ExportForm = Literal["dense", "torch-prune"]
@@ -47,7 +47,7 @@ class Ticket:
             **(scores if isinstance(scores, Mapping) else {}),
             "weights": ", ".join(kept) or "none",
         }
-        return views.card("Ticket", views.facts(facts), self.mask._repr_html_())
+        return html.card("Ticket", html.facts(facts), self.mask._repr_html_())
 
     def save(self, path: Path) -> None:
         """Write one `.safetensors`: trained weights under their own names, so that anybody can read them,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tombola import views
+from tombola import html
 from tombola.errors import UserError, nearest
 from tombola.files import read_tensors, write_tensors
 
@@ -61,11 +61,11 @@ class Mask(Mapping[str, Tensor]):
             units = (
                 tensor.reshape(tensor.shape[0], -1) if tensor.dim() and tensor.numel() else tensor.view(-1, 1)
             )
-            shares = views.strip(units.double().mean(1).tolist(), f"density of the output units of {name}")
+            shares = html.strip(units.double().mean(1).tolist(), f"density of the output units of {name}")
             shape = " × ".join(map(str, tensor.shape))
             rows.append([name, shape, f"{self.count(name):,}", f"{100 * self.density(name):.2f}%", shares])
         heads = ["tensor", "shape", "weights alive", "density", "by output unit"]
-        return views.card(f"{self!r}, {100 * self.density():.2f}% alive", views.table(heads, rows, raw=4))
+        return html.card(f"{self!r}, {100 * self.density():.2f}% alive", html.table(heads, rows, raw=4))
 
     # Counts, of one tensor or overall.
 

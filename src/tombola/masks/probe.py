@@ -17,7 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tombola.errors import UserError, nearest
 from tombola.masks.mask import Mask
-from tombola.models import Architecture, State
+from tombola.models.architecture import Architecture
+from tombola.models.state import State
 from tombola.models.trial import brief
 
 Probing = Callable[[Mapping[str, Tensor], Mask], "Probe"]

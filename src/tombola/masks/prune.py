@@ -24,7 +24,7 @@ Contests = Mapping[str, tuple[str, ...]]
 """Label -> the tensors whose weights compete."""
 
 
-def prune(
+def prune_mask(
     mask: Mask,
     initial: Mapping[str, Tensor],
     final: Mapping[str, Tensor],

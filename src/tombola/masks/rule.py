@@ -12,7 +12,7 @@ from tombola.errors import UserError, nearest
 from tombola.masks.allocation import allocation
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.structure import structure
-from tombola.models import MATRIX
+from tombola.models.state import MATRIX
 
 ROLES = ("conv", "shortcut", "linear", "output", MATRIX)
 GENERAL = {"shortcut": "conv"}

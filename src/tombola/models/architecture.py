@@ -21,10 +21,11 @@ from tombola.models.builds import (
     require_repeatable,
     seeded_build,
 )
+from tombola.models.catalog import MODELS, find, is_ours
 from tombola.models.computed import require_own_weights
 from tombola.models.factory import Option, load, maker, protected
 from tombola.models.hidden import require_registered
-from tombola.models.named import MODELS, find, glorot, is_ours, kaiming
+from tombola.models.initializers import glorot, kaiming
 from tombola.models.scope import Scope
 from tombola.models.state import (
     State,

@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import nn
 
-from tombola.models.named import MODELS, Shape, require_depth, require_image
+from tombola.models.catalog import MODELS, Shape, require_depth, require_image
 
 GROUPS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Depth -> the 3x3 convolutions of each group (Simonyan & Zisserman 2015, Table 1: columns A, B, D, E)."""

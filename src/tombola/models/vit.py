@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tombola.errors import UserError
-from tombola.models.named import MODELS, Shape, require_image
+from tombola.models.catalog import MODELS, Shape, require_image
 
 HEAD = 64  # numbers per attention head (Vaswani et al. 2017, section 3.2.2)
 EXPANSION = 4  # of the hidden layer of a block over its width (same, section 3.3)

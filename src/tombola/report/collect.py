@@ -16,23 +16,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tombola.compare import CONSENSUS, SCHEMA
-from tombola.lottery import TICKET
-from tombola.models import Scope
+from tombola.analysis.comparison import compared
+from tombola.analysis.connection import Connection, connection_estimates, connections_of
+from tombola.comparison.consensus import CONSENSUS
+from tombola.comparison.pairs import SCHEMA
+from tombola.lottery.arms.catalog import TICKET
+from tombola.models.scope import Scope
 from tombola.report.tables import Looks, Tables
-from tombola.study import (
-    Connection,
-    Run,
-    compared,
-    connection_estimates,
-    connections_of,
-    histories,
-    missing,
-    results,
-    summary,
-    title_of,
-)
-from tombola.training import Bird
+from tombola.runs.folder import Run
+from tombola.runs.progress import missing
+from tombola.runs.results import histories, results_of, summary
+from tombola.study.title import title_of
+from tombola.training.search.early_bird import Bird
 
 
 def tables_of(run: Run) -> Tables:
@@ -41,7 +36,7 @@ def tables_of(run: Run) -> Tables:
     history = histories(run)
     tables = Tables.collect(
         title_of(study),
-        results(run),
+        results_of(run),
         None if history.is_empty() else history,
         summary,
         masks_map=input_maps(run),

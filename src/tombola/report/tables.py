@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tombola.errors import UserError
-from tombola.models import Scope
+from tombola.models.scope import Scope
 
 VALUES = ("early_stop_test_accuracy", "final_test_accuracy", "early_stop_iteration", "gap")
 """What is summarised over replicates for the page: columns of the results, and the train-test gap."""
@@ -171,11 +171,3 @@ class Tables:
                 "No masks were made while dense networks trained, as mode 'early-bird' does."
             )
         return {level: self.seen[level] for level in sorted(self.seen)}
-
-
-def percent(density: float) -> str:
-    """A density (0..1) as people write it: 1.0 -> '100%', 0.2107 -> '21.1%', 0.00123 -> '0.12%'."""
-    value = 100 * density
-    if value >= 10:
-        return f"{value:.1f}".removesuffix(".0") + "%"
-    return f"{value:.2f}".rstrip("0").rstrip(".") + "%" if value >= 0.1 else f"{value:.2g}%"

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
-from tombola.errors import UserError
-from tombola.lottery import Arm, Cell, Lottery, level_cells, rule_of
-from tombola.masks import ladder, rates_for, structure
-from tombola.models import MATRIX, Architecture, unit_axes
+from tombola.data.catalog import load
+from tombola.data.dataset import DATASETS, Dataset
+from tombola.data.resident import Resident
+from tombola.data.split import split
+from tombola.errors import UserError, notice
+from tombola.lottery.arms.catalog import Arm
+from tombola.lottery.arms.masks import rule_of
+from tombola.lottery.cell import Cell, level_cells
+from tombola.lottery.lottery import Lottery
+from tombola.masks.ladder import ladder
+from tombola.masks.probe import Probing, balanced_batch, prober
+from tombola.masks.rule import rates_for
+from tombola.masks.structure import structure
+from tombola.models.architecture import Architecture, ModelSpec, architecture
+from tombola.models.state import MATRIX
+from tombola.models.trial import EXAMPLES
+from tombola.models.units import unit_axes
+from tombola.seeds import Seeds
 from tombola.study.spec import ArmSpec, Study
-from tombola.training import EarlyBirds, Method
-from tombola.training.generators import require_batch
+from tombola.training.foreign_noise import require_batch
+from tombola.training.search.base import Method
+from tombola.training.search.early_bird import EarlyBirds
 
 CURVE_ROW, SMALL_FILES = 14, 4_000
 """Bytes of one row of a history, packed, and of a cell's records and headers: measured, and about right."""
@@ -196,3 +215,70 @@ def _require_layer_counts(entry: ArmSpec, lottery: Lottery) -> None:
             f"to the next by allocation '{rule.allocation}' in mode '{lottery.mode}'; expected mode 'iterative' or "
             "'continued', or an allocation that fixes the count of each layer"
         )
+
+
+def bind(
+    study: Study,
+    data_dir: Path | None = None,
+    dataset: Dataset | None = None,
+    model: nn.Module | Callable[..., nn.Module] | None = None,
+) -> tuple[Study, Dataset, Architecture]:
+    """The study with what it names: its data set and its architecture, or the objects handed in instead.
+
+    Objects take their place in the spec too, so that it does not name what was not used. Data that a name does
+    not fix enters the identity of the study by digest. Raises UserError.
+    """
+    spec, handed_in = study.data, dataset is not None
+    if dataset is None:
+        dataset = load(spec.name, data_dir)
+    elif dataset.name != spec.name:
+        spec = spec.model_copy(update={"name": dataset.name if dataset.name in DATASETS else "arrays"})
+    if spec.digest not in (None, dataset.digest):
+        raise UserError(
+            f"data '{spec.name}' has digest {dataset.digest}, the study was made with {spec.digest}"
+        )
+    if handed_in or spec.name not in DATASETS:
+        spec = spec.model_copy(update={"digest": dataset.digest})
+    shown = Resident(dataset, spec.normalisation, torch.device("cpu")).shown(EXAMPLES)
+    prune = () if model is None else study.model.prune  # a spec brings its own
+    net = architecture(
+        study.model if model is None else model, dataset.shape, dataset.classes, shown, prune=prune
+    )
+    _require_other_starts(net, study.replicates, instance=isinstance(model, nn.Module))
+    named = study.model if model is None else ModelSpec(name=net.name, prune=study.model.prune)
+    return study.model_copy(update={"data": spec, "model": named}), dataset, net
+
+
+def _require_other_starts(net: Architecture, replicates: int, instance: bool) -> None:
+    """Raise UserError for several replicates of a network that always starts from the same weights: they would not be
+    replicates. Where only some of its weights are always the same, say which."""
+    if replicates == 1:
+        return
+    if instance:
+        raise UserError(
+            f"{net.name} is a network instance and can run one replicate only, found replicates = "
+            f"{replicates}; hand in a factory that builds it instead"
+        )
+    if not net.can_reinit:
+        raise UserError(
+            f"{net.name} gives the same weights for every seed (it seeds itself, or loads them) and can run one "
+            f"replicate only, found replicates = {replicates}; leave the seeding to Tombola, or set replicates = 1"
+        )
+    if net.fixed:
+        listed = ", ".join(net.fixed[:3]) + (", ..." if len(net.fixed) > 3 else "")
+        notice(
+            f"{net.name}: {len(net.fixed)} of its {len(net.prunable)} prunable tensors start from the same weights in "
+            f"every replicate ({listed}), so that replicates differ in the others only"
+        )
+
+
+EACH = 10
+"""Examples of every class in a probe's batch (Lee et al. 2019 and Wang et al. 2020 take as many)."""
+
+
+def probing(plan: Plan, data: Resident, seeds: Seeds) -> Probing:
+    """What makes the probes of one replicate: always on the same examples, all of them from its training part."""
+    train = split(data.n_train, plan.study.data.validation, seeds.stream("split")).train
+    picked = balanced_batch(data.train_y.cpu().numpy()[train], EACH, seeds.stream("probe"))
+    rows = torch.from_numpy(train[picked]).to(data.device)
+    return prober(plan.architecture, data.train(rows), data.train_y[rows])

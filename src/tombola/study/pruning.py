@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
 from tombola.errors import nearest
-from tombola.lottery import MODES, After, Mode
-from tombola.masks import PruneRule
-from tombola.study.like import with_ticket_read
-from tombola.training import EARLY_BIRD, SEARCHES, EarlyBirds, Method
+from tombola.lottery.lottery import MODES, After, Mode
+from tombola.lottery.ticket import Ticket
+from tombola.masks.allocation import LIKE, allocation_like
+from tombola.masks.mask import Mask
+from tombola.masks.rule import PruneRule
+from tombola.training.search.base import SEARCHES, Method
+from tombola.training.search.early_bird import EARLY_BIRD, EarlyBirds
+
+
+def with_ticket_read(allocation: str) -> str:
+    """The name of an allocation; where it is `like:` and a path, with the layers of the ticket there instead.
+
+    The path is that of a cell folder or a ticket file, from the current folder. Raises UserError where there is none.
+    """
+    if not allocation.startswith(LIKE) or "=" in allocation:
+        return allocation
+    path = Path(allocation.removeprefix(LIKE))
+    mask = Mask.load(path / "mask.safetensors") if path.is_dir() else Ticket.load(path).mask
+    return allocation_like(mask)
+
 
 Count = Annotated[int, Field(ge=0, strict=True)]
 OPTIONS: Mapping[str, type[Method] | type[EarlyBirds]] = {**SEARCHES, EARLY_BIRD: EarlyBirds}

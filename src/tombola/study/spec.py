@@ -16,26 +16,20 @@ from pydantic import (
     model_validator,
 )
 
-from tombola.data import DataSpec
+from tombola.data.dataset import DataSpec
 from tombola.errors import UserError
 from tombola.files import canonical
-from tombola.lottery import (
-    ARMS,
-    CONTINUED,
-    DEAD_ACTIONS,
-    MASK_ACTIONS,
-    TICKET,
-    WEIGHT_ACTIONS,
-    Actions,
-    Arm,
-    Cell,
-    check_rewind,
-)
-from tombola.models import ModelSpec
-from tombola.study.expect import Expectation
-from tombola.study.hypotheses import Hypothesis, check_hypotheses
+from tombola.lottery.arms.catalog import ARMS, CONTINUED, TICKET, Arm
+from tombola.lottery.arms.context import Actions
+from tombola.lottery.arms.masks import MASK_ACTIONS
+from tombola.lottery.arms.weights import DEAD_ACTIONS, WEIGHT_ACTIONS
+from tombola.lottery.cell import Cell
+from tombola.lottery.lottery import check_rewind
+from tombola.models.architecture import ModelSpec
+from tombola.study.claims import Expectation, Hypothesis, check_hypotheses
 from tombola.study.pruning import Count, Pruning
-from tombola.training import SEARCHES, Method, Recipe
+from tombola.training.recipe import Recipe
+from tombola.training.search.base import SEARCHES, Method
 
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"

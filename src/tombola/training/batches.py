@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tombola.data import Split
+from tombola.data.split import Split
 from tombola.errors import UserError
 from tombola.seeds import Seeds
 

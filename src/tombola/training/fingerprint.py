@@ -26,14 +26,15 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from tombola.data import Resident
+from tombola.data.resident import Resident
 from tombola.errors import UserError, notice
-from tombola.models import Architecture, load_state
+from tombola.models.architecture import Architecture
 from tombola.models.factory import protected
+from tombola.models.generators import CPU, put_back
+from tombola.models.state import load_state
 from tombola.seeds import key, stream
-from tombola.training.dropout import Noise, swap_dropout
-from tombola.training.generators import CPU, put_back
 from tombola.training.made_up import EXAMPLES, TILE, Inputs, Spread, made_up, short
+from tombola.training.noise import Noise, swap_dropout
 
 TOLERANCES = {"float64": 1e-5, "float32": 1e-2}
 """How far numbers may be apart, as a share of the size of what they are of. In float64 processors agree to what is

@@ -9,20 +9,21 @@ from typing import Any
 
 from torch import Tensor
 
-from tombola.data import Resident, split
+from tombola.data.resident import Resident
+from tombola.data.split import split
 from tombola.files import canonical, digest_of
-from tombola.models import Architecture
+from tombola.models.architecture import Architecture
 from tombola.training.batches import Batches, Group
 from tombola.training.checkpoint import Checkpoint
-from tombola.training.engines import choose
-from tombola.training.generators import require_batch
+from tombola.training.engines.base import Trainer
+from tombola.training.engines.select import choose
+from tombola.training.foreign_noise import require_batch
 from tombola.training.precision import say_if_emulated
 from tombola.training.recipe import Recipe
 from tombola.training.record import Record, Trained
-from tombola.training.search import Search
+from tombola.training.search.base import Search
+from tombola.training.search.early_bird import Watch, Watching
 from tombola.training.stack import Stack, Start, require_same_shapes
-from tombola.training.trainer import Trainer
-from tombola.training.watch import Watch, Watching
 
 
 def train_stack(

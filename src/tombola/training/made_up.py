@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from tombola.data import Resident
-from tombola.models import Architecture, State, state_of
+from tombola.data.resident import Resident
+from tombola.models.architecture import Architecture
+from tombola.models.state import State, state_of
 from tombola.seeds import stream
 
 EXAMPLES = 4

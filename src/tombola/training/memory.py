@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tombola.models import Architecture
-from tombola.training.dropout import Noise, swap_dropout
-from tombola.training.engines import ENGINES
+from tombola.models.architecture import Architecture
+from tombola.training.engines.base import ENGINES
+from tombola.training.noise import Noise, swap_dropout
 from tombola.training.recipe import Recipe
 
 RESERVE = 0.2

@@ -7,7 +7,10 @@ iteration can be computed without those before it.
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections import Counter
+
+import torch
+from torch import Tensor, nn
 
 # Constants of SplitMix64, as signed 64-bit integers (torch has no unsigned multiply).
 GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -27,3 +30,90 @@ def hash64(counter: Tensor) -> Tensor:
 def uniform(hashed: Tensor, high: int = 64) -> Tensor:
     """UNIFORM_BITS of each hash, those below bit `high`, as whole numbers 0 <= u < 2**UNIFORM_BITS."""
     return (hashed >> (high - UNIFORM_BITS)) & ((1 << UNIFORM_BITS) - 1)
+
+
+class Noise:
+    """Where the dropout layers of one network find their key and the iteration they are in.
+
+    Both are int64 scalars on the device, so that a step needs no value from the host. `calls` counts how
+    often each layer was called in this step, so that a layer used in two places draws twice.
+    """
+
+    key: Tensor
+    iteration: Tensor
+    calls: Counter[int]
+
+    def __init__(self, key: int, device: torch.device) -> None:
+        self.key = torch.tensor(key, dtype=torch.int64, device=device)
+        self.iteration = torch.zeros((), dtype=torch.int64, device=device)
+        self.calls = Counter()
+
+    def begin(self, iteration: int | Tensor) -> None:
+        """The step that leads from `iteration` begins; a tensor is an int64 scalar on the device."""
+        self.iteration.fill_(iteration)
+        self.calls.clear()
+
+    def stem(self, layer: int) -> Tensor:
+        """What the next call of a layer counts from, an int64 scalar."""
+        place = layer + (self.calls[layer] << 32)
+        self.calls[layer] += 1
+        return hash64(hash64(self.key + place) + self.iteration)
+
+
+class CounterDropout(nn.Module):
+    """Stands in for nn.Dropout, Dropout1d, Dropout2d and Dropout3d: zeroes entries (or whole channels)
+    with probability p and scales the rest by 1/(1-p). Input [batch, ...], output the same shape.
+
+    Where units were cut out before it, `kept` says which of how many are left: they keep their own noise.
+    """
+
+    kept: tuple[Tensor, int] | None = None
+
+    def __init__(self, p: float, by_channel: bool, layer: int, noise: Noise, inplace: bool = False) -> None:
+        super().__init__()
+        self.p, self.by_channel, self.layer, self.noise, self.inplace = p, by_channel, layer, noise, inplace
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        shape = x.shape[:2] if self.by_channel else x.shape
+        stem = self.noise.stem(self.layer)
+        drawn = uniform(hash64(stem + self._places(shape, x.device)))
+        keep = (drawn >= round(self.p * (1 << UNIFORM_BITS))).view(shape)
+        keep = keep.view(*shape, *(1,) * (x.dim() - len(shape)))
+        out = x * keep / (1 - self.p) if self.p < 1 else x * 0
+        return x.copy_(out) if self.inplace else out  # the network may read x again
+
+    def _places(self, shape: torch.Size, device: torch.device) -> Tensor:
+        """The number of each entry in the input as it would be with every unit."""
+        if self.kept is None:
+            return torch.arange(shape.numel(), device=device)
+        units, size = self.kept
+        each = shape[1:].numel() // len(units)  # entries of a unit: pixels of a channel, also when flattened
+        example = (units.unsqueeze(1) * each + torch.arange(each, device=device)).view(-1)
+        return (torch.arange(shape[0], device=device).unsqueeze(1) * (size * each) + example).view(-1)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+def swap_dropout(module: nn.Module, noise: Noise) -> nn.Module:
+    """Replace torch's dropout layers inside `module` (in place) by counter-based ones that read `noise`.
+
+    A layer that stands in several places stays one layer. Subclasses are left alone: what they do is theirs.
+    """
+    plain, channels = (nn.Dropout,), (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+    swapped: dict[nn.Module, CounterDropout] = {}
+    for name, part in list(module.named_modules(remove_duplicate=False)):
+        if type(part) not in (*plain, *channels):
+            continue
+        if part not in swapped:
+            p: float = part.p
+            inplace: bool = part.inplace
+            swapped[part] = CounterDropout(p, type(part) in channels, len(swapped), noise, inplace)
+            swapped[part].train(part.training)
+        if not name:
+            return swapped[part]
+        parent, _, leaf = name.rpartition(".")
+        setattr(module.get_submodule(parent), leaf, swapped[part])
+    return module

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from tombola.data import Resident
-from tombola.masks import Mask
-from tombola.models import State
+from tombola.data.resident import Resident
+from tombola.masks.mask import Mask
+from tombola.models.state import State
 from tombola.training.batches import Group
-from tombola.training.engines import Engine
-from tombola.training.evaluate import Examples, Score
+from tombola.training.engines.base import Engine
 from tombola.training.recipe import Recipe
+from tombola.training.scoring import Examples, Score
+from tombola.training.search.early_bird import Bird
 from tombola.training.stack import Stack
-from tombola.training.watch import Bird
 
 NUMBERS = (
     "early_stop_iteration",

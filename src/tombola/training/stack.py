@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from tombola.errors import UserError, nearest
-from tombola.masks import Mask
-from tombola.models import Architecture, State
+from tombola.masks.mask import Mask
+from tombola.models.architecture import Architecture
+from tombola.models.state import State
 from tombola.seeds import Seeds
 from tombola.training.optimizer import Optimizer
 

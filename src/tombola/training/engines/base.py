@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,25 +10,42 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tombola.data import Resident
-from tombola.errors import UserError
-from tombola.models import Architecture
+from tombola.data.resident import Resident
+from tombola.masks.mask import Mask
+from tombola.models.architecture import Architecture
 from tombola.registry import Registry
-from tombola.training.augment import require_images
 from tombola.training.batches import Batches
-from tombola.training.evaluate import Examples, Score, evaluate
-from tombola.training.generators import habits
-from tombola.training.graphed import Graphed
 from tombola.training.recipe import Recipe
+from tombola.training.scoring import Examples, Score, evaluate
 from tombola.training.stack import Stack
-from tombola.training.trainer import Steps, Trainer
 
 PLAIN = Recipe()
 """The recipe of who only measures: float32, nothing smoothed or augmented."""
 
 
+class Trainer(ABC):
+    """Advances the networks of a stack and keeps their optimizer's state."""
+
+    @abstractmethod
+    def advance(self, start: int, stop: int) -> None:
+        """Take the steps start, start + 1, ..., stop - 1; afterwards the stack's tensors hold the weights."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """The optimizer's state, for a checkpoint."""
+
+    @abstractmethod
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` returned; the stack's own tensors are already back."""
+
+    def found(self) -> list[Mask] | None:
+        """The mask of each network, for trainings that find them; None for all others."""
+        return None
+
+
 class Engine(ABC):
-    """Computes with a stack's tensors in place, in the precision and with the loss of a recipe.
+    """Scores a stack's networks and hands out what trains them: all in the stack's tensors, in place, in the precision
+    and with the loss of a recipe. One that gives gradients is a `GradientEngine` (steps.py); others take whole steps.
 
     `groups[r]` is the batch that network r sees: x is [G, batch, *shape] and y is [G, batch]; when G is 1
     all networks see the one batch.
@@ -63,16 +79,9 @@ class Engine(ABC):
         place."""
         ...
 
-    def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
-        """What advances this engine's stack; by default one step after the other through `backward`, on a GPU as a
-        recorded graph."""
-        kind = Graphed if self.stack.device.type == "cuda" else Steps
-        return kind(self, recipe, batches, data)
-
     @abstractmethod
-    def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
-        """Leave the gradient of each network's mean cross-entropy (with the recipe's label smoothing) in `.grad`
-        of the stack's parameters. `iteration` may be an int64 scalar on the device, which nobody on the host reads."""
+    def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
+        """What advances this engine's stack."""
         ...
 
     @abstractmethod
@@ -91,65 +100,7 @@ class Engine(ABC):
             torch.where(chosen, tensor, kept[name], out=kept[name])
 
 
-ENGINES: Registry[type[Engine]] = Registry("engine")
-
-PREFERENCE = {"cpu": ("sparse", "mlp", "modules"), "cuda": ("mlp", "stacked", "modules")}
-"""Which engine "auto" takes on a kind of device: the first that holds all that is asked. The order is fixed, not timed
-afresh for every run, so that equal runs have equal bits; `tombola bench` times it."""
-
-
-def choose(
-    name: str,
-    architecture: Architecture,
-    device: torch.device,
-    recipe: Recipe = PLAIN,
-    pinned: bool = False,
-    moving: bool = False,
-) -> type[Engine]:
-    """The engine called `name`, or for "auto" the first of PREFERENCE that holds architecture, recipe, pins and
-    moving masks.
-
-    Raises UserError when the named engine cannot hold them, saying what it lacks, and when the recipe augments
-    what are not images.
-    """
-    require_images(recipe, architecture.input_shape)
-    if name == "auto":
-        return _preferred(architecture, device, recipe, pinned, moving)
-    engine = ENGINES[name]
-    if not engine.holds(architecture, device, recipe, pinned, moving):
-        what = _refused(engine, architecture, device, recipe, moving)
-        raise UserError(f"engine '{name}' cannot {what}; it is for: {ENGINES.describe(name)}")
-    return engine
-
-
-def _preferred(
-    architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool
-) -> type[Engine]:
-    order = [ENGINES[name] for name in PREFERENCE[device.type]]
-    found = next(engine for engine in order if engine.holds(architecture, device, recipe, pinned, moving))
-    if device.type == "cuda" and found is order[-1]:
-        warnings.warn(
-            f"{architecture.name} does something that cannot be computed for a whole stack at once, so engine "
-            f"'{found.name}' computes its networks one after the other, which a GPU is slow at",
-            stacklevel=3,
-        )
-    return found
-
-
-def _refused(
-    engine: type[Engine], architecture: Architecture, device: torch.device, recipe: Recipe, moving: bool
-) -> str:
-    """What an engine cannot do, of all that was asked: found by asking for one thing at a time."""
-    if not engine.holds(architecture, device, PLAIN, False):
-        noisy = architecture.ask(habits).draws
-        why = ", which draws random numbers of its own as it computes" if noisy else ""
-        return f"hold {architecture.name} on {device.type}{why}"
-    for option, value in recipe:
-        if not engine.holds(architecture, device, PLAIN.model_copy(update={option: value}), False):
-            return f"train {architecture.name} with recipe.{option} = {value}"
-    if not engine.holds(architecture, device, recipe, False, moving):
-        return "train networks whose masks change while they train"
-    return "keep dead weights frozen at values other than zero"
+ENGINES: Registry[type[Engine]] = Registry("engine", "tombola.training.engines")
 
 
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:

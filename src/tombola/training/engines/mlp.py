@@ -3,44 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tombola.models import Architecture
-from tombola.training.engines.base import ENGINES, PLAIN, Engine, autocast, widened
+from tombola.models.architecture import Architecture
+from tombola.training.engines.base import ENGINES, PLAIN, autocast, widened
+from tombola.training.engines.chain import Layer, chain
+from tombola.training.engines.steps import GradientEngine
 from tombola.training.recipe import Recipe
-from tombola.training.sequence import plain
 from tombola.training.stack import Stack
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One Linear of the chain: its weight, its bias if it has one, and whether a ReLU follows."""
-
-    weight: str
-    bias: str | None
-    relu: bool
-
-
-def chain(module: nn.Module) -> list[Layer] | None:
-    """The Linear layers of a Flatten-Linear-ReLU-... sequence, or None when the module is anything else."""
-    if not plain(module):
-        return None
-    layers: list[Layer] = []
-    # Not named_children, which leaves out the second place of a ReLU that stands in two.
-    for index, (name, part) in enumerate(module._modules.items()):
-        if type(part) is nn.Flatten and index == 0 and (part.start_dim, part.end_dim) == (1, -1):
-            continue
-        if type(part) is nn.Linear:
-            layers.append(Layer(f"{name}.weight", f"{name}.bias" if part.bias is not None else None, False))
-        elif type(part) is nn.ReLU and layers and not layers[-1].relu:
-            layers[-1] = Layer(layers[-1].weight, layers[-1].bias, True)
-        else:
-            return None
-    return None if not layers or layers[-1].relu else layers
 
 
 def layers_of(architecture: Architecture) -> list[Layer] | None:
@@ -49,7 +22,7 @@ def layers_of(architecture: Architecture) -> list[Layer] | None:
 
 
 @ENGINES.register("mlp")
-class MlpEngine(Engine):
+class MlpEngine(GradientEngine):
     """Flatten, Linear and ReLU in a row: batched matrix products with the gradients written by hand.
 
     Networks of one group share their batch, so their first layer is one wider product: [batch, in] times

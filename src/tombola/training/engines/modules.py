@@ -11,11 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tombola.models import Architecture
-from tombola.training.compact import Link, chain_of, compact
-from tombola.training.dropout import Noise, swap_dropout
-from tombola.training.engines.base import ENGINES, PLAIN, Engine, autocast, widened
-from tombola.training.generators import habits, put_back, seed_all
+from tombola.models.architecture import Architecture
+from tombola.models.generators import put_back, seed_all
+from tombola.training.engines.base import ENGINES, PLAIN, autocast, widened
+from tombola.training.engines.chain import Link
+from tombola.training.engines.compact import chain_of, compact
+from tombola.training.engines.steps import GradientEngine
+from tombola.training.foreign_noise import habits
+from tombola.training.noise import Noise, swap_dropout
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 
@@ -80,7 +83,7 @@ class Member:
 
 
 @ENGINES.register("modules")
-class ModulesEngine(Engine):
+class ModulesEngine(GradientEngine):
     """Any nn.Module, network by network through autograd; what convolutions on a CPU do best with.
 
     Units of plain chains that lead nowhere are left out of the computing (see compact.py), by the masks that the

@@ -12,32 +12,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tombola.data import Resident
-from tombola.models import Architecture
+from tombola.data.resident import Resident
+from tombola.models.architecture import Architecture
 from tombola.training.batches import Batches
-from tombola.training.engines.base import ENGINES, PLAIN, Engine
+from tombola.training.engines.base import ENGINES, PLAIN, Engine, Trainer
 from tombola.training.engines.mlp import layers_of
-from tombola.training.evaluate import Examples, Score
 from tombola.training.recipe import Recipe
+from tombola.training.scoring import Examples, Score
 from tombola.training.stack import Stack
-from tombola.training.trainer import Trainer
 
 try:
-    from tombola.training.engines import kernels
+    from tombola.training.engines import sparse_kernels
     from tombola.training.engines.compiling import listen
-    from tombola.training.engines.living import Living, aligned
+    from tombola.training.engines.sparse_layout import Living, aligned
 
     _compiling = listen(
-        kernels.__name__,
+        sparse_kernels.__name__,
         "compiling the sparse engine for this machine, once; later trainings find it on disk",
     )
 except ImportError:  # pragma: no cover - numba has wheels for Linux and macOS only
-    kernels = None  # type: ignore[assignment]
+    kernels = None
 
 
 def seconds_compiling() -> float:
     """Seconds that compiling the sparse engine took in this process; they are not a training's."""
-    return 0.0 if kernels is None else _compiling.seconds
+    return 0.0 if sparse_kernels is None else _compiling.seconds
 
 
 @ENGINES.register("sparse")
@@ -71,7 +70,7 @@ class SparseEngine(Engine):
         architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
     ) -> bool:
         if (
-            kernels is None
+            sparse_kernels is None
             or device.type != "cpu"
             or pinned
             or moving
@@ -84,9 +83,6 @@ class SparseEngine(Engine):
     def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
         return SparseTrainer(self, recipe, batches, data)
 
-    def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
-        raise NotImplementedError("the sparse engine takes its steps whole, in SparseTrainer")
-
     def logits(self, x: Tensor) -> Tensor:
         flat = x.flatten(2).numpy()
         out = np.empty((self.stack.size, flat.shape[1], self.nets[0].classes), dtype=np.float32)
@@ -95,7 +91,7 @@ class SparseEngine(Engine):
             net = self.nets[r]
             net.read()
             rows = flat[0 if len(flat) == 1 else self.groups[r]]
-            kernels.logits(net.arrays, rows, net.rows(kernels.LANES), out[r])
+            sparse_kernels.logits(net.arrays, rows, net.rows(sparse_kernels.LANES), out[r])
 
         in_parallel(one, self.stack.size)
         return torch.from_numpy(out)
@@ -104,7 +100,10 @@ class SparseEngine(Engine):
         raw, shift, scale = examples.data.raw(examples.part)
         y = (examples.data.train_y if examples.part == "train" else examples.data.test_y).numpy()
         rows = np.arange(examples.count)[None] if examples.rows is None else examples.rows.numpy()
-        piece = max(1, EVALUATION_ROOM // (raw.shape[1] * raw.itemsize * kernels.LANES)) * kernels.LANES
+        piece = (
+            max(1, EVALUATION_ROOM // (raw.shape[1] * raw.itemsize * sparse_kernels.LANES))
+            * sparse_kernels.LANES
+        )
         loss, hits = np.zeros(self.stack.size), np.zeros(self.stack.size, np.int64)
         for net in self.nets:
             net.read()
@@ -114,8 +113,8 @@ class SparseEngine(Engine):
 
             def one(r: int, part: NDArray[np.int64] = part, blocks: NDArray[Any] = blocks) -> None:
                 net, g = self.nets[r], self.groups[r] if len(part) > 1 else 0
-                room = net.rows(kernels.LANES)
-                found = kernels.score(net.arrays, blocks[g], y[part[g]], shift, scale, room)
+                room = net.rows(sparse_kernels.LANES)
+                found = sparse_kernels.score(net.arrays, blocks[g], y[part[g]], shift, scale, room)
                 loss[r] += found[0]
                 hits[r] += found[1]
 
@@ -134,15 +133,15 @@ class SparseEngine(Engine):
         if examples in self._kept:
             return self._kept[examples]
         count = rows.shape[1]
-        whole = count // kernels.LANES
-        shape = (len(rows), -(-count // kernels.LANES), raw.shape[1], kernels.LANES)
+        whole = count // sparse_kernels.LANES
+        shape = (len(rows), -(-count // sparse_kernels.LANES), raw.shape[1], sparse_kernels.LANES)
         blocks = np.zeros(shape, raw.dtype)
 
         def lay(g: int) -> None:
-            head, tail = np.split(rows[g], [whole * kernels.LANES])
-            kernels.lay_out(raw, head.reshape(whole, kernels.LANES), blocks[g, :whole])
+            head, tail = np.split(rows[g], [whole * sparse_kernels.LANES])
+            sparse_kernels.lay_out(raw, head.reshape(whole, sparse_kernels.LANES), blocks[g, :whole])
             if len(tail):
-                kernels.lay_out(raw, tail[None], blocks[g, whole:])
+                sparse_kernels.lay_out(raw, tail[None], blocks[g, whole:])
 
         in_parallel(lay, len(rows))
         if count == examples.count:
@@ -168,13 +167,13 @@ class SparseTrainer(Trainer):
         self._laid = np.empty(0, self.raw.dtype)
         self.moments = [np.zeros((2, len(net.arrays.w)), np.float32) for net in engine.nets]
         self.bias_moments = [np.zeros((2, net.units), np.float32) for net in engine.nets]
-        self.rule = kernels.Rule(
+        self.rule = sparse_kernels.Rule(
             recipe.optimizer == "adam", *recipe.betas, recipe.eps, recipe.momentum, recipe.nesterov,
             recipe.weight_decay, recipe.label_smoothing,
         )  # fmt: skip
 
     def advance(self, start: int, stop: int) -> None:
-        lanes = _up(self.recipe.batch, kernels.LANES)
+        lanes = _up(self.recipe.batch, sparse_kernels.LANES)
         stride = max(1, ROOM // (lanes * self.raw.shape[1] * self.raw.itemsize))
         for net in self.engine.nets:
             net.read()
@@ -195,11 +194,11 @@ class SparseTrainer(Trainer):
         laid = self._laid[:size].reshape(len(rows), len(steps), features, lanes)
 
         def lay(g: int) -> None:
-            kernels.lay_out(self.raw, rows[g], laid[g])
+            sparse_kernels.lay_out(self.raw, rows[g], laid[g])
 
         def one(r: int) -> None:
             net, g = self.engine.nets[r], self.engine.groups[r]
-            kernels.advance(
+            sparse_kernels.advance(
                 net.arrays, self.moments[r], self.bias_moments[r], laid[g], self.labels[rows[g]],
                 self.shift, self.scale, rates, self.rule, taken,
                 net.rows(lanes), net.rows(lanes), aligned(net.features * lanes), aligned(net.gradients),

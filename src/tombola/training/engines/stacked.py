@@ -14,12 +14,14 @@ from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
 from tombola.errors import UserError
-from tombola.masks import Mask
-from tombola.models import Architecture, state_of
+from tombola.masks.mask import Mask
+from tombola.models.architecture import Architecture
+from tombola.models.state import state_of
 from tombola.seeds import Seeds
-from tombola.training.dropout import Noise, swap_dropout
-from tombola.training.engines.base import ENGINES, PLAIN, Engine, autocast, widened
-from tombola.training.generators import habits
+from tombola.training.engines.base import ENGINES, PLAIN, autocast, widened
+from tombola.training.engines.steps import GradientEngine
+from tombola.training.foreign_noise import habits
+from tombola.training.noise import Noise, swap_dropout
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack, Start
 
@@ -55,7 +57,7 @@ def _cast(each: Any, old: torch.dtype, new: torch.dtype) -> Any:
 
 
 @ENGINES.register("stacked")
-class StackedEngine(Engine):
+class StackedEngine(GradientEngine):
     """Networks that torch.func.vmap can batch, as one computation: what keeps a GPU busy with small networks.
 
     Linear layers become batched matrix products and convolutions grouped ones. The gradient is taken of the sum of

@@ -1,0 +1,1 @@
+"""What runs say: contrasts, comparisons, connections, decisions on hypotheses, and how they are worded."""

@@ -1,0 +1,260 @@
+"""The tickets of runs, compared with each other and with masks made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from tombola.alignment.align import RAW
+from tombola.alignment.network import Network, chain
+from tombola.alignment.subject import Subject
+from tombola.analysis.subjects import Several, subjects_of
+from tombola.comparison.consensus import CONSENSUS, consensus
+from tombola.comparison.decisions import DECISIONS, decide
+from tombola.comparison.measures.function import Exam, compare_functions, split_measures
+from tombola.comparison.pairs import compare
+from tombola.comparison.requests import needs_network
+from tombola.data.resident import Resident
+from tombola.errors import UserError
+from tombola.files import write_parquet
+from tombola.lottery.arms.catalog import TICKET
+from tombola.runs.environment import require_same_function
+from tombola.runs.folder import Run
+from tombola.seeds import stream
+from tombola.study.plan import bind
+
+
+def compared(run: Run, name: str, columns: Collection[str]) -> pl.DataFrame | None:
+    """A table that a comparison left in a run's folder (`measures`, `decisions` or `consensus`); None where there is
+    none, or one without these columns, as an earlier version made it.
+
+    Raises UserError for a file that cannot be read.
+    """
+    path = run.path / f"{name}.parquet"
+    if not path.is_file():
+        return None
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as problem:
+        first = str(problem).partition("\n")[0]
+        raise UserError(f"{path}: not a readable parquet file ({first})") from None
+    return frame if set(columns) <= set(frame.columns) else None
+
+
+def keep_compared(run: Run, tables: Mapping[str, pl.DataFrame | None]) -> None:
+    """Store the tables of a comparison in the place of those of the one before; what it does not have goes."""
+    for name, table in tables.items():
+        path = run.path / f"{name}.parquet"
+        if table is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_parquet(path, table)
+
+
+EXAMPLES = 500
+"""Training examples that activations are taken on."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    pairs: `compare.SCHEMA`. decisions: `compare.DECISIONS` after a column `run`, on the ticket against every arm that
+    at least two replicates of a run share with it; None where there is none. consensus: `compare.CONSENSUS` after
+    `run, arm, density`, for every arm that at least two replicates of a run have at a density; None where there is
+    none. subjects: what was compared.
+    """
+
+    pairs: pl.DataFrame
+    decisions: pl.DataFrame | None
+    consensus: pl.DataFrame | None
+    subjects: Sequence[Subject]
+
+
+def compare_runs(
+    runs: Sequence[Run],
+    others: Sequence[Subject] = (),
+    *,
+    level: Several[int] = None,
+    density: Several[float] = None,
+    arms: Collection[str] = (),
+    measures: Sequence[str] = (),
+    alignments: Sequence[str] = (RAW,),
+    nulls: Sequence[str] = (),
+    n_null: int = 20,
+    same_density: bool = True,
+    seed: int = 0,
+    data_dir: Path | None = None,
+) -> Comparison:
+    """Compare the cells of runs, and other subjects, in pairs; the tables are stored in the first run.
+
+    See `subjects_of` for `level`, `density` and `arms`, `compare.compare` and `compare.compare_functions` for the rest;
+    `same_density` leaves out pairs of cells from levels of different density. Each run is decided on by itself:
+    replicates of two runs may share their seeds. Raises UserError.
+    """
+    of_masks, of_functions = split_measures(measures)
+    if of_functions and not runs:
+        raise UserError(
+            f"measure '{of_functions[0]}' needs the network and the data, which only a run knows of"
+        )
+    subjects = [
+        *(s for run in runs for s in subjects_of(run, level=level, density=density, arms=arms)),
+        *others,
+    ]
+    if len(subjects) < 2:
+        raise UserError(f"a comparison takes two tickets at least, found {len(subjects)}")
+    network = _network(runs, subjects, of_masks, alignments, data_dir)
+
+    def among(a: Subject, b: Subject) -> bool:
+        return not same_density or None in (a.density, b.density) or a.density == b.density
+
+    pairs = compare(
+        subjects,
+        network=network,
+        measures=of_masks,
+        alignments=alignments,
+        nulls=list(nulls) or None,
+        n_null=n_null,
+        seed=seed,
+        among=among,
+    )
+    if of_functions:
+        said = compare_functions(
+            subjects,
+            exams_of(runs, data_dir),
+            network=network,
+            measures=of_functions,
+            alignments=alignments,
+            n_null=n_null,
+            seed=seed,
+            among=among,
+        )
+        pairs = pl.concat([pairs, said])
+    found = Comparison(
+        pairs,
+        _decisions(runs, subjects, pairs, seed),
+        _consensus(runs, subjects, network, alignments, n_null, seed),
+        subjects,
+    )
+    if runs:
+        tables = {"measures": found.pairs, "decisions": found.decisions, "consensus": found.consensus}
+        keep_compared(runs[0], tables)
+    return found
+
+
+def network_of(runs: Sequence[Run], data_dir: Path | None = None) -> Network:
+    """The network that runs have in common, with training examples of the first for activations.
+
+    Raises UserError for runs of different networks, a network that computes something else than when a run was made,
+    data that are not there, and hidden units that cannot be told apart.
+    """
+    study, dataset, net = bind(runs[0].study, data_dir)
+    for run in runs[1:]:
+        if run.study.model != study.model:
+            raise UserError(
+                f"{run.path.name} trains {run.study.model.name}, {runs[0].path.name} {study.model.name}; "
+                "only runs of one network can be aligned"
+            )
+    for run in runs:
+        require_same_function(run, net)
+    data = Resident(dataset, study.data.normalisation, torch.device("cpu"))
+    return Network.of(net, data.train(examples_of(data)))
+
+
+def examples_of(data: Resident) -> torch.Tensor:
+    """The training examples that activations are taken on, int64 [n]: the same in every comparison."""
+    order = stream("compare", "examples").permutation(data.n_train)
+    return torch.from_numpy(np.sort(order[:EXAMPLES]))
+
+
+def _network(
+    runs: Sequence[Run],
+    subjects: Sequence[Subject],
+    measures: Sequence[str] | None,
+    alignments: Sequence[str],
+    data_dir: Path | None,
+) -> Network | None:
+    """The network, where an alignment or a measure asks for it; that of masks made elsewhere is a chain of layers."""
+    aligns = any(alignment != RAW for alignment in alignments)
+    if not runs:
+        return chain(subjects[0].mask) if aligns else None
+    seen = {(run.study.data.name, run.study.data.normalisation) for run in runs}
+    if len(seen) > 1 and "activations@dense" in alignments:
+        raise UserError("activations are compared on the same inputs; these runs differ in their data table")
+    return network_of(runs, data_dir) if aligns or needs_network(measures) else None
+
+
+def exams_of(runs: Sequence[Run], data_dir: Path | None) -> Callable[[Subject], Exam]:
+    """What each subject is asked: the data of its run, as its run normalises them; others as the first run does."""
+
+    @cache
+    def exam_of(index: int) -> Exam:
+        study, dataset, net = bind(runs[index].study, data_dir)
+        require_same_function(runs[index], net)
+        data = Resident(dataset, study.data.normalisation, torch.device("cpu"))
+        return Exam(net, data, examples_of(data))
+
+    places = {run.path.name: index for index, run in enumerate(runs)}
+    return lambda subject: exam_of(places.get(run_of(subject), 0))
+
+
+def run_of(subject: Subject) -> str:
+    """The name of the run that a subject is a cell of, empty for one made elsewhere."""
+    return subject.replicate.rpartition(":")[0]
+
+
+def _decisions(
+    runs: Sequence[Run], subjects: Sequence[Subject], pairs: pl.DataFrame, seed: int
+) -> pl.DataFrame | None:
+    """The ticket against the other arms, each run by itself."""
+    frames = []
+    for run in runs:
+        own = [subject for subject in subjects if run_of(subject) == run.path.name]
+        names = [subject.name for subject in own]
+        replicates = {arm: {s.replicate for s in own if s.arm == arm} for arm in {s.arm for s in own}}
+        shared = replicates.get(TICKET, set())
+        contrasts = [
+            (TICKET, arm) for arm in sorted(replicates) if arm != TICKET and len(replicates[arm] & shared) > 1
+        ]
+        if contrasts:
+            inside = pl.col("a").is_in(names) & (pl.col("b").is_null() | pl.col("b").is_in(names))
+            frame = decide(pairs.filter(inside), own, contrasts, seed=seed)
+            frames.append(frame.select(pl.lit(run.path.name).alias("run"), *DECISIONS))
+    return pl.concat(frames) if frames else None
+
+
+def _consensus(
+    runs: Sequence[Run],
+    subjects: Sequence[Subject],
+    network: Network | None,
+    alignments: Sequence[str],
+    n_null: int,
+    seed: int,
+) -> pl.DataFrame | None:
+    """How many replicates keep each weight, for every run, arm and density."""
+    frames = []
+    for run in runs:
+        own = [subject for subject in subjects if run_of(subject) == run.path.name]
+        for arm, density, tickets in _alike(own):
+            found = consensus(tickets, network=network, alignments=alignments, n_null=n_null, seed=seed)
+            keys = {"run": run.path.name, "arm": arm, "density": density}
+            frames.append(found.select(*(pl.lit(key).alias(name) for name, key in keys.items()), *CONSENSUS))
+    return pl.concat(frames) if frames else None
+
+
+def _alike(subjects: Sequence[Subject]) -> Iterator[tuple[str, float, list[Subject]]]:
+    """Arms and densities that several replicates have, with one subject for each: the first draw, since draws of one
+    replicate may share their mask."""
+    groups: dict[tuple[str, float], dict[str, Subject]] = {}
+    for subject in subjects:
+        key = (subject.arm, subject.level_density)
+        groups.setdefault(key, {}).setdefault(subject.replicate, subject)
+    for (arm, density), tickets in groups.items():
+        if len(tickets) > 1:
+            yield arm, density, list(tickets.values())

@@ -1,0 +1,187 @@
+"""The connection of a run's networks: which pairs, what lies between them, and how far apart they are.
+
+Of which pairs is a matter of kinds, see `study.pairing`. Copies that are missing are trained first; they stay, so
+that nothing is trained twice. Nothing is selected here, so the test set may be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+from tombola.analysis.pairing import DEFAULT_KINDS, Pair, pairs_of
+from tombola.comparison.connectivity import PATH, STABLE, angle, angular, barrier, distance, path, steps
+from tombola.data.dataset import Dataset
+from tombola.data.resident import Resident
+from tombola.data.split import split
+from tombola.errors import UserError
+from tombola.files import write_parquet
+from tombola.masks.mask import Mask
+from tombola.models.architecture import Architecture
+from tombola.models.state import State
+from tombola.runs.copies import Copy, Trainer, place_of
+from tombola.runs.environment import EngineRecord
+from tombola.runs.folder import LOCK, Run
+from tombola.runs.progress import Progress, Silent
+from tombola.runs.results import summary
+from tombola.runs.runner import PATIENCE
+from tombola.seeds import Seeds
+from tombola.study.plan import bind
+from tombola.training.device import pick_device, prepare
+
+TRAIN_EXAMPLES = 5000
+"""Training examples that networks on a path are measured on, and that batch norms take their statistics from."""
+
+KEYS = {
+    "kind": pl.String, "replicate": pl.Int64, "level": pl.Int64, "arm": pl.String, "density": pl.Float64,
+    "a": pl.String, "b": pl.String,
+}  # fmt: skip
+CONNECTION_VALUES = (
+    "barrier_error", "barrier_loss", "end_error", "end_loss", "l2", "angle", "l2_shared", "angular_shared",
+)  # fmt: skip
+CONNECT = {**KEYS, "split": pl.String, **dict.fromkeys(CONNECTION_VALUES, pl.Float64)}
+PATHS = {**KEYS, **PATH}
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One row a pair and split (`CONNECT`), and one row a place on the path between them (`PATHS`).
+
+    Errors and accuracies are 0..1, losses in nats, angles in degrees. `end_*` are means of both ends; `l2` and
+    `angle` are of all prunable weights, those with `_shared` of the weights that live in both; `angular_shared` is
+    2 angle / pi (Maene et al. 2021).
+    """
+
+    pairs: pl.DataFrame
+    paths: pl.DataFrame
+
+
+def connect_run(
+    run: Run,
+    *,
+    levels: Collection[int] = (),
+    arms: Collection[str] = (),
+    kinds: Sequence[str] = DEFAULT_KINDS,
+    copies: int = 2,
+    alphas: int = 31,
+    device: str = "auto",
+    data_dir: Path | None = None,
+    dataset: Dataset | None = None,
+    model: nn.Module | Callable[..., nn.Module] | None = None,
+    progress: Progress | None = None,
+) -> Connection:
+    """Measure the paths between pairs of a run's networks; the tables are stored in the run as `connect.parquet` and
+    `paths.parquet`.
+
+    `levels` are those of the pairs (default: all that are done). `arms` are those whose instability and distance to
+    pruning are measured (default: the ticket) and, for the kind `arms`, what the ticket is paired with (default: all).
+    `copies` counts the network itself. Stopped at any moment, the same call goes on. Raises UserError.
+    """
+    prepare()
+    if alphas < 2:
+        raise UserError(f"alphas is {alphas}, expected 2 or more: a path has two ends")
+    pairs = pairs_of(run, levels=levels, arms=arms, kinds=kinds, copies=copies)
+    spec, dataset, net = bind(run.study, data_dir, dataset, model)
+    record = EngineRecord.of(run, net, dataset, spec.seed, spec.recipe, False, False, device=device)
+    torch.set_num_threads(record.record["threads"])
+    where = pick_device(record.record["device"] if device == "auto" else device)
+    data = Resident(dataset, spec.data.normalisation, where)
+    try:
+        with FileLock(run.path / LOCK).acquire(timeout=PATIENCE):
+            trainer = Trainer(run, net, data, record, progress or Silent())
+            trainer.train({copy for pair in pairs for copy in (pair.a, pair.b)})
+            found = _measured(run, pairs, net, data, steps(alphas))
+            write_parquet(run.path / "connect.parquet", found.pairs)
+            write_parquet(run.path / "paths.parquet", found.paths)
+    except Timeout:
+        raise UserError(f"{run.path}: another process is running this study") from None
+    return found
+
+
+def _measured(
+    run: Run, pairs: Sequence[Pair], net: Architecture, data: Resident, alphas: Sequence[float]
+) -> Connection:
+    """The tables of all pairs whose networks both trained to finite numbers."""
+    rows: list[tuple[str | int | float, ...]] = []
+    paths = [pl.DataFrame(schema=PATHS)]
+    study = run.study
+    for pair in pairs:
+        (a, mask_a), (b, mask_b) = _trained(run, pair.a), _trained(run, pair.b)
+        if a is None or b is None:
+            continue
+        if pair.masked:
+            a, mask_a = mask_b.apply(a), mask_a & mask_b
+        cell = pair.b.cell
+        seeds = Seeds.replicate(study.seed, cell.replicate)
+        part = split(data.n_train, study.data.validation, seeds.stream("split")).train
+        some = torch.from_numpy(seeds.stream("connect").permutation(part)[:TRAIN_EXAMPLES]).to(data.device)
+        between = path(net, a, b, data, some, alphas, study.recipe)
+        keys = (
+            pair.kind, cell.replicate, cell.level, cell.arm, mask_b.density(), str(pair.a), str(pair.b)
+        )  # fmt: skip
+        named = [pl.lit(value, dtype=PATHS[name]).alias(name) for name, value in zip(KEYS, keys, strict=True)]
+        paths.append(between.select(*named, pl.all()))
+        apart = _apart(a, b, mask_a, mask_b)
+        for name in ("train", "test"):
+            of = between.filter(pl.col("split") == name)
+            rows.append((*keys, name, *_barriers(of), *apart))
+    table = pl.DataFrame(rows, schema=CONNECT, orient="row")
+    return Connection(table.fill_nan(None), pl.concat(paths).fill_nan(None))
+
+
+def _trained(run: Run, copy: Copy) -> tuple[State | None, Mask]:
+    """Where a network's training ended, None where it diverged, and its mask."""
+    folder, cell = place_of(run, copy)
+    ok = folder.record(cell)["status"] == "ok"
+    return folder.weights(cell, "end") if ok else None, folder.mask(cell)
+
+
+def _barriers(of: pl.DataFrame) -> tuple[float, float, float, float]:
+    """Barriers of error and of loss, and the mean error and loss of the ends, of the path on one split."""
+    alphas, errors, losses = (of[name].to_list() for name in ("alpha", "error", "loss"))
+    ends = [(values[0] + values[-1]) / 2 for values in (errors, losses)]
+    return barrier(errors, alphas), barrier(losses, alphas), ends[0], ends[1]
+
+
+def _apart(a: State, b: State, mask_a: Mask, mask_b: Mask) -> tuple[float, float, float, float]:
+    """Distance and angle over all prunable weights, and over those that live in both networks."""
+    whole, shared = Mask.dense(mask_a.shapes), mask_a & mask_b
+    return (
+        distance(a, b, whole), angle(a, b, whole), distance(a, b, shared), angular(angle(a, b, shared))
+    )  # fmt: skip
+
+
+def connection_estimates(pairs: pl.DataFrame, value: str) -> pl.DataFrame:
+    """Mean of one of CONNECTION_VALUES with its 95% t-interval over replicates: kind, split, arm, level, density, n,
+    mean, low, high. Pairs are averaged within their replicate first; the interval is as in `study.summary`."""
+    keys = pairs.select("kind", "split").unique(maintain_order=True)
+    frames = [
+        summary(pairs.filter(kind=kind, split=name).with_columns(status=pl.lit("ok")), value).select(
+            pl.lit(kind).alias("kind"), pl.lit(name).alias("split"), pl.all()
+        )
+        for kind, name in keys.iter_rows()
+    ]
+    return pl.concat(frames) if frames else pl.DataFrame()
+
+
+def connections_of(run: Run) -> Connection | None:
+    """What `connect_run` stored in a run last; None where it never did. Raises UserError for files that are broken."""
+    files = [run.path / "connect.parquet", run.path / "paths.parquet"]
+    if not all(file.is_file() for file in files):
+        return None
+    try:
+        return Connection(*(pl.read_parquet(file) for file in files))
+    except (OSError, pl.exceptions.PolarsError) as problem:
+        first = str(problem).partition("\n")[0]
+        raise UserError(f"{run.path}: connect.parquet and paths.parquet cannot be read ({first})") from None
+
+
+def is_stable(error_barrier: float) -> bool:
+    """Whether copies with this mean error barrier are linearly connected: below two points (`STABLE`)."""
+    return error_barrier < STABLE

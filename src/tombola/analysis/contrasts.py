@@ -1,0 +1,176 @@
+"""The tickets of one run against those of another, over replicates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from tombola.lottery.arms.catalog import TICKET
+from tombola.runs.results import by_replicate, few
+from tombola.runs.stops import ends_among
+from tombola.stats.intervals import interval
+from tombola.study.claims import NEAR
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A paired difference over replicates: ticket minus the other, with its 95% t-interval.
+
+    `low` and `high` are None below three replicates. `unit` is "pp" (of accuracy) or "%" (of iterations), `note` what
+    else a reader must know.
+    """
+
+    sentence: str
+    n: int
+    mean: float
+    low: float | None
+    high: float | None
+    unit: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        note = f"; {self.note}" if self.note else ""
+        if self.low is None or self.high is None:
+            return f"{self.sentence}: {self.mean:+.2f} {self.unit} ({few(self.n)}: no interval){note}"
+        verdict = "not resolved" if self.low <= 0 <= self.high else "more" if self.mean > 0 else "less"
+        interval = f"[{self.low:+.2f}, {self.high:+.2f}]"
+        return f"{self.sentence}: {self.mean:+.2f} {self.unit} {interval}, n = {self.n}: {verdict}{note}"
+
+
+FOUND_AT = 0.2107
+"""Density at which the paper's LeNet tickets stop earliest (Frankle & Carbin 2019, section 2)."""
+
+
+def claims(frame: pl.DataFrame) -> list[Claim]:
+    """One claim each: the ticket against the dense network (accuracy, early stop) at the level nearest to 21%
+    density, and against every control at the sparsest level where both were trained.
+
+    The levels are fixed by rule, not by looking for the largest difference.
+    """
+    found: list[Claim] = []
+    tickets = frame.filter((pl.col("arm") == "ticket") & (pl.col("level") > 0) & (pl.col("status") == "ok"))
+    if tickets.is_empty():
+        return found
+    near = (
+        tickets.with_columns(far=(pl.col("density") - FOUND_AT).abs()).sort("far", "level").row(0, named=True)
+    )
+    percent = f"{100 * near['density']:.1f}%"
+    for value, what, unit in (
+        ("early_stop_test_accuracy", "test accuracy at early stop", "pp"),
+        ("early_stop_iteration", "iterations to early stop", "%"),
+    ):
+        pairs = _pairs(frame, value, ("ticket", near["level"]), ("ticket", 0))
+        places = [("ticket", near["level"]), ("ticket", 0)]
+        note = ends_among(frame, places) if value == "early_stop_iteration" else ""
+        found += [
+            replace(each, note=note)
+            for each in claimed(f"ticket at {percent} against dense, {what}", pairs, unit)
+        ]
+    for arm in sorted(set(frame["arm"]) - {"ticket"}):
+        levels = set(frame.filter((pl.col("arm") == arm) & (pl.col("status") == "ok"))["level"])
+        both = sorted(levels & set(tickets["level"]))
+        if both:
+            density = tickets.filter(pl.col("level") == both[-1])["density"].mean()
+            pairs = _pairs(frame, "early_stop_test_accuracy", ("ticket", both[-1]), (arm, both[-1]))
+            place = f"at {100 * float(density):.1f}%"  # type: ignore[arg-type]
+            found += claimed(f"ticket {place} against {arm}, test accuracy at early stop", pairs, "pp")
+    return found
+
+
+def _pairs(
+    frame: pl.DataFrame, value: str, a: tuple[str, int], b: tuple[str, int]
+) -> list[tuple[float, float]]:
+    """Values of two (arm, level) in the replicates that have both."""
+    table = by_replicate(frame, value)
+    sides = [
+        dict(
+            table.filter((pl.col("arm") == arm) & (pl.col("level") == level))
+            .select("replicate", value)
+            .iter_rows()
+        )
+        for arm, level in (a, b)
+    ]
+    return [(sides[0][r], sides[1][r]) for r in sorted(sides[0].keys() & sides[1].keys())]
+
+
+def claimed(sentence: str, pairs: list[tuple[float, float]], unit: str) -> list[Claim]:
+    """The claim on the paired values of the replicates: their difference in points ("pp"), or relative ("%"); none
+    where there are no pairs."""
+    if not pairs:
+        return []
+    if unit == "pp":
+        values = [100 * (a - b) for a, b in pairs]
+    else:
+        values = [100 * (a - b) / b for a, b in pairs if b > 0]
+        if not values:
+            return []
+    n, mean = len(values), sum(values) / len(values)
+    within = (-100.0, 100.0 if unit == "pp" else math.inf)
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1)) if n > 1 else None
+    return [Claim(sentence, n, mean, *interval(mean, deviation, n, within), unit)]
+
+
+VALUE = "early_stop_test_accuracy"
+
+
+def contrasts(runs: Mapping[str, pl.DataFrame]) -> list[Claim]:
+    """One claim for each run (label -> results) but the first: its ticket against that of the first run, in test
+    accuracy at early stop, at the sparsest density that both have.
+
+    Replicate r of one is paired with replicate r of the other: runs of one seed share its initial weights, split and
+    order. The level is fixed by that rule, not by looking for the largest difference.
+    """
+    (first, frame), *others = runs.items()
+    ladder, found = _ladder(frame), list[Claim]()
+    for label, other in others:
+        pairs = _sparsest(ladder, _ladder(other))
+        if pairs is not None:
+            density, theirs, ours = pairs
+            shared = sorted(theirs.keys() & ours.keys())
+            sentence = f"{label} against {first}, ticket at {100 * density:.1f}%, test accuracy at early stop"
+            found += claimed(sentence, [(theirs[r], ours[r]) for r in shared], "pp")
+    return found
+
+
+Rung = tuple[float, dict[int, float]]
+"""A density, and the value of each replicate there."""
+
+
+def _ladder(frame: pl.DataFrame) -> list[Rung]:
+    """The ticket's levels below dense, sparsest first."""
+    tickets = by_replicate(frame.filter((pl.col("arm") == TICKET) & (pl.col("level") > 0)), VALUE)
+    levels = tickets.partition_by("level")
+    rungs = [
+        (math.fsum(level["density"]) / len(level), dict(level.select("replicate", VALUE).iter_rows()))
+        for level in levels
+    ]
+    return sorted(rungs, key=lambda rung: rung[0])
+
+
+def _sparsest(
+    first: list[Rung], other: list[Rung]
+) -> tuple[float, dict[int, float], dict[int, float]] | None:
+    """The sparsest rung of the first ladder that the other has as well: density, the other's values, the first's."""
+    for density, ours in first:
+        for near, theirs in other:
+            if abs(math.log(near / density)) <= math.log1p(NEAR):
+                return density, theirs, ours
+    return None
+
+
+def diff_results(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
+    """Means over replicates for each (arm, level) that both have: arm, level, density (of A), test_a, test_b
+    (test accuracy at early stop, 0..1), stop_a, stop_b (early-stop iteration)."""
+    return _means(a, "a").join(_means(b, "b").drop("density"), on=["arm", "level"]).sort("level", "arm")
+
+
+def _means(frame: pl.DataFrame, side: str) -> pl.DataFrame:
+    def mean(value: str, name: str) -> pl.DataFrame:
+        grouped = by_replicate(frame, value).group_by("arm", "level")
+        return grouped.agg(pl.col("density").mean(), pl.col(value).mean().alias(f"{name}_{side}"))
+
+    test = mean("early_stop_test_accuracy", "test")
+    return test.join(mean("early_stop_iteration", "stop").drop("density"), on=["arm", "level"])

@@ -1,0 +1,92 @@
+"""Which cells of a run are compared: as subjects, with the weights they start from and end at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import TypeAlias, TypeVar
+
+import polars as pl
+
+from tombola.alignment.subject import Subject
+from tombola.errors import UserError, nearest
+from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.cell import Cell
+from tombola.runs.copies import rewound
+from tombola.runs.folder import Run
+from tombola.runs.results import results_of
+
+T = TypeVar("T", int, float)
+Several: TypeAlias = T | Sequence[T] | None
+"""One value, several of them, or none."""
+
+
+def subjects_of(
+    run: Run,
+    *,
+    level: Several[int] = None,
+    density: Several[float] = None,
+    arms: Collection[str] = (),
+) -> list[Subject]:
+    """The trained cells of a run: of some levels, of the levels whose densities are nearest, or of all but dense; of
+    some arms, or of all.
+
+    Raises UserError for levels and densities together, an arm the run does not have, a level that no cell is done at,
+    and a density outside of 0 to 1.
+    """
+    levels, wanted = listed(level), listed(density)
+    if levels and wanted:
+        raise UserError("give a level or a density, not both")
+    frame = results_of(run, timed=False).filter(pl.col("status") == "ok")
+    if frame.is_empty():
+        raise UserError(f"{run.path.name}: no cell is done")
+    known = sorted(set(frame["arm"]))
+    for arm in arms:
+        if arm not in known:
+            raise UserError(f"{run.path.name}: no arm '{arm}' is done{nearest(arm, known)}")
+    for number in levels:
+        if number not in frame["level"]:
+            raise UserError(f"{run.path.name}: no cell is done at level {number}")
+    levels = levels or [_nearest(frame, fraction) for fraction in wanted]
+    chosen = frame.filter(pl.col("level").is_in(levels) if levels else pl.col("level") > 0)
+    if chosen.is_empty():
+        raise UserError(f"{run.path.name}: no cell is done below dense")
+    ladder = frame.filter(pl.col("arm") == TICKET).group_by("level").agg(pl.col("density").mean())
+    densities = dict(ladder.iter_rows())
+    rows = chosen.filter(pl.col("arm").is_in(arms)) if arms else chosen
+    return [
+        _subject(run, Cell(row["replicate"], row["level"], row["arm"], row["draw"]), densities)
+        for row in rows.sort("replicate", "level", "arm", "draw").iter_rows(named=True)
+    ]
+
+
+def listed(given: Several[T]) -> list[T]:
+    """One value, several or none, as a list."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Sequence) else [given]
+
+
+def _nearest(frame: pl.DataFrame, density: float) -> int:
+    """The level whose density is nearest on a log scale; of two as near, the denser."""
+    if not 0 < density <= 1:
+        raise UserError(f"density is a fraction above 0 and up to 1, found {density}")
+    far = (pl.col("density").log() - math.log(density)).abs()
+    return int(frame.sort(far, "level")["level"][0])
+
+
+def _subject(run: Run, cell: Cell, densities: dict[int, float]) -> Subject:
+    weights = run.keeps_weights(cell)
+    dense = Cell(cell.replicate, 0, TICKET, 0)
+    return Subject(
+        name=f"{run.path.name}:{cell}",
+        mask=run.mask(cell),
+        start=run.start(cell) if weights else None,
+        end=run.weights(cell, "end") if weights else None,
+        dense=run.weights(dense, "end") if weights else None,
+        dense_start=rewound(run, cell.replicate) if weights else None,
+        replicate=f"{run.path.name}:r{cell.replicate}",
+        arm=cell.arm,
+        draw=cell.draw,
+        density=densities.get(cell.level),
+    )

@@ -1,0 +1,1 @@
+"""Printing what commands found: tables on a terminal."""

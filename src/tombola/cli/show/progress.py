@@ -1,0 +1,126 @@
+"""What a running study shows: a bar with an ETA on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from tombola.cli.show.tables import duration
+from tombola.lottery.cell import Cell, Drawn
+
+WINDOW = 60.0
+"""Seconds that a pace is measured over: sparse levels are faster than dense ones, and machines change their mind."""
+
+
+class Pace:
+    """The pace of the last minute. The first piece of work only starts the clock, since an engine may be compiled and
+    a device warmed up within it."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def see(self, now: float, done: int) -> None:
+        """At `now`, in seconds, `done` units of work are done, more than the last time."""
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - WINDOW:
+            self._seen.popleft()
+
+    def left(self, total: int) -> float | None:
+        """Seconds until `total` units are done; None before anything was measured."""
+        if len(self._seen) < 2:
+            return None
+        (begun, before), (now, done) = self._seen[0], self._seen[-1]
+        return (total - done) * (now - begun) / (done - before)
+
+
+PLAIN_SECONDS = 10.0
+"""At most one plain line about the time left in this many seconds."""
+
+
+class Watcher:
+    """Shows progress on standard error, so that standard output holds results alone."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
+                console=console,
+            )
+        self._total = self._done = 0
+        self._pace = Pace()
+        self._spoke = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+            self._task = self._bar.add_task("preparing", total=None, left="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+        if kind is KeyboardInterrupt:
+            self._say("stopped; the same command goes on from here")
+
+    def begin(self, total: int, done: int) -> None:
+        self._total, self._done = total, done
+        self._pace = Pace()
+        self._spoke = time.monotonic()
+        if self._bar:
+            self._bar.update(self._task, total=total, completed=done, description="training", left="")
+        elif done:
+            self._say(f"{100 * done / max(total, 1):.0f}% of this study is there already")
+
+    def advance(self, steps: int, cells: Sequence[Cell]) -> None:
+        self._done += steps
+        if steps:
+            self._pace.see(time.monotonic(), self._done)
+        if self._bar:
+            what = f"level {cells[0].level}"
+            self._bar.update(self._task, completed=self._done, description=what, left=self._left())
+        elif time.monotonic() - self._spoke > PLAIN_SECONDS:
+            self._say(f"level {cells[0].level}: {self._share()}")
+
+    def landed(self, drawn: Sequence[Drawn]) -> None:
+        for result in drawn:
+            if result.status != "ok":
+                self._note(f"{result.cell}: {result.status}")
+        if not self._bar:
+            arms = sorted({result.cell.arm for result in drawn}, key=lambda arm: (arm != "ticket", arm))
+            self._say(
+                f"level {drawn[0].cell.level} done ({len(drawn)} networks: {', '.join(arms)}), {self._share()}"
+            )
+
+    def _share(self) -> str:
+        left = self._left()
+        return f"{100 * self._done / max(self._total, 1):.0f}%" + (f", {left}" if left else "")
+
+    def _left(self) -> str:
+        """The time left, or nothing before there is a measurement."""
+        seconds = self._pace.left(self._total)
+        return "" if seconds is None else f"about {duration(seconds)} left"
+
+    def _note(self, sentence: str) -> None:
+        if self._bar:
+            self._bar.console.print(sentence, markup=False, highlight=False)
+        else:
+            self._say(sentence)
+
+    def _say(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
+        self._spoke = time.monotonic()

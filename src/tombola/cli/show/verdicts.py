@@ -1,0 +1,72 @@
+"""Printing what came of the hypotheses of a run, and what a plan could decide at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tombola.analysis import wording
+from tombola.analysis.verdicts import Verdicts
+from tombola.study.prospects import prospects
+from tombola.study.spec import Study
+
+
+def print_verdicts(found: Verdicts, published: bool = True) -> None:
+    """The notes, then each claim with its estimate, its test and its decision; what was published comes last."""
+    for note in found.notes:
+        print(note)
+    for verdict in found.verdicts:
+        print(f"\n{verdict.hypothesis.claim}")
+        for line in (wording.estimate(verdict), wording.test_of(verdict), wording.changed(verdict)):
+            if line:
+                print(f"  {line}")
+        print(f"  {verdict.hypothesis.name}: {wording.decision(verdict)}")
+    print(f"\n{wording.match(found.matching)}")
+    if found.expected and published:
+        print("\nPublished numbers")
+        for line in map(str, found.expected):
+            print(f"  {line}")
+
+
+def prospect_rows(spec: Study, densities: list[float]) -> list[dict[str, Any]]:
+    """For each test that a study would decide: its level, the smallest p it could give, and whether that would do."""
+    return [
+        {
+            "name": each.asked.hypothesis.name,
+            "wanted": each.asked.wanted,
+            "level": each.asked.level,
+            "density": each.asked.density,
+            "why": each.asked.why,
+            "test": each.asked.hypothesis.test,
+            "alpha": each.asked.hypothesis.alpha,
+            "family": each.asked.hypothesis.family,
+            "replicates": spec.replicates,
+            "p_smallest": each.p_smallest,
+            "p_holm_smallest": each.p_holm,
+            "resolvable": each.resolvable,
+            "n_needed": each.n_needed,
+        }
+        for each in prospects(spec, densities)
+    ]
+
+
+def print_prospects(rows: list[dict[str, Any]]) -> None:
+    """One line a test."""
+    if rows:
+        print(f"\nhypotheses, with the smallest p that {rows[0]['replicates']} replicates can give")
+    for row in rows:
+        if row["level"] is None:
+            where = f" at {100 * row['wanted']:.1f}%" if row["wanted"] else ""
+            print(f"  {row['name']}{where}: WARNING: not tested, {row['why']}")
+            continue
+        said = f"  {row['name']} at {100 * row['density']:.1f}% (level {row['level']}): {row['test']}"
+        if row["test"] == "sign-flip":
+            p, corrected = wording.small(row["p_smallest"]), wording.small(row["p_holm_smallest"])
+            said += f", p >= {p}, {corrected} by Holm in '{row['family']}', alpha {row['alpha']:g}"
+        if not row["resolvable"]:
+            needed = (
+                f"it takes {row['n_needed']} replicates"
+                if row["n_needed"]
+                else "more replicates alone do not help"
+            )
+            said += f": WARNING: cannot be resolved, {needed}"
+        print(said)

@@ -1,0 +1,190 @@
+"""Commands about single networks and tickets: train, evaluate, ticket show|export|apply."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tombola.cli import complete
+from tombola.cli.options import DataDir, DataName, Device, EngineName, Json, OutFile, Settings, Threads
+from tombola.errors import UserError
+
+TicketPath = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A cell folder of a run, or a .safetensors ticket.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this file."""
+    app.command()(train)
+    app.command()(evaluate)
+    ticket = typer.Typer(
+        name="ticket", help="Look into tickets and carry them elsewhere.", no_args_is_help=True
+    )
+    for command in (show, export, apply):
+        ticket.command()(command)
+    app.add_typer(ticket)
+
+
+def train(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A model's name, or package.module:factory.",
+            autocompletion=complete.one_of("models"),
+        ),
+    ],
+    data: DataName,
+    out: OutFile,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The root of every random stream.")] = 0,
+    settings: Settings = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    engine: EngineName = "auto",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Train one network from a data set and a seed, print its test performance, and save it."""
+    from tombola import api
+    from tombola.cli.show.tables import print_json
+    from tombola.runs.stops import AT_END
+    from tombola.study.load import parse_study
+
+    if out.suffix != ".safetensors":
+        raise UserError(f"--out {out}: expected a name ending in .safetensors")
+    _refuse_existing(out)
+    spec = parse_study(
+        f"levels = 0\nreplicates = 1\n[model]\nname = {_quoted(model)}\n[data]\nname = {_quoted(data)}\n",
+        "train",
+        settings or [],
+        tables=("model", "data", "recipe"),
+    )
+    begin = time.perf_counter()
+    ticket, trained = api.train(
+        spec.model,
+        spec.data.name,
+        recipe=spec.recipe,
+        seed=seed,
+        validation=spec.data.validation,
+        normalisation=spec.data.normalisation,
+        data_dir=data_dir,
+        device=device,
+        engine=engine,
+        threads=threads,
+    )
+    ticket.save(out)
+    if as_json:
+        ends = {"early_stop_at_end": trained.stops_at_end}
+        print_json(
+            {**ticket.provenance["scores"], **ends, "seconds": time.perf_counter() - begin, "file": str(out)}
+        )
+        return
+    if trained.diverged:
+        print("the training diverged: weights or validation loss are not finite")
+    print(f"test accuracy at the end         {100 * trained.final_test_accuracy:.2f}%")
+    if trained.early_stop_test_accuracy is not None:
+        print(f"test accuracy at the early stop  {100 * trained.early_stop_test_accuracy:.2f}%")
+        print(f"early stop at iteration          {trained.early_stop_iteration} of {trained.iterations}")
+        if trained.stops_at_end:
+            print(f"                                 {AT_END}")
+    print(f"saved {out}")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def evaluate(
+    file: TicketPath,
+    data: DataName,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    engine: EngineName = "auto",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a saved network (its weights at the end of training) on a test set."""
+    from tombola import api
+    from tombola.cli.show.tables import print_json
+    from tombola.runs.locate import open_ticket
+
+    ticket = open_ticket(file)
+    found = api.evaluate(ticket, data, data_dir=data_dir, device=device, engine=engine, threads=threads)
+    if as_json:
+        print_json({"test_accuracy": found.accuracy, "test_loss": found.loss, "examples": found.examples})
+        return
+    print(f"test accuracy  {100 * found.accuracy:.2f}% of {found.examples}")
+    print(f"test loss      {found.loss:.4f}")
+
+
+def show(file: TicketPath, as_json: Json = False) -> None:
+    """Print a ticket's layers, densities and provenance."""
+    from tombola.cli.show.tables import print_json, print_table
+    from tombola.runs.locate import open_ticket
+
+    ticket = open_ticket(file)
+    mask = ticket.mask
+    if as_json:
+        layers = {name: {"alive": mask.count(name), "size": mask.size(name)} for name in mask}
+        print_json({"density": mask.density(), "layers": layers, "provenance": dict(ticket.provenance)})
+        return
+    rows = [
+        [
+            name,
+            " x ".join(map(str, mask[name].shape)),
+            f"{mask.count(name):,}",
+            f"{100 * mask.density(name):.2f}%",
+        ]
+        for name in mask
+    ]
+    rows.append(["all", "", f"{mask.count():,}", f"{100 * mask.density():.2f}%"])
+    print_table(["layer", "shape", "alive", "density"], rows, left=2)
+    held = [which for which, state in (("start", ticket.start), ("end", ticket.end)) if state is not None]
+    print(f"\nweights held: {', '.join(held) or 'none'}")
+    for key, value in ticket.provenance.items():
+        if key != "function":  # numbers for the machine, which --json has
+            print(f"{key}: {value}")
+
+
+def export(
+    file: TicketPath,
+    out: OutFile,
+    form: Annotated[
+        Literal["dense", "torch-prune"],
+        typer.Option("--form", help="Zeros in place, or torch.nn.utils.prune's names."),
+    ] = "dense",
+    weights: Annotated[
+        Literal["start", "end"], typer.Option("--weights", help="Before or after training.")
+    ] = "start",
+) -> None:
+    """Write a ticket as a plain state dict (.safetensors, .pt or .pth)."""
+    from tombola.lottery.ticket import write_checkpoint
+    from tombola.runs.locate import open_ticket
+
+    _refuse_existing(out)
+    write_checkpoint(out, open_ticket(file).export(form, weights))
+    print(f"saved {out}")
+
+
+def apply(
+    file: TicketPath,
+    to: Annotated[Path, typer.Option("--to", help="A foreign state dict: .safetensors, .pt or .pth.")],
+    out: OutFile,
+) -> None:
+    """Put a ticket's mask on a foreign checkpoint."""
+    from tombola.lottery.ticket import read_checkpoint, write_checkpoint
+    from tombola.runs.locate import open_ticket
+
+    _refuse_existing(out)
+    masked = open_ticket(file).apply_to(read_checkpoint(to))
+    write_checkpoint(out, masked)
+    print(f"saved {out}")
+
+
+def _refuse_existing(out: Path) -> None:
+    if out.exists():
+        raise UserError(f"--out {out}: exists already; nothing is overwritten")

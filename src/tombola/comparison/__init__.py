@@ -1,0 +1,1 @@
+"""Comparison of tickets: nulls, pairs, decisions, and masks made elsewhere."""

@@ -1,0 +1,111 @@
+"""Masks that were made elsewhere: checkpoints, bare mask files, folders of sparse matrices."""
+
+from __future__ import annotations
+
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import load_npz
+from torch import Tensor
+
+from tombola.alignment.network import in_natural_order
+from tombola.alignment.subject import Subject
+from tombola.comparison.identify_masks import pruned
+from tombola.errors import UserError, notice
+from tombola.files import read_tensors
+from tombola.lottery.ticket import FORMAT, Ticket, read_checkpoint
+from tombola.masks.mask import Mask
+from tombola.models.state import State
+
+
+def subject_from_file(path: Path, name: str | None = None) -> Subject:
+    """The mask, and the weights where there are any, of a file or folder; called by its path unless named.
+
+    A `.safetensors` file of Tombola (mask or ticket); a state dict as `.safetensors` or torch.save (read
+    without executing anything) with masks beside its weights, nothing but masks, or zeros in its weights: what
+    of it is a mask is decided by the rules of `compare.pruned`, and a notice says what was taken for one where
+    others could be meant. Or a folder of scipy `.npz` matrices, one a layer, [inputs, outputs], in the order of
+    the numbers in their names; where every layer has one input more than the layer before has outputs, the last
+    one is the bias and is not masked.
+
+    Weights of others are end weights. Raises UserError, in one sentence, for anything else.
+    """
+    called = name or str(path)
+    if path.is_dir():
+        return _of_matrices(called, path)
+    if path.suffix == ".safetensors" and path.exists():
+        tensors, metadata = read_tensors(path)
+        if isinstance(metadata, dict) and metadata.get("format") == FORMAT:
+            ticket = Ticket.load(path)
+            return Subject(called, ticket.mask, ticket.start, ticket.end)
+        if isinstance(metadata, dict) and "shapes" in metadata:
+            return Subject(called, Mask.load(path))
+        return _subject(called, path, tensors)
+    return _subject(called, path, read_checkpoint(path))
+
+
+def subjects_from(path: Path) -> list[Subject]:
+    """The subject of a file, or of a folder of matrices; else one for each folder of matrices at any depth below it.
+
+    Those below are called by their path, from the name of the folder on. Raises UserError as `subject_from_file` does.
+    """
+    below = sorted(
+        {file.parent for file in path.rglob("*.npz")}, key=lambda folder: in_natural_order(str(folder))
+    )
+    if below in ([], [path]):
+        return [subject_from_file(path)]
+    return [subject_from_file(folder, str(folder.relative_to(path.parent))) for folder in below]
+
+
+def _subject(name: str, path: Path, state: State) -> Subject:
+    """The subject of a foreign state dict; says what was taken for a mask where that is a matter of judgement."""
+    try:
+        found = pruned(state)
+    except UserError as problem:
+        raise UserError(f"{path}: {problem}") from None
+    if found.said:
+        notice(f"{path}: {found.said}")
+    return Subject(name, found.mask, end=found.weights)
+
+
+def _of_matrices(name: str, folder: Path) -> Subject:
+    """The subject of a folder of sparse matrices: whatever is not zero in them lives."""
+    state = _of_folder(folder)
+    mask = Mask({layer: value != 0 for layer, value in state.items() if layer.endswith(".weight")})
+    if mask.count() == mask.size():
+        raise UserError(f"{folder}: found no mask: no weight is zero")
+    return Subject(name, mask, end=state)
+
+
+def _of_folder(folder: Path) -> State:
+    """Layer -> weights [outputs, inputs] and bias, of a folder of sparse matrices."""
+    files = sorted(folder.glob("*.npz"), key=lambda file: in_natural_order(file.name))
+    if not files:
+        raise UserError(f"{folder}: expected a folder of .npz files, one sparse matrix a layer; found none")
+    matrices = {file.stem: _matrix(file) for file in files}
+    stems = list(matrices)
+    extra = {matrices[second].shape[0] - matrices[first].shape[1] for first, second in pairwise(stems)}
+    if not extra <= {0} and extra != {1}:
+        found = ", ".join(f"{stem} {matrices[stem].shape}" for stem in stems)
+        raise UserError(
+            f"{folder}: its layers do not follow one another, expected [inputs, outputs] each; found {found}"
+        )
+    state: dict[str, Tensor] = {}
+    for stem, matrix in matrices.items():
+        if extra == {1}:
+            matrix, bias = matrix[:-1], matrix[-1]
+            state[f"{stem}.bias"] = torch.from_numpy(bias.copy())
+        state[f"{stem}.weight"] = torch.from_numpy(np.ascontiguousarray(matrix.T))
+    return state
+
+
+def _matrix(file: Path) -> NDArray[np.float32]:
+    try:
+        with file.open("rb") as opened:  # numpy leaves a file that is no archive open
+            return np.asarray(load_npz(opened).toarray(), dtype=np.float32)
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as problem:
+        raise UserError(f"{file}: not a sparse matrix that scipy can read ({problem})") from None

@@ -1,0 +1,265 @@
+"""The table of pairs: every measure of every two subjects, beside what chance gives."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from tombola.alignment.align import ALIGNMENTS, RAW, align
+from tombola.alignment.network import Network
+from tombola.alignment.subject import Side, Subject
+from tombola.comparison.measures.base import MEASURES, Case, Values
+from tombola.comparison.nulls import NULLS
+from tombola.comparison.requests import Question, check, lightened, questions
+from tombola.comparison.significance import Judged, judged_by_draws, judged_by_samples, judged_exactly
+from tombola.seeds import stream
+
+SCHEMA = {
+    "a": pl.String,
+    "b": pl.String,
+    "layer": pl.String,
+    "measure": pl.String,
+    "side": pl.String,
+    "aligned": pl.String,
+    "null": pl.String,
+    "n_null": pl.Int64,
+    "value": pl.Float64,
+    "expected": pl.Float64,
+    "z": pl.Float64,
+    "p": pl.Float64,
+}
+Row = dict[str, str | int | float | None]
+Path = tuple[str | int, ...]
+"""What names a stream of random numbers."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is the same for all pairs of a table."""
+
+    network: Network
+    questions: tuple[Question, ...]
+    n_null: int
+    seed: int
+
+
+def compare(
+    subjects: Sequence[Subject],
+    *,
+    network: Network | None = None,
+    measures: Sequence[str] | None = None,
+    alignments: Sequence[str] = (RAW,),
+    nulls: Sequence[str] | None = None,
+    n_null: int = 100,
+    seed: int = 0,
+    among: Callable[[Subject, Subject], bool] = lambda a, b: True,
+) -> pl.DataFrame:
+    """Every measure of all pairs of subjects, per layer and for the whole network (layer `all`).
+
+    Columns: `a, b, layer, measure, side, aligned, null, n_null, value, expected, z, p`. `side` is start or
+    end where weights of one side are read, else null. `b` is null for measures of one subject. In a pair, b (the
+    one of the later replicate, or later in the list) is laid over a by each alignment, which needs the `network`;
+    `among` says which pairs are wanted.
+
+    `measures` are names, and families (overlap, signs, topology, weights, kernels) for all in them that the subjects
+    hold the weights for; by default overlap and signs, which are quick. `nulls` are by default each measure's
+    own. A null is in closed form (`n_null` 0) for raw pairs where the measure has it in that form: exact
+    expectation, deviation and p. Else `n_null` nulls are made of b (or where that is the same, their counts are
+    drawn) and each is laid over a by the same alignment (for a measure of one subject: are made of it); `n_null`
+    then says how many of them have a value.
+
+    `p` is one-sided: the chance that a null is at least as alike as the two are (for a measure of one subject:
+    has at least its value; for `flips`, at most). For samples it is (1 + nulls as alike) / (1 + nulls).
+    `z` is (value - expected) over the null's deviation. What is undefined is null: a value without weights
+    to take it from, a z where the null never varies. Pair rows describe; decisions are taken over replicates.
+
+    Raises UserError for unknown names, equal names of subjects, masks of different networks, a measure or an
+    alignment that reads weights a subject lacks, and an alignment without a network.
+    """
+    network = network or Network()
+    check(subjects, network, alignments, n_null)
+    task = Comparison(network, tuple(questions(subjects, network, measures, nulls)), n_null, seed)
+    subjects = [lightened(subject, task.questions, alignments) for subject in subjects]
+    rows = [row for subject in subjects for row in _own_rows(task, subject)]
+    for a, b in itertools.combinations(in_order(subjects), 2):
+        if among(a, b):
+            for alignment in alignments:
+                rows += _pair_rows(task, a, b, alignment)
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def in_order(subjects: Sequence[Subject]) -> list[Subject]:
+    """The subjects in order of replicate, whatever their arms.
+
+    Alignment does not treat a and b alike, and a decision that swaps the arms of a replicate must find each
+    pair the way round it would have been compared.
+    """
+    return sorted(subjects, key=lambda subject: subject.replicate)
+
+
+def _own_rows(task: Comparison, subject: Subject) -> Iterator[Row]:
+    """Rows of the measures that take one subject: those in closed form, then those judged by samples."""
+    names = (subject.name, None)
+    own = [question for question in task.questions if MEASURES[question.measure].subjects == 1]
+    sampled = []
+    for question in own:
+        if MEASURES[question.measure].exact is not None:
+            yield from _exact_rows(task, question, subject, subject, names)
+        else:
+            sampled.append(question)
+
+    def values(other: Subject, asked: Sequence[Question], _: Path) -> dict[Question, Values]:
+        return {question: _values(task, question, other, other) for question in asked}
+
+    yield from _judged_rows(task, subject, sampled, RAW, names, values)
+
+
+def _pair_rows(task: Comparison, a: Subject, b: Subject, alignment: str) -> Iterator[Row]:
+    """Rows of one pair under one alignment: those whose null need not be made, then those judged by samples of it."""
+    names = (a.name, b.name)
+    sampled = []
+    for question in task.questions:
+        measure = MEASURES[question.measure]
+        own = alignment == RAW and question.null == measure.null
+        if measure.subjects == 1:
+            continue
+        if own and measure.exact is not None:
+            yield from _exact_rows(task, question, a, b, names)
+        elif own and measure.drawn is not None:
+            yield from _drawn_rows(task, question, a, b, names)
+        else:
+            sampled.append(question)
+
+    def values(other: Subject, asked: Sequence[Question], path: Path) -> dict[Question, Values]:
+        laid = _laid(task, a, other, alignment, {question.side for question in asked}, path)
+        return {question: _values(task, question, a, laid[question.side]) for question in asked}
+
+    yield from _judged_rows(task, b, sampled, alignment, names, values)
+
+
+def _judged_rows(
+    task: Comparison,
+    subject: Subject,
+    asked: Sequence[Question],
+    alignment: str,
+    names: tuple[str, str | None],
+    values: Callable[[Subject, Sequence[Question], Path], dict[Question, Values]],
+) -> Iterator[Row]:
+    """Rows of the questions, with the values of a subject beside those of nulls made of it; a null is made once
+    for all questions that it answers."""
+    if not asked:
+        return
+    place = tuple(name for name in names if name is not None)
+    seen = values(subject, asked, (*place, "seen"))
+    for null in dict.fromkeys(question.null for question in asked):
+        here = [question for question in asked if question.null == null]
+        sampled: dict[Question, list[Values]] = {question: [] for question in here}
+        for draw in range(task.n_null):
+            path: Path = (*place, null, draw)
+            other = NULLS[null](subject, stream(task.seed, "compare", "null", *path))
+            for question, drawn in values(other, here, path).items():
+                sampled[question].append(drawn)
+        for question in here:
+            yield from _sampled_rows(question, alignment, seen[question], sampled[question], names)
+
+
+def _laid(
+    task: Comparison,
+    a: Subject,
+    b: Subject,
+    alignment: str,
+    sides: Set[Side | None],
+    path: Path,
+) -> dict[Side | None, Subject]:
+    """b laid over a for each side: anew for each where the alignment reads signs, else once for all.
+
+    Measures that read no weights go by the signs at the end, where both subjects have an end.
+    """
+    if alignment == RAW:
+        return dict.fromkeys(sides, b)
+    last: Side = "end" if a.holds("end") and b.holds("end") else "start"
+    read = {side: (side or last) if ALIGNMENTS[alignment].sided else last for side in sides}
+    laid = {}
+    for side in sorted(set(read.values())):
+        rng = stream(task.seed, "compare", "align", alignment, side, *path)
+        laid[side] = task.network.relabelled(b, align(a, b, task.network, alignment, side, rng))
+    return {side: laid[read[side]] for side in sides}
+
+
+def _values(task: Comparison, question: Question, a: Subject, b: Subject) -> Values:
+    """The answer to a question in each layer and in the whole network."""
+    return MEASURES[question.measure].of(Case(a, b, question.side, task.network))
+
+
+def _exact_rows(
+    task: Comparison, question: Question, a: Subject, b: Subject, names: tuple[str, str | None]
+) -> Iterator[Row]:
+    case = Case(a, b, question.side, task.network)
+    for layer, judged in judged_exactly(MEASURES[question.measure], case).items():
+        yield _row(names, layer, question, RAW, judged)
+
+
+def _drawn_rows(
+    task: Comparison, question: Question, a: Subject, b: Subject, names: tuple[str, str]
+) -> Iterator[Row]:
+    measure, case = MEASURES[question.measure], Case(a, b, question.side, task.network)
+    rng = stream(task.seed, "compare", "draw", *names, question.null, question.measure, question.side or "")
+    for layer, judged in judged_by_draws(measure, case, task.n_null, rng).items():
+        yield from _judged(names, layer, question, RAW, judged)
+
+
+def _sampled_rows(
+    question: Question,
+    alignment: str,
+    seen: Values,
+    sampled: Sequence[Values],
+    names: tuple[str, str | None],
+) -> Iterator[Row]:
+    measure = MEASURES[question.measure]
+    for layer in seen:
+        drawn = np.array([values[layer] for values in sampled])
+        judged = judged_by_samples(seen[layer], drawn, measure.alike)
+        yield from _judged(names, layer, question, alignment, judged)
+
+
+def _judged(
+    names: tuple[str, str | None], layer: str, question: Question, alignment: str, judged: Judged
+) -> Iterator[Row]:
+    """The row of a value that was judged by samples, and where the measure has one that of the adjusted value."""
+    yield _row(names, layer, question, alignment, judged)
+    if MEASURES[question.measure].adjusted:
+        yield _row(names, layer, question, alignment, _adjusted(judged), "-adjusted")
+
+
+def _adjusted(judged: Judged) -> Judged:
+    """(value - expected) / (1 - expected), which is 0 where the value is that of chance; z and p stay."""
+    room = 1 - judged.expected
+    value = (judged.value - judged.expected) / room if room > 0 else math.nan
+    return Judged(judged.n_null, value, 0.0, judged.z, judged.p)
+
+
+def _row(
+    names: tuple[str, str | None],
+    layer: str,
+    question: Question,
+    alignment: str,
+    judged: Judged,
+    suffix: str = "",
+) -> Row:
+    numbers = {"value": judged.value, "expected": judged.expected, "z": judged.z, "p": judged.p}
+    return {
+        "a": names[0],
+        "b": names[1],
+        "layer": layer,
+        "measure": question.measure + suffix,
+        "side": question.side,
+        "aligned": alignment,
+        "null": question.null,
+        "n_null": judged.n_null,
+        **{key: None if math.isnan(number) else float(number) for key, number in numbers.items()},
+    }

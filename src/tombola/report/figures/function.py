@@ -1,0 +1,99 @@
+"""Function: how alike trained networks are in what they say, beside what chance gives."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from tombola.alignment.align import RAW
+from tombola.comparison.measures.base import WHOLE
+from tombola.comparison.measures.function import FUNCTIONS
+from tombola.lottery.arms.catalog import TICKET
+from tombola.report.figures.base import Picture, figure
+from tombola.report.figures.density import density_axis
+from tombola.report.figures.similarity import OTHERS, SECTION, hints, pairs_of_an_arm, tidy
+from tombola.report.figures.style import GREY, arm_channels, arm_pick, arm_styles, faded
+from tombola.report.tables import NothingToDrawError, Tables
+from tombola.text import listed, percent
+
+
+@figure(
+    "function",
+    "Likeness of what networks say",
+    SECTION,
+    "Trained networks of different replicates on the same examples (points) beside chance at the same accuracies (grey "
+    f"dots; a barrier has no chance level). {OTHERS}",
+)
+def function(tables: Tables) -> Picture:
+    """Each measure of function over whole networks against density, a panel a measure."""
+    frame = pairs_of_an_arm(tables).filter(
+        pl.col("measure").is_in(list(FUNCTIONS)), pl.col("aligned") == RAW, pl.col("layer") == WHOLE
+    )
+    if frame.is_empty():
+        raise NothingToDrawError(
+            "What networks say was not compared yet; `tombola compare RUN --measures function` does it."
+        )
+    means = (
+        frame.group_by("measure", "arm", "density")
+        .agg(pl.len().alias("pairs"), pl.col("value", "expected").mean())
+        .sort("measure", "arm", "density", descending=[False, False, True])
+        .with_columns(pl.col("density") * 100)
+    )
+    panels = means["measure"].unique(maintain_order=True).to_list()
+    channels, pick = arm_channels(means["arm"].unique()), arm_pick()
+    x = density_axis(float(means["density"].min())).title("density (%)")  # type: ignore[arg-type]
+    base = alt.Chart().encode(x=x)
+    # Points, so that a single density shows too: a line of one point is none. A panel of its own axis where nothing has
+    # a chance level would have an extent of nothing, so there it is the value, unseen.
+    known = "isValid(datum.expected)"
+    chance = (
+        base.mark_point(color=GREY, size=14, filled=True)
+        .transform_calculate(chance=f"{known} ? datum.expected : datum.value")
+        .encode(
+            y=alt.Y("chance:Q", title=None),
+            detail="arm:N",
+            opacity=alt.condition(known, alt.value(1), alt.value(0)),
+        )
+    )
+    y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
+    lines = base.mark_line().encode(
+        y=y, color=channels["color"], strokeDash=channels["strokeDash"], opacity=faded(pick, 1)
+    )
+    points = base.mark_point(filled=True).encode(
+        y=y,
+        color=channels["color"],
+        shape=channels["shape"],
+        opacity=faded(pick, 1),
+        tooltip=hints(measure="measure", density="density (%)"),
+    )
+    picture: Picture = (
+        alt.layer(chance, lines, points.add_params(pick), width=170, height=130)
+        .facet(
+            facet=alt.Facet("measure:N", title=None, sort=panels),
+            columns=3,
+            data=alt.InlineData(values=tidy(means)),
+        )
+        .resolve_scale(y="independent")
+        .resolve_axis(x="independent")  # else a row that is not full has an axis without a panel
+        .properties(description=describe_function(means))
+    )
+    return picture
+
+
+def describe_function(means: pl.DataFrame) -> str:
+    """Alternative text: each measure's value and chance at the sparsest density, of the ticket or the first arm."""
+    arms = list(arm_styles(means["arm"].unique()))
+    first = TICKET if TICKET in arms else arms[0]
+    sparsest = means.filter(
+        pl.col("arm") == first, pl.col("density") == pl.col("density").min().over("measure")
+    )
+    sentences = [
+        f"{row['measure']} {row['value']:.4g}"
+        + (f", by chance {row['expected']:.4g}." if row["expected"] is not None else ".")
+        for row in sparsest.iter_rows(named=True)
+    ]
+    density = percent(float(sparsest["density"][0]) / 100) if len(sparsest) else "no density"
+    return (
+        f"How alike trained networks are in what they say, against density, for {listed(arms)}. "
+        f"{first} at {density}: {' '.join(sentences)}"
+    )

@@ -1,0 +1,1 @@
+"""The paper, the proposal and the slides of a run."""

@@ -1,0 +1,80 @@
+"""Papers, proposals and talks, as files."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tombola.errors import UserError, nearest
+from tombola.files import write_bytes
+from tombola.report.figures.base import FIGURES, Picture
+from tombola.report.figures.export import fitted
+from tombola.report.paper.document import Document
+from tombola.report.paper.markdown import write_markdown
+from tombola.report.paper.material import Material, material_of_run, material_of_study
+from tombola.report.paper.paper import HALF, WIDE, Charts, paper, proposal
+from tombola.report.paper.slides import slides
+from tombola.report.paper.typst import compiled, write_source
+from tombola.report.tables import NothingToDrawError
+from tombola.runs.folder import Run
+from tombola.study.spec import Study
+
+Compose = Callable[[Material, Charts, str], Document]
+TEMPLATES: Mapping[str, Compose] = {"paper": paper, "proposal": proposal}
+FORMATS = ("pdf", "md", "typst", "slides")
+ON_SLIDE = (150.0, 70.0)
+"""Millimetres across and down that a figure is laid out for on a slide, where it is then made as large as fits."""
+
+
+def write_document(
+    what: Run | Study, form: str = "pdf", template: str = "paper", *, out: Path, data_dir: Path | None = None
+) -> Path:
+    """Write a document of a run, or the proposal of a study that was not begun; returns the path of its main file.
+
+    `form` is pdf (`out`/TEMPLATE.pdf), md or typst (in the folder `out`/TEMPLATE, with the figures), or slides
+    (`out`/slides.pdf). Raises UserError for an unknown form or template, and for a paper of what was not run.
+    """
+    if form not in FORMATS:
+        raise UserError(f"unknown format '{form}'{nearest(form, ('html', *FORMATS))}")
+    if template not in TEMPLATES:
+        raise UserError(f"unknown template '{template}'{nearest(template, TEMPLATES)}")
+    if isinstance(what, Study) and template == "paper":
+        raise UserError(
+            f"study '{what.name}' was not run, and a paper takes a run; --template proposal writes a proposal"
+        )
+    m = material_of_run(what, data_dir) if isinstance(what, Run) else material_of_study(what, data_dir)
+    charts = drawable(m)
+    compose = slides if form == "slides" else TEMPLATES[template]
+    document = compose(m, charts, datetime.date.today().isoformat())
+    kind = ".svg" if form == "md" else ".pdf"
+    figures = {
+        f"{drawing.name}{kind}": (
+            fitted(charts[drawing.name], ON_SLIDE[0], kind, ON_SLIDE[1])
+            if form == "slides"
+            else fitted(charts[drawing.name], HALF if drawing.half else WIDE, kind)
+        )
+        for drawing in document.drawings()
+    }
+    if form == "md":
+        return write_markdown(document, figures, out / template / f"{template}.md")
+    if form == "typst":
+        return write_source(document, figures, out / template)
+    path = out / f"{'slides' if form == 'slides' else template}.pdf"
+    with tempfile.TemporaryDirectory() as folder:
+        write_bytes(path, compiled(write_source(document, figures, Path(folder))))
+    return path
+
+
+def drawable(m: Material) -> dict[str, Picture]:
+    """The figures that can be drawn, by name."""
+    found: dict[str, Picture] = {}
+    if m.tables is None:
+        return found
+    for name, figure in FIGURES.items():
+        try:
+            found[name] = figure(m.tables)
+        except NothingToDrawError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""Runs: cells and folders on disk, the runner, what it reuses, and how far it is."""

@@ -1,0 +1,307 @@
+"""Writing into a run folder: cells that are whole or not there, the weights they start from, tables."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tombola.errors import UserError
+from tombola.files import (
+    _sync,
+    digest_of,
+    read_object,
+    read_tensors,
+    write_json,
+    write_parquet,
+    write_tensors,
+)
+from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.cell import Cell, Drawn
+from tombola.masks.mask import Mask, restore
+from tombola.models.state import State
+from tombola.runs.integrity import WEIGHT_FILES, fault, files_of, starts_of
+from tombola.training.record import NUMBERS, Trained
+from tombola.training.search.early_bird import Bird
+from tombola.training.stack import Start
+
+CELL = re.compile(r"r(\d+)/L(\d+)/([^/]+)/(\d+)")
+
+
+def bird_name(level: int) -> str:
+    """What the file of a level's early-bird mask is called."""
+    return f"early-bird-L{level:02d}.safetensors"
+
+
+HISTORY = {"iteration": pl.Int64, "split": pl.String, "loss": pl.Float64, "accuracy": pl.Float64}
+
+
+class Cells(ABC):
+    """The cells of a run folder, and the weights that they start from."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._whole: set[Cell] = set()
+        """Cells that were found whole: they do not change."""
+
+    @property
+    @abstractmethod
+    def keep(self) -> str:
+        """Which weights are kept: "all", "living" or "masks"."""
+
+    def folder(self, cell: Cell) -> Path:
+        """Where a cell lies."""
+        return self.path / "cells" / str(cell)
+
+    def has(self, cell: Cell) -> bool:
+        """Whether the cell is done. Raises UserError for a folder that is there without its record."""
+        folder = self.folder(cell)
+        if folder.exists() and not (folder / "cell.json").is_file():
+            raise UserError(f"{folder}: holds no cell.json; {self.again(cell)}")
+        return folder.exists()
+
+    def cells(self) -> list[Cell]:
+        """The cells that are done, in order. One that has lost its record is among them, not passed over."""
+        root = self.path / "cells"
+        names = [path.relative_to(root).as_posix() for path in root.glob("r*/L*/*/*")]
+        return sorted(cell_named(name) for name in names if CELL.fullmatch(name))
+
+    def record(self, cell: Cell) -> dict[str, Any]:
+        """The contents of cell.json. Raises UserError where it is lost or broken, or another file of the cell is, and
+        says what to do."""
+        path = self.folder(cell) / "cell.json"
+        self.has(cell)
+        with self._advised(cell):
+            record = read_object(path)
+            for key in ("status", "density", "start", "rewind", *NUMBERS):
+                if key not in record:
+                    raise UserError(f"{path}: not the record of a cell (it has no '{key}')")
+            for other in files_of(path.parent, record) if cell not in self._whole else ():
+                if wrong := fault(other):
+                    raise UserError(f"{other}: {wrong}")
+        self._whole.add(cell)
+        return record
+
+    def again(self, cell: Cell) -> str:
+        """What to do to have a cell trained again, to end a sentence with."""
+        masks_only = self.keep == "masks"
+        if masks_only and cell.level and not self.keeps_weights(Cell(cell.replicate, 0, TICKET, 0)):
+            return (
+                "the weights that it was pruned from are gone (store.keep = 'masks'), so move "
+                f"{self.path} away and run the study again"
+            )
+        before = f"delete {self.folder(cell)} and " if self.folder(cell).exists() else ""
+        return f"{before}run the study again, which trains this cell anew"
+
+    def seconds(self, cell: Cell) -> float:
+        """How long a cell trained: its share of its stack."""
+        path = self.folder(cell) / "timing.json"
+        with self._advised(cell):
+            seconds = read_object(path).get("seconds")
+            if not isinstance(seconds, int | float):
+                raise UserError(f"{path}: holds no number of seconds")
+        return float(seconds)
+
+    def start_file(self, digest: str) -> Path:
+        """Where a start of this digest lies, or would."""
+        return self.path / "starts" / f"{digest}.safetensors"
+
+    def keeps_weights(self, cell: Cell) -> bool:
+        """Whether the cell's end weights are there."""
+        return (self.folder(cell) / "end.safetensors").is_file()
+
+    def bird_file(self, replicate: int, level: int) -> Path:
+        """Where the early-bird mask of a level lies, or would: with the dense network that it was seen in."""
+        return self.folder(Cell(replicate, 0, TICKET, 0)) / bird_name(level)
+
+    def birds(self, replicate: int) -> tuple[Bird, ...]:
+        """What was seen of the dense network of a replicate, one entry a level; empty where nobody watched."""
+        dense = Cell(replicate, 0, TICKET, 0)
+        files = self.folder(dense).glob("early-bird-L*.safetensors")
+        with self._advised(dense):
+            return tuple(sorted(map(Bird.load, files), key=lambda bird: bird.level))
+
+    def mask(self, cell: Cell) -> Mask:
+        """The mask of a cell."""
+        with self._advised(cell):
+            return Mask.load(self.folder(cell) / "mask.safetensors")
+
+    def start_weights(self, digest: str) -> State:
+        """The weights in `starts` of this digest. Raises UserError where they are lost or broken."""
+        try:
+            return read_tensors(self.start_file(digest))[0]
+        except UserError as problem:
+            raise UserError(f"{problem}; {self.again(self.writer(digest))}") from None
+
+    def writer(self, digest: str) -> Cell:
+        """The cell whose training writes a start: of those that begin from it a ticket's, the densest."""
+        named = [cell for cell in self.cells() if digest in starts_of(self.record(cell))]
+        return min(named, key=lambda cell: (cell.arm != TICKET, cell.level, cell))
+
+    def start(self, cell: Cell) -> State:
+        """The state that a cell's training began from; dead weights are zero unless its arm gave them values. Of a
+        search it is the initial state, under the mask that was found."""
+        mask, where = self.mask(cell), self.record(cell)["start"]
+        if where is None:
+            raise UserError(f"{self.folder(cell)}: the study keeps masks only, the start was not stored")
+        state = self.start_weights(where["digest"])
+        if where.get("dead"):
+            return state
+        return mask.apply(restore(state, mask) if where["living"] else state)
+
+    def weights(self, cell: Cell, which: str) -> State:
+        """The `end` or `best` state of a cell. Raises UserError when it was not kept."""
+        path = self.folder(cell) / f"{which}.safetensors"
+        keep = self.keep
+        if not path.is_file() and keep == "masks":
+            raise UserError(f"{path}: these weights were not kept (store.keep = '{keep}')")
+        with self._advised(cell):
+            state, metadata = read_tensors(path)
+            if not isinstance(metadata, dict) or metadata.get("kept") not in ("living", "all"):
+                raise UserError(
+                    f"{path}: not the weights of a cell (its metadata do not say which were kept)"
+                )
+        return restore(state, self.mask(cell)) if metadata["kept"] == "living" else state
+
+    def history(self, cell: Cell) -> pl.DataFrame:
+        """Learning curves of a cell: iteration, split, loss, accuracy."""
+        path = self.folder(cell) / "history.parquet"
+        try:
+            return pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError) as problem:
+            first = str(problem).partition("\n")[0]
+            raise UserError(f"{path}: not a readable parquet file ({first}); {self.again(cell)}") from None
+
+    def forget_weights(self, cell: Cell) -> None:
+        """Drop the weights of a cell that nothing is pruned from any more (store.keep = "masks")."""
+        for name in WEIGHT_FILES:
+            (self.folder(cell) / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _advised(self, cell: Cell) -> Iterator[None]:
+        """Within it, a mistake found in the files of a cell ends with what to do."""
+        try:
+            yield
+        except UserError as problem:
+            raise UserError(f"{problem}; {self.again(cell)}") from None
+
+    def _trained(self, cell: Cell, record: dict[str, Any]) -> Trained:
+        end = self.weights(cell, "end")
+        rewind = record["rewind"]
+        snapshot = self.start_weights(rewind) if rewind else None
+        numbers = {name: record[name] for name in NUMBERS}
+        birds = self.birds(cell.replicate) if cell.level == 0 else ()
+        return Trained(
+            end=end, best=end, snapshot=snapshot, history={}, diverged=False, birds=birds, **numbers
+        )
+
+
+def cell_named(name: str) -> Cell:
+    """The cell called `r0/L03/ticket/0`. Raises UserError for another name."""
+    match = CELL.fullmatch(name)
+    if not match:
+        raise UserError(f"'{name}' is not the name of a cell (r0/L03/ticket/0)")
+    return Cell(int(match[1]), int(match[2]), match[3], int(match[4]))
+
+
+def write_cell(run: Cells, drawn: Drawn, keep: str, seconds: float, source: bool) -> None:
+    """Store a cell, whole or not at all. `seconds` is its share of the training time; `source`: later masks are made
+    from its trained weights."""
+    assert drawn.start is not None, "a cell that was remembered is not written again"
+    place = run.folder(drawn.cell)
+    beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
+    beside.mkdir(parents=True)
+    try:
+        drawn.mask.save(beside / "mask.safetensors")
+        if drawn.trained is not None:
+            _write_trained(beside, drawn, drawn.start, keep, source)
+            write_birds(beside, drawn.trained)
+        write_json(beside / "cell.json", _describe(run, drawn, drawn.start, keep))
+        write_json(beside / "timing.json", {"seconds": seconds})
+        beside.replace(place)
+        _sync(place.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_birds(folder: Path, trained: Trained) -> None:
+    """Store what was seen of a dense network with its cell, a file for each level that has none yet."""
+    for bird in trained.birds:
+        path = folder / bird_name(bird.level)
+        if not path.exists():
+            bird.save(path)
+
+
+def _write_trained(folder: Path, drawn: Drawn, start: Start, keep: str, source: bool) -> None:
+    trained = drawn.trained
+    assert trained is not None
+    states = {"end": trained.end, "best": trained.best}
+    if keep == "masks":
+        # Only what the next level is pruned from, until the run is complete.
+        states = {"end": trained.end} if source else {}
+    for name, state in states.items():
+        # The best of a search may have had another mask than the one that was found: it is kept whole.
+        masked = not start.dead and not (name == "best" and drawn.found is not None)
+        own = drawn.mask.apply(state) if masked else state
+        living = keep != "all" and masked
+        packed = drawn.mask.living(own) if living else own
+        write_tensors(folder / f"{name}.safetensors", packed, {"kept": "living" if living else "all"})
+    write_parquet(folder / "history.parquet", pl.DataFrame(trained.history, schema=HISTORY))
+
+
+def _describe(run: Cells, drawn: Drawn, start: Start, keep: str) -> dict[str, Any]:
+    cell, trained = drawn.cell, drawn.trained
+    snapshot = trained.snapshot if trained is not None else None
+    return {
+        "replicate": cell.replicate,
+        "level": cell.level,
+        "arm": cell.arm,
+        "draw": cell.draw,
+        "status": drawn.status,
+        "density": drawn.mask.density(),
+        "alive": drawn.mask.counts(),
+        "start": None if keep == "masks" else _write_start(run, drawn, start),
+        "rewind": None if snapshot is None else _write_state(run, snapshot),
+        **{name: _finite(getattr(trained, name, None)) for name in NUMBERS},
+        **_when_found(run, cell),
+    }
+
+
+def _when_found(run: Cells, cell: Cell) -> dict[str, Any]:
+    """When and why the mask of an early-bird ticket was taken; nothing of any other cell."""
+    path = run.bird_file(cell.replicate, cell.level)
+    if cell.arm != TICKET or not path.exists():
+        return {}
+    bird = Bird.load(path)
+    why = "masks stood still" if bird.drawn else "masks never stood still, so the last one was taken"
+    return {"found_iteration": bird.iteration, "found_because": why}
+
+
+def _write_start(run: Cells, drawn: Drawn, start: Start) -> dict[str, Any]:
+    """Keep the start's weights: whole and once where many cells share them, else the living ones; with dead weights
+    that are not zero, just as training begins."""
+    if start.dead:
+        return {"digest": _write_state(run, start.masked_state()), "living": False, "dead": True}
+    whole = drawn.cell.arm == TICKET or run.start_file(digest_of(start.state)).exists()
+    state = start.state if whole else start.mask.living(start.state)
+    return {"digest": _write_state(run, state), "living": not whole}
+
+
+def _write_state(run: Cells, state: State) -> str:
+    digest = digest_of(state)
+    path = run.start_file(digest)
+    if not path.exists():
+        write_tensors(path, state)
+    return digest
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no NaN: a number that is not finite is null."""
+    return value if value is not None and abs(value) < float("inf") else None

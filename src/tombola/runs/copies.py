@@ -1,0 +1,185 @@
+"""Copies of a run's networks: trained again from the same weights with other noise, and kept beside the run.
+
+Two copies tell how much of where training ends the order of the examples decides: instability analysis (Frankle et
+al. 2020, arXiv 1912.05671, section 2). Copies lie in `connect/<name>/cells` of the run folder, cells like its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from tombola.data.resident import Resident
+from tombola.errors import UserError
+from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.cell import Cell, train_cells
+from tombola.masks.mask import Mask, restore
+from tombola.models.architecture import Architecture
+from tombola.models.state import State
+from tombola.runs.cells import write_cell
+from tombola.runs.environment import EngineRecord, training_clock
+from tombola.runs.folder import Run
+from tombola.runs.progress import Progress
+from tombola.seeds import Seeds
+from tombola.study.spec import Study
+from tombola.training.checkpoint import Checkpoint
+from tombola.training.loop import train_stack
+from tombola.training.memory import networks_that_fit
+from tombola.training.stack import Start
+
+FOLDER = "connect"
+DENSE = "dense"
+
+
+@dataclass(frozen=True, order=True)
+class Copy:
+    """A network of a run: a cell itself (number 0), or one trained from the cell's start with other noise.
+
+    A `dense` one is trained with the cell's own noise but without its mask, from the weights that tickets are rewound
+    to. So are copies of level 0: the cell itself began at iteration 0.
+    """
+
+    cell: Cell
+    number: int = 0
+    dense: bool = False
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the run's cell itself."""
+        return self.number == 0 and not self.dense
+
+    @property
+    def folder(self) -> str:
+        """Which folder of copies it lies in."""
+        return DENSE if self.dense else f"copy-{self.number}"
+
+    def __str__(self) -> str:
+        return str(self.cell) if self.own else f"{self.folder}:{self.cell}"
+
+
+class CopyRun(Run):
+    """A folder of copies: cells of their own, with the study and the starts of the run they lie in."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        super().__init__(run.path / FOLDER / name)
+        self.run = run
+
+    @property
+    def study(self) -> Study:
+        return self.run.study
+
+    def start_file(self, digest: str) -> Path:
+        return self.run.start_file(digest)
+
+    def start_weights(self, digest: str) -> State:
+        return self.run.start_weights(digest)
+
+    def again(self, cell: Cell) -> str:
+        return f"delete {self.folder(cell)} and connect again, which trains this copy anew"
+
+
+def place_of(run: Run, copy: Copy) -> tuple[Run, Cell]:
+    """The folder that a copy is in, and the name it has there."""
+    if copy.own:
+        return run, copy.cell
+    return CopyRun(run, copy.folder), replace(copy.cell, arm=DENSE) if copy.dense else copy.cell
+
+
+def rewound(run: Run, replicate: int) -> State:
+    """The weights that a replicate's tickets are rewound to."""
+    record = run.record(Cell(replicate, 0, TICKET, 0))
+    return run.start_weights(record["rewind"] or record["start"]["digest"])
+
+
+def start_of(run: Run, copy: Copy) -> Start:
+    """What a copy is trained from, at the iteration that tickets are rewound to.
+
+    Raises UserError for an arm with dead weights that are not zero.
+    """
+    study, cell = run.study, copy.cell
+    seeds = replace(Seeds.replicate(study.seed, cell.replicate), copy=copy.number)
+    mask, kept = run.mask(cell), run.record(cell)["start"]
+    if kept.get("dead") and not copy.dense:
+        raise UserError(
+            f"{run.folder(cell)}: arm '{cell.arm}' freezes dead weights at other values than zero and "
+            "cannot be copied; leave it out"
+        )
+    if copy.dense or cell.level == 0:
+        state, mask = rewound(run, cell.replicate), Mask.dense(mask.shapes)
+    else:
+        # As it was stored, so that the copy's own record finds it there.
+        state = run.start_weights(kept["digest"])
+        state = restore(state, mask) if kept["living"] else state
+    return Start(state, mask, seeds, cell.level, study.pruning.rewind)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains the copies of a run that are not there yet, and nothing twice."""
+
+    run: Run
+    architecture: Architecture
+    data: Resident
+    record: EngineRecord
+    progress: Progress
+
+    def train(self, copies: Collection[Copy]) -> None:
+        """Train what is missing, stack by stack. The make-up of stacks is recorded beside the copies, so that a copy
+        has the same bits whenever it is asked for."""
+        study = self.run.study
+        steps = study.recipe.iterations - study.pruning.rewind
+        todo = sorted(copy for copy in copies if not copy.own)
+        done = sum(folder.has(cell) for folder, cell in (place_of(self.run, copy) for copy in todo))
+        self.progress.begin(steps * len(todo), steps * done)
+        groups = {(copy.folder, copy.cell.level, copy.cell.arm): list[Copy]() for copy in todo}
+        for copy in todo:
+            groups[copy.folder, copy.cell.level, copy.cell.arm].append(copy)
+        for group in groups.values():
+            self._train_alike(group)
+
+    def _train_alike(self, copies: Sequence[Copy]) -> None:
+        """Train copies of one folder, arm and level."""
+        by_cell = {place_of(self.run, copy)[1]: copy for copy in copies}
+        folder = CopyRun(self.run, copies[0].folder)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.sweep()
+        record = EngineRecord(folder, folder.environment or _without_stacks(self.record))
+        engine = record.record["engine"]
+        size = networks_that_fit(self.architecture, self.data.device, self.run.study.recipe, engine)
+        for stack in record.stacks(list(by_cell), folder.has, size):
+            self._train_stack(folder, stack, by_cell, engine)
+
+    def _train_stack(
+        self, folder: CopyRun, cells: Sequence[Cell], by_cell: dict[Cell, Copy], engine: str
+    ) -> None:
+        study, clock, last = self.run.study, training_clock(), self.run.study.pruning.rewind
+        wanted = [cell for cell in cells if not folder.has(cell)]
+        checkpoint = Checkpoint(folder.path / ".checkpoint.safetensors")
+
+        def watch(iteration: int) -> None:
+            nonlocal last
+            self.progress.advance((iteration - last) * len(wanted), cells)
+            last = iteration
+
+        train = partial(
+            train_stack,
+            self.architecture,
+            data=self.data,
+            recipe=study.recipe_at(cells[0].level),
+            validation=study.data.validation,
+            engine=engine,
+            checkpoint=checkpoint,
+            progress=watch,
+        )
+        drawn = train_cells(cells, lambda cell: start_of(self.run, by_cell[cell]), train)
+        seconds = (training_clock() - clock) / len(cells)
+        for cell in wanted:
+            write_cell(folder, drawn[cell], study.store.keep, seconds, cell.arm in study.source_arms)
+        self.progress.landed(list(drawn.values()))
+
+
+def _without_stacks(record: EngineRecord) -> dict[str, object]:
+    """The environment of the run for a folder of copies, which has stacks of its own."""
+    return {**record.environment, "record": {**record.record, "stacks": []}}

@@ -1,0 +1,178 @@
+"""A run on disk: a folder that a person can read and that rebuilds itself (DESIGN, Store).
+
+    study.toml        the whole resolved spec       environment.json  versions, device, commit, engine record, and
+                      what decides the cells and what the network computes, so that an edit of either is found
+    cells/r0/L03/ticket/0/  mask.safetensors  end.safetensors  best.safetensors  history.parquet  cell.json  timing.json
+    cells/r0/L00/ticket/0/early-bird-L03.safetensors   where the dense training was watched: a mask, and distances
+    starts/<digest>.safetensors   the weights that networks start from, once each
+    results.parquet   one row a cell                hypotheses.json   what was claimed, and when
+    verdicts.json     what came of the claims        track/NAME       what a tracker was told
+    measures.parquet, decisions.parquet, consensus.parquet            of the last comparison
+    connect/          copies trained with another data order, and what lies between networks
+
+A cell is written beside its place and renamed into it: it is whole or it is not there. Everything but
+timing.json, environment.json, hypotheses.json (it holds times), track/ and the report is bit-equal between equal runs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tombola import html
+from tombola.errors import UserError
+from tombola.files import read_object, write_bytes, write_json
+from tombola.lottery.cell import Cell, Drawn
+from tombola.lottery.ticket import Ticket
+from tombola.runs.cells import Cells
+from tombola.runs.progress import WORDS, Headway, headway
+from tombola.runs.unedited import require_unedited
+from tombola.study.load import parse_study, read_text
+from tombola.study.spec import Study
+
+LOCK = ".lock"
+
+
+class Run(Cells):
+    """A run folder: its study, its environment, and its cells."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._read: tuple[tuple[Any, ...], Study] | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """An existing run. Raises UserError when the folder holds none."""
+        if not (path / "study.toml").is_file():
+            raise UserError(f"{path}: not a run folder (no study.toml in it)")
+        return cls(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    def headway(self) -> Headway:
+        """How far it is now."""
+        return headway(self, self.study, self.is_locked())
+
+    def _repr_html_(self) -> str:
+        """For notebooks: how far it is, and the mean test accuracy at early stop of each arm at each level."""
+        if not (self.path / "study.toml").is_file():
+            return html.card(f"Run {self.path.name}: nothing is stored yet")
+        now = self.headway()
+        levels = sorted({row.level for row in now.rows})
+        means = {
+            (row.arm, row.level): "" if row.accuracy is None else f"{100 * row.accuracy:.2f}"
+            for row in now.rows
+        }
+        arms = dict.fromkeys(row.arm for row in now.rows)
+        rows = [[level, *(means.get((arm, level), "") for arm in arms)] for level in levels]
+        said = f"Run {now.run}: {now.title}. {now.done} of {now.planned} cells done, {WORDS[now.state]}"
+        heads = ["level", *(f"{arm}, test %" for arm in arms)]
+        return html.card(said, html.table(heads, rows))
+
+    @property
+    def study(self) -> Study:
+        """The spec that the folder holds. Raises UserError where it is not that of the cells any more."""
+        path = self.path / "study.toml"
+        state = tuple(_state(self.path / name) for name in ("study.toml", "environment.json"))
+        if self._read is None or self._read[0] != state:  # read once, and again when a file has changed
+            study = parse_study(read_text(path), str(path))
+            require_unedited(self.path, study, self.environment)
+            self._read = state, study
+        return self._read[1]
+
+    @property
+    def keep(self) -> str:
+        """Which weights the study keeps."""
+        return self.study.store.keep
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions, device and engine record."""
+        path = self.path / "environment.json"
+        return read_object(path) if path.exists() else {}
+
+    def is_locked(self) -> bool:
+        """Whether a process is running the study now."""
+        if not (self.path / LOCK).exists():
+            return False
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    def is_foreign(self) -> bool:
+        """Whether the folder holds something and no study. Half a study.toml does not count: a process that
+        was killed in its first moment leaves it."""
+        names = [path.name for path in self.path.iterdir()]
+        ours = (LOCK, ".study.toml.*.tmp")
+        return "study.toml" not in names and any(
+            not any(fnmatchcase(name, own) for own in ours) for name in names
+        )
+
+    def write_study(self, study: Study) -> None:
+        """Write study.toml, unless it holds the same already."""
+        path, text = self.path / "study.toml", study.to_toml().encode()
+        if not path.exists() or path.read_bytes() != text:
+            write_bytes(path, text)
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """Write environment.json, unless it holds the same already."""
+        if self.environment != environment:
+            write_json(self.path / "environment.json", environment)
+
+    def ticket(self, cell: Cell) -> Ticket:
+        """A cell as a ticket. Raises UserError for one whose dead weights are not zero, which no ticket can hold."""
+        record = self.record(cell)
+        if record["start"] and record["start"].get("dead"):
+            raise UserError(
+                f"{self.folder(cell)}: arm '{cell.arm}' freezes dead weights at other values than zero, and a ticket's "
+                "are zero; its scores are in the run's results"
+            )
+        end = self.weights(cell, "end") if self.keeps_weights(cell) else None
+        start = self.start(cell) if record["start"] else None
+        study = self.study
+        provenance = {
+            "cell": str(cell),
+            "study": study.folder,
+            "seed": study.seed,
+            "model": study.model.model_dump(mode="json"),
+            "data": study.data.model_dump(mode="json"),
+            "recipe": study.recipe_at(cell.level).model_dump(mode="json"),
+            "status": record["status"],
+            "function": self.environment.get("function"),
+        }
+        keys = self.environment.get("network", {}).get("state_dict")  # not noted in runs of old
+        return Ticket(self.mask(cell), start, end, provenance, keys)
+
+    def recall(self, cell: Cell) -> Drawn:
+        """A finished cell as the lottery needs it: its status, and the weights of one that may have been pruned."""
+        record = self.record(cell)
+        trained, found = None, None
+        if cell.arm == self.study.search_arm and record["status"] == "ok":
+            found = self.mask(cell)
+        if cell.arm in self.study.source_arms and record["status"] == "ok" and self.keeps_weights(cell):
+            trained = self._trained(cell, record)
+        return Drawn(cell, record["status"], None, trained, found)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written. Only for the holder of the lock."""
+        for pattern in ("cells/r*/L*/*/.*.tmp", "cells/r*/L00/*/*/.*.tmp", "starts/.*.tmp", ".*.tmp"):
+            for path in self.path.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is written anew; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,79 @@
+"""Finding runs and tickets by the names that people give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tombola.errors import UserError, nearest
+from tombola.lottery.ticket import Ticket
+from tombola.runs.cells import CELL, cell_named
+from tombola.runs.folder import Run
+from tombola.runs.sweeps import FILE, SweepRun
+
+ID_LENGTH = len("-01234567")
+
+
+def find(name: str, out: Path) -> Run | SweepRun:
+    """The run or the sweep that `name` means: a folder, a study's name, or the beginning of a folder's name under
+    `out`.
+
+    A whole name goes before a mere beginning, and a sweep before its members. Raises UserError for none, or several.
+    """
+    for file in ("study.toml", FILE):
+        if (Path(name) / file).is_file():
+            return _opened(Path(name))
+    sweeps = [path.parent.name for path in out.glob(f"*/{FILE}")]
+    known = sorted([*(run.path.name for run in all_runs(out)), *sweeps])
+    beginning = [folder for folder in known if folder.startswith(name)]
+    whole = [folder for folder in beginning if folder == name or folder[:-ID_LENGTH] == name]
+    matches = whole or beginning
+    if len(matches) > 1:
+        opened = [SweepRun.open(out / folder) for folder in matches if folder in sweeps]
+        led = {run.path.name for sweep in opened for _, run in sweep.members}
+        matches = [folder for folder in matches if folder not in led]
+    if len(matches) == 1:
+        return _opened(out / matches[0])
+    if matches:
+        raise UserError(f"'{name}' is the beginning of several runs: {', '.join(matches)}")
+    hint = nearest(name, known) if known else f"; there are none under {out}"
+    raise UserError(f"no run '{name}' under {out}{hint}")
+
+
+def find_run(name: str, out: Path) -> Run:
+    """The one run that `name` means, see `find`. Raises UserError for a sweep as well."""
+    found = find(name, out)
+    if isinstance(found, SweepRun):
+        names = ", ".join(f"{run.path.name} ({label})" for label, run in found.runs.items())
+        raise UserError(f"'{name}' is a sweep of several runs, name one of them: {names}")
+    return found
+
+
+def find_runs(name: str, out: Path) -> dict[str, Run]:
+    """The runs that `name` means, by label: the members of a sweep, or the one run by its folder's name."""
+    found = find(name, out)
+    return found.runs if isinstance(found, SweepRun) else {found.path.name: found}
+
+
+def _opened(path: Path) -> Run | SweepRun:
+    return SweepRun.open(path) if (path / FILE).is_file() else Run(path)
+
+
+def all_runs(out: Path) -> list[Run]:
+    """The runs under a folder, by name."""
+    return [Run(path.parent) for path in sorted(out.glob("*/study.toml"))]
+
+
+def all_sweeps(out: Path) -> list[SweepRun]:
+    """The sweeps under a folder, by name."""
+    return [SweepRun.open(path.parent) for path in sorted(out.glob(f"*/{FILE}"))]
+
+
+def open_ticket(path: Path) -> Ticket:
+    """The ticket in a cell folder of a run, or in a `.safetensors` file. Raises UserError for anything else."""
+    if not path.is_dir():
+        return Ticket.load(path)
+    name = "/".join(path.resolve().parts[-4:])
+    if not CELL.fullmatch(name):
+        raise UserError(f"{path}: not a cell folder of a run (RUN/cells/r0/L03/ticket/0) nor a ticket file")
+    run = Run.open(path.resolve().parents[4])
+    return run.ticket(cell_named(name))

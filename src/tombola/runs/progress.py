@@ -1,0 +1,199 @@
+"""What of a study is there, and what is still to be trained."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Literal, Protocol
+
+from tombola.errors import UserError
+from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.cell import Cell, Drawn
+from tombola.runs.cells import Cells
+from tombola.runs.integrity import fault, starts_of
+from tombola.study.plan import planned_cells
+from tombola.study.spec import Study
+from tombola.study.title import title_of
+from tombola.training.search.early_bird import EARLY_BIRD
+
+
+def missing(folder: Cells, study: Study) -> list[Cell]:
+    """Cells of the study that are still to be trained: not done, and not above the end of a ladder whose
+    ticket, or of an arm's own ladder whose network, collapsed or diverged. Where a search failed there is no ticket.
+    A dense network of which early birds are missing has to be trained again, to be watched."""
+    ends: dict[int | tuple[int, str, int], int] = {}
+    for cell in folder.cells():
+        if cell.arm == study.search_arm and folder.record(cell)["status"] != "ok":
+            ends[cell.replicate] = cell.level - 1
+        elif cell.arm in {*study.pruned_arms, *study.ladder_arms} and folder.record(cell)["status"] != "ok":
+            shared = cell.arm in study.pruned_arms
+            ends[cell.replicate if shared else (cell.replicate, cell.arm, cell.draw)] = cell.level
+
+    def on_its_ladders(cell: Cell) -> bool:
+        ladders = cell.replicate, (cell.replicate, cell.arm, cell.draw)
+        return all(cell.level <= ends.get(ladder, study.levels) for ladder in ladders)
+
+    return [
+        cell for cell in planned_cells(study) if on_its_ladders(cell) and not is_done(folder, study, cell)
+    ]
+
+
+def is_done(folder: Cells, study: Study, cell: Cell) -> bool:
+    """Whether a cell is there and, of a dense network that is watched, what was seen for every level of the study."""
+    if not folder.has(cell) or cell.level > 0 or study.pruning.mode != EARLY_BIRD:
+        return folder.has(cell)
+    seen = all(folder.bird_file(cell.replicate, level).exists() for level in range(1, study.levels + 1))
+    return seen or folder.record(cell)["status"] != "ok"
+
+
+def require_weights(folder: Cells, study: Study) -> None:
+    """Raise UserError when a missing cell is pruned from weights that are no longer there."""
+    for source in sorted({source for cell in missing(folder, study) for source in _below(cell, study)}):
+        if folder.has(source) and not folder.keeps_weights(source):
+            raise UserError(
+                f"{folder.folder(source)}: the weights that level {source.level + 1} was pruned from are gone, so this "
+                "ladder cannot be taken up again (store.keep = 'masks' drops them once a run is complete; "
+                "'living' keeps them)"
+            )
+
+
+def require_whole(folder: Cells) -> None:
+    """Raise UserError unless every cell is whole and the starts that they rest on are there; those of a replicate whose
+    dense network is to be trained again come back with it."""
+    looked_at = set[str]()
+    for cell in folder.cells():
+        starts = starts_of(folder.record(cell)) - looked_at
+        for digest in starts if folder.has(Cell(cell.replicate, 0, TICKET, 0)) else ():
+            if wrong := fault(folder.start_file(digest)):
+                advice = folder.again(folder.writer(digest))
+                raise UserError(f"{folder.start_file(digest)}: {wrong}; {advice}")
+            looked_at.add(digest)
+
+
+def is_whole(folder: Cells, cell: Cell) -> bool:
+    """Whether a cell is done and has all its files, and the starts that it rests on are there."""
+    if not folder.has(cell):
+        return False
+    try:
+        record = folder.record(cell)
+    except UserError:
+        return False
+    return not any(fault(folder.start_file(digest)) for digest in starts_of(record))
+
+
+def _below(cell: Cell, study: Study) -> Iterator[Cell]:
+    """The cells that the masks on the way down to this one are pruned from."""
+    for level in range(cell.level):
+        yield Cell(cell.replicate, level, study.pruned_arms[-1] if level else TICKET, 0)
+        if level and cell.arm in study.ladder_arms:
+            yield Cell(cell.replicate, level, cell.arm, cell.draw)
+
+
+def forget(folder: Cells) -> None:
+    """Drop the weights that nothing is pruned from any more (store.keep = "masks")."""
+    for cell in folder.cells():
+        folder.forget_weights(cell)
+
+
+State = Literal["running", "unfinished", "finished"]
+WORDS = {
+    "running": "still running",
+    "unfinished": "not finished, and nobody is training it now",
+    "finished": "finished",
+}
+"""What to say of a run in each state."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of one arm at one level; `accuracy` is their mean test accuracy at early stop (0..1), or None."""
+
+    level: int
+    arm: str
+    done: int
+    planned: int
+    failed: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Headway:
+    """How far a run is. `seconds_left` is estimated from the cells that are done; None where there is no telling."""
+
+    run: str
+    title: str
+    state: State
+    done: int
+    planned: int
+    seconds_left: float | None
+    rows: tuple[Row, ...]
+
+
+def headway(run: Cells, study: Study, running: bool) -> Headway:
+    """How far a run of the study is now; `running`: somebody is training it. Reads only."""
+    done = run.cells()
+    planned, left = planned_cells(study), missing(run, study)
+    state: State = "running" if running else "unfinished" if left else "finished"
+    records = {cell: run.record(cell) for cell in done}
+    return Headway(
+        run=run.path.name,
+        title=title_of(study),
+        state=state,
+        done=len(done),
+        planned=len({*planned, *done}),
+        seconds_left=_seconds_left(run, done, left) if state == "running" else None,
+        rows=_rows(records, planned),
+    )
+
+
+def _rows(records: dict[Cell, dict[str, Any]], planned: Sequence[Cell]) -> tuple[Row, ...]:
+    groups: dict[tuple[int, str], set[Cell]] = defaultdict(set)
+    for cell in (*planned, *records):
+        groups[cell.level, cell.arm].add(cell)
+    rows = []
+    for (level, arm), cells in sorted(groups.items(), key=lambda g: (g[0][0], g[0][1] != "ticket", g[0][1])):
+        found = [records[cell] for cell in sorted(cells & records.keys())]
+        good = [record["early_stop_test_accuracy"] for record in found if record["status"] == "ok"]
+        known = [accuracy for accuracy in good if accuracy is not None]
+        rows.append(
+            Row(level, arm, len(found), len(cells), len(found) - len(good), fmean(known) if known else None)
+        )
+    return tuple(rows)
+
+
+def _seconds_left(run: Cells, done: Sequence[Cell], left: Sequence[Cell]) -> float | None:
+    """What the missing cells would take at the pace of the level that landed last (sparser ones may be faster), less
+    the time since then."""
+    if not done:
+        return None
+    landed = {cell: (run.folder(cell) / "cell.json").stat().st_mtime for cell in done}
+    last = max(done, key=landed.__getitem__)
+    recent = [cell for cell in done if cell.level == last.level]
+    pace = fmean(run.seconds(cell) for cell in recent)
+    return max(0.0, pace * len(left) - max(0.0, time.time() - landed[last]))
+
+
+class Progress(Protocol):
+    """Somebody who watches a run. Units are network-iterations: one optimizer step of one network."""
+
+    def begin(self, total: int, done: int) -> None: ...
+
+    def advance(self, steps: int, cells: Sequence[Cell]) -> None: ...
+
+    def landed(self, drawn: Sequence[Drawn]) -> None: ...
+
+
+class Silent:
+    """Nobody watches."""
+
+    def begin(self, total: int, done: int) -> None:
+        pass
+
+    def advance(self, steps: int, cells: Sequence[Cell]) -> None:
+        pass
+
+    def landed(self, drawn: Sequence[Drawn]) -> None:
+        pass

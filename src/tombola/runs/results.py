@@ -1,0 +1,137 @@
+"""Results: one row a cell, means with 95% intervals over replicates, and claims in one line.
+
+The replicate is the unit of every statistic. Draws are averaged within it first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from tombola.lottery.cell import Cell
+from tombola.runs.cells import HISTORY
+from tombola.runs.folder import Run
+from tombola.runs.progress import require_whole
+from tombola.runs.stops import stopped_at_end
+from tombola.stats.intervals import EVERYWHERE, Range, bounds, half_width
+
+KEYS = ("replicate", "level", "arm", "draw")
+VALUES = (
+    "early_stop_iteration",
+    "early_stop_val_loss",
+    "early_stop_test_accuracy",
+    "final_test_accuracy",
+    "final_train_accuracy",
+)
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "replicate": pl.Int64,
+    "level": pl.Int64,
+    "arm": pl.String,
+    "draw": pl.Int64,
+    "status": pl.String,
+    "density": pl.Float64,
+    "early_stop_iteration": pl.Int64,
+    "early_stop_at_end": pl.Boolean,  # whether that is the last evaluation
+    "early_stop_val_loss": pl.Float64,
+    "early_stop_test_accuracy": pl.Float64,
+    "final_test_accuracy": pl.Float64,
+    "final_train_accuracy": pl.Float64,
+    "iterations": pl.Int64,
+    "found_iteration": pl.Int64,  # of the dense training, at which an early-bird mask was made
+}
+
+CURVES = {**{name: SCHEMA[name] for name in (*KEYS, "density")}, **HISTORY}
+
+
+def results_of(run: Run, *, timed: bool = True) -> pl.DataFrame:
+    """One row a cell that is done, in order. With `timed`, a `seconds` column: the cell's share of its stack.
+
+    Raises UserError where the study in the folder is not that of the cells.
+    """
+    require_whole(run)
+    rows, cells = [], run.cells()
+    study = run.study if cells else None  # a folder without cells may have none yet
+    for cell in cells:
+        row = {name: value for name, value in run.record(cell).items() if name in SCHEMA}
+        row["early_stop_at_end"] = stopped_at_end(row, study.first_iteration(cell) if study else 0)
+        if timed:
+            row["seconds"] = run.seconds(cell)
+        rows.append(row)
+    return pl.DataFrame(rows, schema={**SCHEMA, "seconds": pl.Float64} if timed else SCHEMA)
+
+
+def histories(run: Run) -> pl.DataFrame:
+    """Learning curves of every cell: its keys and density, iteration, split, loss, accuracy. Raises as `results`."""
+    frames = []
+    for cell in _cells(run):
+        record = run.record(cell)
+        if (run.folder(cell) / "history.parquet").is_file():
+            keys = [pl.lit(record[name], dtype=SCHEMA[name]).alias(name) for name in (*KEYS, "density")]
+            frames.append(run.history(cell).select(*keys, pl.all()))
+    return pl.concat(frames) if frames else pl.DataFrame(schema=CURVES)
+
+
+def _cells(run: Run) -> list[Cell]:
+    """The cells that are done; reading the study refuses one that is not theirs."""
+    cells = run.cells()
+    if cells:
+        _ = run.study
+    return cells
+
+
+def by_replicate(frame: pl.DataFrame, value: str) -> pl.DataFrame:
+    """`value` averaged over draws: one row per (arm, level, replicate). Cells that collapsed or diverged stay out,
+    also where they have a number."""
+    kept = frame.filter(pl.col(value).is_not_null() & (pl.col("status") == "ok"))
+    grouped = kept.group_by("arm", "level", "replicate").agg(pl.col("density").mean(), pl.col(value).mean())
+    return grouped.sort("arm", "level", "replicate")
+
+
+def summary(frame: pl.DataFrame, value: str) -> pl.DataFrame:
+    """Mean of `value` with its 95% t-interval over replicates: arm, level, density, n, mean, low, high.
+
+    The interval is null below three replicates, and cut where the value can lie no further, see `compare.interval`.
+    """
+    grouped = (
+        by_replicate(frame, value)
+        .group_by("arm", "level")
+        .agg(
+            pl.col("density").mean(),
+            pl.len().cast(pl.Int64).alias("n"),
+            pl.col(value).mean().alias("mean"),
+            pl.col(value).std().alias("deviation"),
+        )
+    )
+    return with_bands(grouped, bounds(value)).sort("arm", "level")
+
+
+def with_bands(means: pl.DataFrame, within: Range = EVERYWHERE) -> pl.DataFrame:
+    """Means (columns n, mean, deviation) with their 95% t-intervals as `low` and `high` in the place of `deviation`;
+    see `compare.interval`."""
+    # half_width is linear in the deviation, so one call for each n serves every row of it.
+    widths = {n: half_width(n, 1.0) for n in means["n"].unique()}
+    half = pl.col("deviation") * pl.Series([widths[n] for n in means["n"]], dtype=pl.Float64)
+    limits = {"low": pl.col("mean") - half, "high": pl.col("mean") + half}
+    return means.with_columns(**{end: limit.clip(*within) for end, limit in limits.items()}).drop("deviation")
+
+
+def with_interval(row: Mapping[str, Any], scale: float = 1, digits: int = 2) -> str:
+    """A mean as people write it: '96.12 ± 0.32', '99.80 [99.20, 100.00]' where the interval is cut, '96.12' where there
+    is none. `row` has mean, low and high."""
+    mean, low, high = row["mean"], row["low"], row["high"]
+
+    def shown(value: float) -> str:
+        return f"{scale * value:.{digits}f}"
+
+    if low is None or high is None:
+        return shown(mean)
+    even = math.isclose(mean - low, high - mean, rel_tol=1e-6, abs_tol=1e-12)
+    return f"{shown(mean)} ± {shown(mean - low)}" if even else f"{shown(mean)} [{shown(low)}, {shown(high)}]"
+
+
+def few(n: int) -> str:
+    """So many replicates, where they are too few for an interval."""
+    return "one replicate" if n == 1 else f"{n} replicates"

@@ -1,0 +1,1 @@
+"""Statistics: exact chances of counts, permutation tests, paired tests, Holm's correction, intervals."""

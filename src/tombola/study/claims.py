@@ -1,0 +1,204 @@
+"""Hypotheses: what a study claims, written down before it is run, and at which levels it will be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self, get_args
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tombola.alignment.align import ALIGNMENTS, RAW
+from tombola.alignment.subject import SIDES
+from tombola.comparison.measures.base import MEASURES, WHOLE
+from tombola.comparison.measures.function import END, FUNCTIONS
+from tombola.errors import UserError, nearest
+from tombola.lottery.arms.catalog import ARMS, TICKET
+from tombola.stats.paired import Test
+from tombola.stats.permutation import Direction
+
+Quantity = Literal[
+    "early_stop_iteration",
+    "early_stop_val_loss",
+    "early_stop_test_accuracy",
+    "final_test_accuracy",
+    "final_train_accuracy",
+]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+NEAR = 0.1
+"""How far the density of a level may be from the one that is meant, as a share of it: half a step of 20%."""
+
+
+class Expectation(BaseModel):
+    """An [[expect]] entry: the mean over replicates of a results column, for an arm at a density, as published.
+
+    Accuracies are fractions, as in the results. Here and there agree when the two means differ by no more than
+    `tolerance`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quantity: Quantity
+    arm: str = TICKET
+    density: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
+    value: Finite
+    tolerance: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+    source: str
+
+
+DENSE = "dense"
+"""What a hypothesis calls the network of level 0, whichever level the other arm is at."""
+COLUMNS: tuple[str, ...] = get_args(Quantity)
+DERIVED = {"gap": pl.col("final_train_accuracy") - pl.col("final_test_accuracy")}
+"""Quantities made of columns of the results: `gap` is the generalisation gap at the end of training."""
+PREFIX = "measure:"
+Density = Annotated[float, Field(gt=0, le=1, strict=True)]
+
+
+@dataclass(frozen=True)
+class MeasureAt:
+    """A measure as a quantity: at which side it is read (None where at none), by which alignment, in which layer."""
+
+    name: str
+    side: str | None = None
+    aligned: str = RAW
+    layer: str = WHOLE
+
+    @property
+    def registered(self) -> str:
+        """The measure that computes it: the name without `-adjusted`."""
+        return self.name if self.name in (*MEASURES, *FUNCTIONS) else self.name.removesuffix("-adjusted")
+
+    @property
+    def of_function(self) -> bool:
+        """Whether it is of what networks say, which only trained networks do."""
+        return self.name in FUNCTIONS
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`NAME[@side,aligned,layer]`, in any order: what is no side and no alignment is a layer.
+
+        Raises UserError for an unknown measure, one taken at a side without a side, and a side for one that is not; for
+        a measure of function that is not asked at the end, or aligned where the order of hidden units is all the same.
+        """
+        name, _, rest = text.removeprefix(PREFIX).partition("@")
+        known = [*MEASURES, *(f"{each}-adjusted" for each in MEASURES if MEASURES[each].adjusted), *FUNCTIONS]
+        if name not in known:
+            raise UserError(f"unknown measure '{name}'{nearest(name, known)}")
+        found = {"name": name}
+        for part in (part.strip() for part in rest.split(",") if part.strip()):
+            kind = "side" if part in SIDES else "aligned" if part in ALIGNMENTS else "layer"
+            if kind in found:
+                raise UserError(f"'{text}' has two of a kind: {found[kind]} and {part}, expected one {kind}")
+            found[kind] = part
+        if name in FUNCTIONS:
+            return cls._of_function(found)
+        at = cls(**found)
+        sided = MEASURES[at.registered].reads in ("side", "dense side")
+        if sided and at.side is None:
+            raise UserError(f"'{name}' is read at a side; expected {PREFIX}{name}@start or @end")
+        if at.side is not None and not sided:
+            raise UserError(f"'{name}' is not read at one side, found '{at.side}'; leave it out")
+        return at
+
+    @classmethod
+    def _of_function(cls, found: dict[str, str]) -> Self:
+        name = found["name"]
+        if found.setdefault("side", END) != END:
+            raise UserError(f"'{name}' is read of trained networks, found '{found['side']}'; leave it out")
+        if not FUNCTIONS[name].ordered and "aligned" in found:
+            raise UserError(
+                f"'{name}' does not depend on the order of hidden units, found '{found['aligned']}'; leave it out"
+            )
+        return cls(**found)
+
+
+class Hypothesis(BaseModel):
+    """A [[hypothesis]] entry: a claim about a quantity of two arms, a and b, tested over replicates.
+
+    `quantity` is a column of the results, `gap`, or `measure:NAME[@side,aligned,layer]`, a measure less what chance
+    gives of it. `arms` are a and b; `dense` is the network of level 0. `densities` are asked at the level whose
+    density is nearest, if it is within 10%; every level when left out or "all". Each is a test of its own.
+
+    `direction` says what is claimed of a - b: `greater` than zero, `less`, `different`, or `same`. With a `margin` it
+    is `greater` that a is not less than b by more than the margin ("a matches b"), `less` that it is not more; `same`
+    is both, and needs one. `test` is `sign-flip`, exact where the paired differences are symmetric about the
+    margin if the claim is false; or `t`, where they are normal. All tests of a `family` are decided together, at
+    one `alpha`, by Holm's correction.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    claim: Annotated[str, Field(min_length=1)]
+    quantity: str
+    arms: tuple[str, str]
+    densities: tuple[Density, ...] = ()
+    direction: Direction
+    margin: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 0.0
+    test: Test = "sign-flip"
+    alpha: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.05
+    family: Annotated[str, Field(min_length=1)] = "claims"
+
+    @field_validator("densities", mode="before")
+    @classmethod
+    def _all_is_every_level(cls, given: object) -> object:
+        return () if given == "all" else given
+
+    @field_validator("quantity")
+    @classmethod
+    def _known_quantity(cls, given: str) -> str:
+        if given.startswith(PREFIX):
+            MeasureAt.parse(given)
+        elif given not in (known := [*COLUMNS, *DERIVED]):
+            raise ValueError(f"unknown quantity '{given}'{nearest(given, [*known, f'{PREFIX}NAME'])}")
+        return given
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.arms[0] == self.arms[1]:
+            raise ValueError(f"hypothesis '{self.name}' holds arm '{self.arms[0]}' against itself")
+        if self.direction == "same" and not self.margin:
+            raise ValueError(
+                f"hypothesis '{self.name}' claims that arms are the same, which needs a margin above 0: how much "
+                "of a difference does not matter"
+            )
+        if self.direction == "different" and self.margin:
+            raise ValueError(
+                f"hypothesis '{self.name}' has a margin, which goes with direction 'greater', 'less' or 'same'"
+            )
+        if self.measure and (self.test != "sign-flip" or DENSE in self.arms):
+            found = "test = 't'" if self.test != "sign-flip" else f"arm '{DENSE}'"
+            raise ValueError(
+                f"hypothesis '{self.name}' is on a measure, found {found}: pairs of tickets that share a replicate "
+                "are not independent, so it is tested by sign-flip, between two arms of one level"
+            )
+        return self
+
+    @property
+    def measure(self) -> MeasureAt | None:
+        """The measure that the quantity is, None where it is of the results."""
+        return MeasureAt.parse(self.quantity) if self.quantity.startswith(PREFIX) else None
+
+
+def check_hypotheses(hypotheses: Sequence[Hypothesis], own_arms: Collection[str]) -> None:
+    """Raises UserError for two of one name, an arm nobody knows, and a family of two alphas.
+
+    A registered arm that the study lacks is no mistake: arms are easily left out of a run. The verdict says so.
+    """
+    names = [each.name for each in hypotheses]
+    known = {*ARMS, *own_arms, DENSE}
+    alphas: dict[str, float] = {}
+    for each in hypotheses:
+        if names.count(each.name) > 1:
+            raise UserError(f"hypothesis '{each.name}' is listed twice; give each a name of its own")
+        for arm in each.arms:
+            if arm not in known:
+                raise UserError(f"hypothesis '{each.name}': unknown arm '{arm}'{nearest(arm, known)}")
+        if alphas.setdefault(each.family, each.alpha) != each.alpha:
+            raise UserError(
+                f"hypothesis '{each.name}' has alpha {each.alpha}, others of its family '{each.family}' have "
+                f"{alphas[each.family]}; a family is corrected at one alpha"
+            )

@@ -1,0 +1,90 @@
+"""Loss and accuracy of every network of a stack on a set of examples, without a word to the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tombola.data.resident import Resident, chunks
+
+Fetch = Callable[[int, int], tuple[Tensor, Tensor]]
+"""Examples start..stop: x [G, n, *shape] and y [G, n], where G is the number of groups, or 1 if shared."""
+
+
+class Classifiers(Protocol):
+    """A stack of networks that can be scored: what `evaluate` needs of an engine."""
+
+    @property
+    def chunk(self) -> int:
+        """Examples per forward pass."""
+
+    @property
+    def groups(self) -> Sequence[int] | Tensor:
+        """The batch that each network sees."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits in evaluation mode: [R, batch, classes]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What a stack is measured on: a part of a data set, or for each group the `rows` of it, int64 [G, n]."""
+
+    data: Resident
+    part: Literal["train", "test"]
+    rows: Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        """Examples that each network is measured on."""
+        if self.rows is not None:
+            return self.rows.shape[1]
+        return self.data.n_train if self.part == "train" else self.data.n_test
+
+    def fetch(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Normalised examples start..stop-1 of each group and their labels, see `Fetch`."""
+        data = self.data
+        if self.part == "test":
+            assert self.rows is None, "the test set is measured whole"
+            return data.test(start, stop)[None], data.test_y[None, start:stop]
+        rows = torch.arange(data.n_train, device=data.device)[None] if self.rows is None else self.rows
+        return data.train(rows[:, start:stop]), data.train_y[rows[:, start:stop]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean cross-entropy (nats) and accuracy (0..1) of each network: float64 [R], on the device."""
+
+    loss: Tensor
+    accuracy: Tensor
+
+
+@torch.no_grad()
+def evaluate(engine: Classifiers, fetch: Fetch, count: int) -> Score:
+    """Score the stack on `count` examples.
+
+    Sums run over examples, not over batches, so a last batch of another size weighs what it holds and a
+    perfect classifier scores exactly 1.0. No network sees a batch of one.
+    """
+    losses, hits = [], []
+    for start, stop in chunks(count, engine.chunk):
+        x, y = fetch(start, stop)
+        alone = stop - start == 1  # shown twice, since some networks take no batch of one
+        logits = engine.logits(x.repeat_interleave(2, dim=1))[:, :1] if alone else engine.logits(x)
+        targets = y if y.shape[0] == logits.shape[0] else _to_networks(engine, y, logits.shape[0])
+        each = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1), reduction="none")
+        losses.append(each.view(targets.shape).sum(1, dtype=torch.float64))
+        hits.append((logits.argmax(-1) == targets).sum(1))
+    return Score(torch.stack(losses).sum(0) / count, torch.stack(hits).sum(0).double() / count)
+
+
+def _to_networks(engine: Classifiers, y: Tensor, size: int) -> Tensor:
+    """Labels by group [G, n] -> by network [R, n]."""
+    if y.shape[0] == 1:
+        return y.expand(size, -1)
+    return y[torch.as_tensor(engine.groups, device=y.device)]

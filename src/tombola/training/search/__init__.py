@@ -1,0 +1,1 @@
+"""Searches: trainings that find a mask on their way."""

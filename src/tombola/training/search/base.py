@@ -1,0 +1,122 @@
+"""Searches: trainings that find a mask.
+
+A method is a table of options that knows how a network is trained by it, registered under its name. The trainer that it
+makes says in the end what it has `found`; all else about a search is as in any other training.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from tombola.data.resident import Resident
+from tombola.masks.allocation import pools_of
+from tombola.masks.mask import Mask
+from tombola.masks.prune import prune_to
+from tombola.masks.rule import PruneRule
+from tombola.models.state import State
+from tombola.registry import Registry
+from tombola.training.batches import Batches
+from tombola.training.engines.base import Engine, Trainer
+from tombola.training.recipe import Recipe
+from tombola.training.stack import Start
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the mask that is looked for keeps: the `counts` of a rung of the ladder (the label of a contest -> weights
+    alive), of tensors that are pooled by the `rates` and the allocation of the `rule`."""
+
+    counts: Mapping[str, int]
+    rates: Mapping[str, float]
+    rule: PruneRule
+
+    def contests(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[str, ...]]:
+        """Label -> the tensors whose weights compete for its count."""
+        pools = pools_of(shapes, self.rates, self.rule.allocation)
+        return {label: members for pool in pools for label, members in pool.contests.items()}
+
+    def dense(self, state: State) -> Mask:
+        """The mask of the whole network, of which `state` holds the weights."""
+        return Mask.dense({name: tuple(state[name].shape) for name in self.rates})
+
+    def whole_counts(self, mask: Mask) -> dict[str, int]:
+        """Label -> weights that there are, dead or alive."""
+        shapes = mask.shapes
+        return {
+            label: sum(math.prod(shapes[name]) for name in members)
+            for label, members in self.contests(shapes).items()
+        }
+
+    def random(self, state: State, rng: np.random.Generator) -> Mask:
+        """A random mask with the counts."""
+        rule = self.rule.model_copy(update={"criterion": "random"})
+        return prune_to(self.dense(state), state, state, self.counts, self.rates, rule, rng)
+
+
+class Method(BaseModel, ABC):
+    """A way to find a mask by training; its fields are the options in [pruning.search]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    scores_frozen: ClassVar[bool] = False
+    """Whether weights that are not trained are pruned by their scores, as trained ones are; else by a random mask."""
+
+    @abstractmethod
+    def require(self, rule: PruneRule, recipe: Recipe) -> None:
+        """Raise UserError where the method cannot work with a pruning rule or a recipe."""
+
+    @abstractmethod
+    def first(self, state: State, goal: Goal, rng: np.random.Generator) -> Mask:
+        """The mask that a network of initial weights `state` is trained with at first."""
+
+    @abstractmethod
+    def trainer(
+        self,
+        engine: Engine,
+        starts: Sequence[Start],
+        recipe: Recipe,
+        batches: Batches,
+        data: Resident,
+        goal: Goal,
+    ) -> Trainer:
+        """What trains the networks of an engine's stack, whose masks may move, and has `found` masks of the goal."""
+
+    def selects_from(self, recipe: Recipe) -> int:
+        """The first iteration at which an evaluation may choose the early-stop network: none is chosen before it has
+        the density that is looked for. By default every one may."""
+        return 0
+
+
+def share_of(share: float, iterations: int) -> int:
+    """The iteration at which a share of a training is over, rounded down; exact for the share as it is written."""
+    return math.floor(Fraction(str(share)) * iterations)
+
+
+SEARCHES: Registry[type[Method]] = Registry("search", "tombola.training.search")
+
+
+@dataclass(frozen=True)
+class Search:
+    """A method and what it is to find: what `train_stack` takes."""
+
+    method: Method
+    goal: Goal
+
+    def start(self, start: Start) -> Start:
+        """The start of a search, from that of a dense network."""
+        rng = start.seeds.stream("search", start.level)
+        mask = self.method.first(start.state, self.goal, rng)
+        return Start(start.state, mask, start.seeds, start.level, start.iteration)
+
+    def describe(self) -> list[object]:
+        """What a checkpoint must agree on."""
+        goal = [dict(self.goal.counts), dict(self.goal.rates), self.goal.rule.model_dump(mode="json")]
+        return [type(self.method).__name__, self.method.model_dump(mode="json"), *goal]

@@ -1,0 +1,245 @@
+"""Watching a dense training: the masks that its weights would leave, made again and again (You et al. 2020).
+
+Nothing of the training changes: between two steps its weights are looked at, and that is all.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tombola.errors import UserError
+from tombola.files import read_tensors, write_tensors
+from tombola.masks.allocation import removals
+from tombola.masks.criteria import CRITERIA
+from tombola.masks.mask import Mask
+from tombola.masks.prune import prune_to
+from tombola.masks.rule import PruneRule
+from tombola.masks.structure import Floats, lowest
+from tombola.training.recipe import PositiveInt, Recipe
+from tombola.training.search.base import Goal
+from tombola.training.stack import Stack, Start
+
+
+def mask_distance(first: Mask, second: Mask) -> float:
+    """Normalised Hamming distance: the share of all weights, 0..1, that live in one mask only."""
+    return (first ^ second).count() / max(first.size(), 1)
+
+
+def distance_map(masks: Sequence[Mask]) -> Floats:
+    """Distances of all pairs [n, n]: the heat map of You et al. 2020 (Figure 3), zero on the diagonal."""
+    distances = np.zeros((len(masks), len(masks)))
+    for i, j in itertools.combinations(range(len(masks)), 2):
+        distances[i, j] = distances[j, i] = mask_distance(masks[i], masks[j])
+    return distances
+
+
+@dataclass(frozen=True)
+class EarlyBird:
+    """Says when a ticket is drawn: when the last `window` distances from one epoch's mask to the next were all below
+    `threshold` (You et al. 2020, section 3). Raises UserError for a threshold or window that is not above 0."""
+
+    threshold: float = 0.1
+    window: int = 5
+
+    def __post_init__(self) -> None:
+        if not self.threshold > 0 or self.window < 1:
+            raise UserError(
+                f"early bird with threshold {self.threshold} and window {self.window}, expected both above 0"
+            )
+
+    def drawn(self, masks: Sequence[Mask]) -> int | None:
+        """Index of the first mask at which it is drawn, of one mask an epoch; None if it is not yet."""
+        calm = 0
+        for epoch, (before, now) in enumerate(itertools.pairwise(masks), start=1):
+            calm = calm + 1 if mask_distance(before, now) < self.threshold else 0
+            if calm == self.window:
+                return epoch
+        return None
+
+
+def norm_scales(module: nn.Module) -> dict[str, Tensor]:
+    """The scales of a network's batch norms, by the names of the parameters: copies on the CPU, one for a channel."""
+    return {
+        f"{name}.weight" if name else "weight": part.weight.detach().to("cpu", copy=True)
+        for name, part in module.named_modules()
+        if isinstance(part, _BatchNorm) and part.affine
+    }
+
+
+def channel_mask(scales: Mapping[str, Tensor], rate: float, rng: np.random.Generator) -> Mask:
+    """The channels that live when floor(rate * channels + 1/2) of all go, those with the smallest batch-norm scales in
+    magnitude first (network slimming: Liu et al. 2017; the masks of You et al. 2020). The stream breaks ties."""
+    names = sorted(scales)
+    flat = torch.cat([scales[name].detach().to("cpu", torch.float64).abs().reshape(-1) for name in names])
+    if not flat.isfinite().all():
+        raise UserError("batch-norm scales are not all finite (has the training diverged?)")
+    living = torch.from_numpy(~lowest(flat.numpy(), removals(len(flat), rate), rng))
+    parts = torch.split(living, [scales[name].numel() for name in names])
+    return Mask({name: part.view(scales[name].shape) for name, part in zip(names, parts, strict=True)})
+
+
+EARLY_BIRD = "early-bird"
+"""The name of the mode."""
+
+
+class EarlyBirds(BaseModel):
+    """The dense network's masks are taken as soon as they stand still (early-bird tickets: You et al. 2020, 3).
+
+    At the end of every epoch, or every `every` iterations, and at the end of the training, the mask is made that
+    pruning then would give. A level has the first one after `window` distances in a row, from one mask to the next,
+    were all below `threshold`; if there is none, the last. A distance is the share of all weights in which two masks
+    differ, so that at a density p none is above 2p: far down a ladder a threshold of 0.1 is no condition.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    every: PositiveInt | None = None
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.1
+    window: PositiveInt = 5
+
+    def require(self, rule: PruneRule, recipe: Recipe) -> None:
+        """Raise UserError where masks cannot be made of weights on their way."""
+        if CRITERIA.needs(rule.criterion).probe:
+            raise UserError(
+                f"early-bird masks are made of weights while they train, which criterion '{rule.criterion}' cannot: it "
+                "looks at the network and its data; expected another criterion"
+            )
+        if self.every is not None and self.every >= recipe.iterations:
+            raise UserError(
+                f"pruning.search.every is {self.every}, so that only the end would be seen: expected less than "
+                f"recipe.iterations ({recipe.iterations})"
+            )
+
+    def points(self, recipe: Recipe, examples: int) -> list[int]:
+        """Iterations at which masks are made, rising: of a network that trains on so many examples an epoch."""
+        epoch = -(-examples // recipe.batch)
+        return [*range(self.every or epoch, recipe.iterations, self.every or epoch), recipe.iterations]
+
+
+@dataclass(frozen=True)
+class Bird:
+    """What was seen for one level: its mask, the iteration that it was made at, whether it was `drawn` because masks
+    stood still, and the distances [n, n] between the masks of all `iterations` that were looked at."""
+
+    level: int
+    mask: Mask
+    iteration: int
+    drawn: bool
+    iterations: tuple[int, ...]
+    distances: Floats
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file of packed bits and distances."""
+        shapes = {name: list(shape) for name, shape in self.mask.shapes.items()}
+        about = {"level": self.level, "iteration": self.iteration, "drawn": self.drawn, "shapes": shapes}
+        bits = {f"mask:{name}": packed for name, packed in self.mask.pack().items()}
+        seen = {
+            "iterations": torch.tensor(self.iterations),
+            "distances": torch.from_numpy(self.distances),
+        }
+        write_tensors(path, {**seen, **bits}, about)
+
+    @classmethod
+    def load(cls, path: Path) -> Bird:
+        """What `save` wrote. Raises UserError when the file is absent, broken or something else."""
+        tensors, about = read_tensors(path)
+        try:
+            shapes = {name: tuple(shape) for name, shape in about["shapes"].items()}
+            bits = {name.removeprefix("mask:"): t for name, t in tensors.items() if name.startswith("mask:")}
+            mask, seen = Mask.unpack(bits, shapes), tuple(tensors["iterations"].tolist())
+            distances: Floats = tensors["distances"].numpy()
+            return cls(about["level"], mask, about["iteration"], about["drawn"], seen, distances)
+        except (KeyError, TypeError, AttributeError, UserError):
+            raise UserError(f"{path}: not what was seen of an early-bird ticket") from None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Which masks are made: the options, and the goals of levels 1, 2, ...; what `train_stack` takes."""
+
+    options: EarlyBirds
+    goals: Sequence[Goal]
+
+    def describe(self) -> list[object]:
+        """What a checkpoint must agree on."""
+        counts = [
+            [dict(goal.counts), dict(goal.rates), goal.rule.model_dump(mode="json")] for goal in self.goals
+        ]
+        return [self.options.model_dump(mode="json"), *counts]
+
+
+class Watching:
+    """Who looks at the networks of a stack while they train, and keeps the masks, packed, until the end.
+
+    That is as many bits as masks are made (points times levels) times the prunable weights, for each network.
+    """
+
+    def __init__(
+        self, watch: Watch, stack: Stack, starts: Sequence[Start], recipe: Recipe, examples: int
+    ) -> None:
+        self.watch, self.stack, self.starts = watch, stack, starts
+        self.points = watch.options.points(recipe, examples)
+        self.seen: list[list[list[dict[str, Tensor]]]] = [[[] for _ in watch.goals] for _ in starts]
+
+    def see(self, iteration: int) -> None:
+        """Make the masks of this iteration, if it is one of the points. Made on the host: a sync point. A network
+        whose weights are no longer finite has none any more."""
+        if iteration not in self.points:
+            return
+        for start, levels, weights in zip(self.starts, self.seen, self._weights(), strict=True):
+            if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+                continue
+            for level, (goal, masks) in enumerate(zip(self.watch.goals, levels, strict=True), start=1):
+                # The stream that one-shot pruning breaks ties by, the same at every look: what ties again, goes again.
+                ties = start.seeds.stream("ties", level)
+                dense = goal.dense(start.state)
+                mask = prune_to(dense, start.state, weights, goal.counts, goal.rates, goal.rule, ties)
+                masks.append(mask.pack())
+
+    def birds(self) -> list[tuple[Bird, ...]]:
+        """What was seen of each network, one entry a level; none of a network that was never finite."""
+        return [
+            tuple(self._bird(level, start, masks) for level, masks in enumerate(levels, start=1) if masks)
+            for start, levels in zip(self.starts, self.seen, strict=True)
+        ]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The packed masks so far, for a checkpoint: [looks, bytes] each."""
+        return {
+            f"{r}.{index}.{name}": torch.stack([bits[name] for bits in masks])
+            for r, levels in enumerate(self.seen)
+            for index, masks in enumerate(levels)
+            for name in (masks[0] if masks else ())
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` returned."""
+        for key, stacked in tensors.items():
+            r, index, name = key.split(".", 2)
+            masks = self.seen[int(r)][int(index)]
+            masks += [{} for _ in range(len(stacked) - len(masks))]
+            for bits, packed in zip(masks, stacked, strict=True):
+                bits[name] = packed
+
+    def _weights(self) -> list[dict[str, Tensor]]:
+        """The prunable weights of each network, on the CPU."""
+        names = self.starts[0].mask
+        whole = {name: self.stack.params[name].detach().cpu() for name in names}
+        return [{name: tensor[r] for name, tensor in whole.items()} for r in range(self.stack.size)]
+
+    def _bird(self, level: int, start: Start, packed: Sequence[dict[str, Tensor]]) -> Bird:
+        masks = [Mask.unpack(bits, start.mask.shapes) for bits in packed]
+        options, seen = self.watch.options, tuple(self.points[: len(masks)])
+        drawn = EarlyBird(options.threshold, options.window).drawn(masks)
+        chosen = len(masks) - 1 if drawn is None else drawn
+        return Bird(level, masks[chosen], seen[chosen], drawn is not None, seen, distance_map(masks))

@@ -1,0 +1,142 @@
+"""Alignment of convolutional and residual networks: functions stay, planted permutations are found again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from support.compare_parts import shuffled, trained_looking
+from tombola.alignment.align import ALIGNMENTS, align
+from tombola.alignment.network import Network
+from tombola.alignment.subject import Subject
+from tombola.masks.mask import Mask
+from tombola.models.architecture import architecture
+from tombola.models.state import load_state
+from tombola.models.units import UnitGroup
+
+
+class ConvNet(nn.Module):
+    """Two convolutions with batch norm, a flatten of 2 x 2 places per channel, two linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.conv2, self.bn2 = nn.Conv2d(6, 5, 3, padding=1), nn.BatchNorm2d(5)
+        self.fc, self.out = nn.Linear(5 * 4, 7), nn.Linear(7, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = nn.functional.adaptive_max_pool2d(torch.relu(self.bn2(self.conv2(x))), 2)
+        return self.out(torch.relu(self.fc(x.flatten(1))))
+
+
+class ResNet(nn.Module):
+    """A stem and two residual blocks on one stream of six channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.bn = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.a1, self.a2, self.na = (
+            nn.Conv2d(6, 4, 3, padding=1),
+            nn.Conv2d(4, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+        )
+        self.b1, self.b2, self.nb = (
+            nn.Conv2d(6, 5, 3, padding=1),
+            nn.Conv2d(5, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+        )
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.bn(self.stem(x)))
+        x = torch.relu(x + self.na(self.a2(torch.relu(self.a1(x)))))
+        x = torch.relu(x + self.nb(self.b2(torch.relu(self.b1(x)))))
+        return self.out(x.mean((2, 3)))
+
+
+def norm(name: str) -> tuple[tuple[str, int, int], ...]:
+    return tuple((f"{name}.{part}", 0, 1) for part in ("weight", "bias", "running_mean", "running_var"))
+
+
+def layer(name: str) -> tuple[tuple[str, int, int], ...]:
+    return ((f"{name}.weight", 0, 1), (f"{name}.bias", 0, 1))
+
+
+def reads(name: str, repeat: int = 1) -> tuple[str, int, int]:
+    return (f"{name}.weight", 1, repeat)
+
+
+GROUPS = {
+    ConvNet: (
+        UnitGroup(6, (*layer("conv1"), *norm("bn1"), reads("conv2"))),
+        UnitGroup(5, (*layer("conv2"), *norm("bn2"), reads("fc", 4))),
+        UnitGroup(7, (*layer("fc"), reads("out"))),
+    ),
+    ResNet: (
+        UnitGroup(
+            6,
+            (
+                *(*layer("stem"), *norm("bn"), reads("a1"), *layer("a2"), *norm("na")),
+                *(reads("b1"), *layer("b2"), *norm("nb"), reads("out")),
+            ),
+        ),
+        UnitGroup(4, (*layer("a1"), reads("a2"))),
+        UnitGroup(5, (*layer("b1"), reads("b2"))),
+    ),
+}
+
+
+def conv_subject(kind: type[nn.Module], seed: int, density: float = 0.5) -> tuple[Network, Subject]:
+    made = architecture(kind, (1, 8, 8), 3)
+    dense = trained_looking(made.build(), seed)
+    mask = Mask(
+        {
+            n: dense[n].abs() >= dense[n].abs().quantile(1 - density, interpolation="lower")
+            for n in made.prunable
+        }
+    )
+    examples = torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(5))
+    ticket = mask.apply(dense)
+    return Network(GROUPS[kind], made, examples), Subject(f"s{seed}", mask, ticket, ticket, dense)
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_the_network_of_an_architecture_has_these_groups(kind):
+    found = Network.of(architecture(kind, (1, 8, 8), 3)).groups
+    assert {(g.size, frozenset(g.places)) for g in found} == {
+        (g.size, frozenset(g.places)) for g in GROUPS[kind]
+    }
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_a_relabelled_network_computes_the_same_function(kind):
+    network, subject = conv_subject(kind, 1)
+    order = shuffled(network, 3)
+    other = network.relabelled(subject, order)
+    module, x = network.architecture.build().eval(), network.examples
+    answers = []
+    for state in (subject.dense, other.dense):
+        load_state(module, state)
+        answers.append(module(x).detach())
+    torch.testing.assert_close(*answers, rtol=1e-5, atol=1e-5)
+    name = "conv1.weight" if kind is ConvNet else "stem.weight"
+    assert not torch.equal(subject.dense[name], other.dense[name])
+    assert other.mask.counts() == subject.mask.counts()
+    assert other.mask.apply(other.dense)[name].equal(other.end[name])
+
+
+@pytest.mark.parametrize("by", [name for name in ALIGNMENTS if name != "raw"])
+@pytest.mark.parametrize("kind", GROUPS)
+def test_planted_permutations_are_found_again_with_convolutions(kind, by):
+    network, subject = conv_subject(kind, 1)
+    order = shuffled(network, 3)
+    planted = network.relabelled(subject, order)
+    found = align(subject, planted, network, by)
+    for mine, units in zip(order, found, strict=True):
+        assert (mine[units] == np.arange(len(units))).all()
+    back = network.relabelled(planted, found)
+    assert back.mask == subject.mask
+    assert all(torch.equal(back.dense[name], subject.dense[name]) for name in subject.dense)

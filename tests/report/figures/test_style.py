@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from tombola.report.figures.style import ARM_STYLES, arm_channels, arm_styles, round_steps
+
+MANY = [*ARM_STYLES, *(f"other-{i:02}" for i in range(20))]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2.1."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_a_known_arm_looks_the_same_whoever_is_beside_it() -> None:
+    alone = arm_styles(["reinit"])["reinit"]
+    assert arm_styles(["zebra", "aardvark", "ticket", "reinit"])["reinit"] == alone
+
+
+def test_arms_are_told_apart_without_colour() -> None:
+    seen = {(style.shape, style.dash) for style in arm_styles(MANY).values()}
+    assert len(seen) == len(MANY)
+
+
+def test_colours_stand_out_from_white() -> None:
+    for name, style in arm_styles(MANY).items():
+        contrast = 1.05 / (luminance(style.colour) + 0.05)
+        assert contrast >= 2.7, name
+
+
+def test_the_ticket_is_darkest_of_the_arms_so_that_it_leads_in_grey() -> None:
+    others = [style for name, style in ARM_STYLES.items() if name not in ("ticket", "dense")]
+    assert all(luminance(style.colour) > 2 * luminance(ARM_STYLES["ticket"].colour) for style in others)
+
+
+def test_known_arms_come_first_in_their_order_then_names() -> None:
+    order = list(arm_styles(["b", "random-mask", "a", "ticket"]))
+    assert order == ["ticket", "random-mask", "a", "b"]
+
+
+@pytest.mark.parametrize("markers", [True, False])
+def test_channels_give_each_arm_its_own_style(markers: bool) -> None:
+    channels = arm_channels(["reinit", "ticket"], markers)
+    colour, dash = (channels[name].to_dict()["scale"] for name in ("color", "strokeDash"))
+    assert dict(zip(colour["domain"], colour["range"], strict=True)) == {
+        "ticket": "#004488",
+        "reinit": "#d55e00",
+    }
+    assert (
+        dict(zip(dash["domain"], dash["range"], strict=True)).items()
+        >= {"ticket": [1, 0], "reinit": [7, 3]}.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "steps"),
+    [
+        (3.0, 100.0, [5, 10, 20, 50, 100]),
+        (0.08, 2.3, [0.1, 0.2, 0.5, 1, 2]),
+        (0.02, 0.02, [0.02]),
+        (30, 40, []),
+        (0.02, 1500, [0.1, 1, 10, 100, 1000]),  # fifteen steps of 1, 2 and 5
+        (1, 1e28, [1, 1e3, 1e6, 1e9, 1e12, 1e15, 1e18, 1e21, 1e24, 1e27]),
+    ],
+)
+def test_round_steps(low: float, high: float, steps: list[float]) -> None:
+    assert round_steps(low, high) == steps
