@@ -19,7 +19,7 @@ from tombola.training.checkpoint import Checkpoint
 from tombola.training.engines import steps
 from tombola.training.engines.base import ENGINES, Engine
 from tombola.training.engines.stacked import StackedEngine
-from tombola.training.engines.steps import WARMUP, Graphed, Recorder, Step, Steps
+from tombola.training.engines.steps import WARMUP, GradientEngine, Graphed, Recorder, Step, Steps
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
 from tombola.training.record import Trained
@@ -85,7 +85,7 @@ def record_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recorder | None], No
             made = (self, chosen, batches, data)
             return Steps(*made) if recorder is None else Graphed(*made, recorder=recorder)
 
-        monkeypatch.setattr(Engine, "trainer", trainer)
+        monkeypatch.setattr(GradientEngine, "trainer", trainer)
 
     return use
 
@@ -240,7 +240,7 @@ def test_recording_leaves_everything_as_it_was() -> None:
 def test_engines_on_a_gpu_are_graphed_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     for kind_of in ("Graphed", "Steps"):
-        monkeypatch.setattr(f"tombola.training.engines.base.{kind_of}", lambda *_, k=kind_of: made.append(k))
+        monkeypatch.setattr(f"tombola.training.engines.steps.{kind_of}", lambda *_, k=kind_of: made.append(k))
     trainer = trainer_by(as_it_is, recipe())
     for device in ("cpu", "cuda"):
         trainer.engine.stack.device = torch.device(device)
