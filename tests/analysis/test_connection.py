@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 
+from support.cases import also_slow
 from support.study_kit import Notes, contents, no_leftovers, run_tiny, tiny, toy_data
 from tombola.analysis.connection import (
     CONNECT,
@@ -168,7 +169,7 @@ class Stop(Notes):
         self.stop_after = self.advanced
 
 
-@pytest.mark.parametrize("seconds", [0.0, 60.0])
+@pytest.mark.parametrize("seconds", also_slow([0.0], [60.0]))
 def test_a_stopped_run_goes_on_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:

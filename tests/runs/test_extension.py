@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from support.cases import also_slow
 from support.rounding import assert_same_in_double
 from support.study_kit import Notes, cells_of, contents, run_tiny, times, tiny
 from tombola.runs.results import results_of
@@ -30,8 +31,13 @@ EXTENSIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("rewind", [0, 5])
-@pytest.mark.parametrize("what", sorted(EXTENSIONS))
+@pytest.mark.parametrize(
+    ("what", "rewind"),
+    also_slow(
+        [*((what, 5) for what in EXTENSIONS), ("levels", 0), ("an arm", 0)],
+        [(what, rewind) for what in EXTENSIONS for rewind in (0, 5)],
+    ),
+)
 def test_an_extension_redoes_no_cell_and_starts_where_one_run_would(
     what: str, rewind: int, tmp_path: Path
 ) -> None:

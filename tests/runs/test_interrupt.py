@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from support.cases import also_slow
 from support.killed_runs import STUDY
 from support.study_kit import contents, no_leftovers, run_tiny, tiny
 from tombola.lottery.cell import Cell, Drawn
@@ -132,7 +133,7 @@ class Stopper:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("after", [0, 1, 5, 11, 12, 13, 24, 32])
+@pytest.mark.parametrize("after", also_slow([0, 5, 12, 24], [0, 1, 5, 11, 12, 13, 20, 24, 25, 32]))
 def test_stopped_by_hand_it_ends_with_the_same_bits(
     after: int, tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
@@ -144,7 +145,7 @@ def test_stopped_by_hand_it_ends_with_the_same_bits(
     assert contents(folder_of(tmp_path)) == undisturbed
 
 
-@pytest.mark.parametrize("engine", ["modules", "auto"])
+@pytest.mark.parametrize("engine", also_slow(["auto"], ["modules"]))
 def test_on_another_engine_as_well(engine: str, tmp_path: Path) -> None:
     whole = contents(run_tiny(tmp_path / "whole", STUDY, engine=engine).path)
     for after in (5, 8, 9):
@@ -204,7 +205,7 @@ def test_half_a_spec_in_an_empty_folder_is_no_foreign_folder(
 # --- a full disk --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("write", [1, 2, 3, 8, 21, 40, 57, 80])
+@pytest.mark.parametrize("write", also_slow([1, 3, 21, 57], [1, 2, 3, 8, 21, 40, 57, 80]))
 def test_a_full_disk_leaves_no_half_of_anything(
     write: int, tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,8 +232,13 @@ def test_a_full_disk_leaves_no_half_of_anything(
 # --- every way of keeping weights ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["iterative", "one-shot"])
-@pytest.mark.parametrize("keep", ["all", "living", "masks"])
+@pytest.mark.parametrize(
+    ("keep", "mode"),
+    also_slow(
+        [("all", "iterative"), ("living", "one-shot"), ("masks", "iterative")],
+        [(keep, mode) for keep in ("all", "living", "masks") for mode in ("iterative", "one-shot")],
+    ),
+)
 def test_stopped_between_levels_it_goes_on_whatever_is_kept(keep: str, mode: str, tmp_path: Path) -> None:
     study = tiny(
         levels=3, store={"keep": keep}, pruning={"mode": mode, "rewind": 5}, arms=[{"name": "reinit"}]

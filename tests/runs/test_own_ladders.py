@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from support.cases import also_slow
 from support.study_kit import Notes, bound, cells_of, contents, run_tiny, times, tiny
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
@@ -61,8 +62,16 @@ def test_a_run_of_every_arm_that_prunes(tmp_path: Path) -> None:
                 assert all(map(torch.equal, found.values(), largest(run, source, ticket).values()))
 
 
-@pytest.mark.parametrize("keep", ["living", "masks", "all"])
-@pytest.mark.parametrize("criterion", ["large-final", "magnitude-increase", "snip"])
+KEPT = ("living", "masks", "all")
+
+
+@pytest.mark.parametrize(
+    ("criterion", "keep"),
+    also_slow(
+        [*(("magnitude-increase", keep) for keep in KEPT), ("large-final", "masks"), ("snip", "masks")],
+        [(criterion, keep) for criterion in ("large-final", "magnitude-increase", "snip") for keep in KEPT],
+    ),
+)
 def test_a_run_taken_up_again_ends_with_the_same_bits(keep: str, criterion: str, tmp_path: Path) -> None:
     """Stopped in the middle of a level; magnitude-increase asks what each network of the ladder began with."""
     study = tiny(arms=ARMS[:2], levels=3, store={"keep": keep}, pruning={"criterion": criterion})

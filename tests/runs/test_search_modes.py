@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import tombola
+from support.cases import also_slow
 from support.study_kit import Notes, cells_of, contents, no_leftovers, run_tiny, times, tiny, toy_data
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
@@ -68,8 +69,13 @@ def test_the_mask_that_is_found_is_that_of_the_level(mode: str, tmp_path: Path) 
     assert folder.mask(Cell(0, 1, mode, 0)) != folder.mask(Cell(1, 1, mode, 0))
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("keep", ["living", "masks"])
+@pytest.mark.parametrize(
+    ("mode", "keep"),
+    also_slow(
+        [*((mode, "living") for mode in MODES), ("set", "masks")],
+        [(mode, "masks") for mode in MODES],
+    ),
+)
 def test_a_run_that_is_extended_ends_with_the_same_bits(mode: str, keep: str, tmp_path: Path) -> None:
     brief = {"iterations": 8, "evaluate_every": 4, "curve_every": 4}
     study = searching(mode, store={"keep": keep}, recipe=brief)
@@ -102,8 +108,13 @@ def test_the_best_of_a_search_is_kept_whole(tmp_path: Path) -> None:
     assert others, "or this shows nothing"
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("stop", [50, 75, 150])
+@pytest.mark.parametrize(
+    ("mode", "stop"),
+    also_slow(
+        [("gradual", 50), ("set", 75), ("rigl", 75), ("rigl", 150)],
+        [(mode, stop) for mode in MODES for stop in (50, 75, 150)],
+    ),
+)
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
     mode: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

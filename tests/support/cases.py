@@ -1,4 +1,4 @@
-"""Many cases of one contract in one test: thousands of tests take pytest longer than what they test."""
+"""Many cases of one contract: in one test, or some of them in `make check` alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
+
 
 def each(
     name: str, values: Iterable[Any], label: Callable[[Any], object] = str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """As `pytest.mark.parametrize(name, values)`, in one test. The first value that fails ends it, and is named."""
+    """As `pytest.mark.parametrize(name, values)`, in one test: thousands of tests take pytest longer than what they
+    test. The first value that fails ends it, and is named."""
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(test)
@@ -29,3 +32,11 @@ def each(
         return every
 
     return decorate
+
+
+def also_slow(quick: Iterable[Any], every: Iterable[Any]) -> list[Any]:
+    """Values to parametrise by: those that show the contract, and as slow tests the rest of `every`. A tuple is for
+    several names."""
+    first = list(quick)
+    rest = [value if isinstance(value, tuple) else (value,) for value in every if value not in first]
+    return [*first, *(pytest.param(*values, marks=pytest.mark.slow) for values in rest)]

@@ -18,8 +18,11 @@ CPU = torch.device("cpu")
 
 
 def seed_all(key: int) -> None:
-    """Seed the generators, an accelerator's too; only where they are put back."""
-    torch.manual_seed(key)
+    """Seed the generators, a GPU's too; only where they are put back."""
+    # Not torch.manual_seed, which at every step would write down the call stack for accelerators that nobody uses.
+    torch.default_generator.manual_seed(key)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(key)
     _seed_others(key)
 
 

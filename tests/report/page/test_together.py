@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import vl_convert
 
+from support.cases import also_slow
 from support.page_reader import Reader
 from support.report_frames import HALF, history_frame, odd_tables, results_frame, tables
 from tombola.report.figures.base import FIGURES
@@ -263,7 +264,9 @@ def test_the_level_table_has_a_column_for_the_run(read: Reader) -> None:
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("odd", ["all diverged", "no dense", "no history", "nothing yet", "one replicate"])
+@pytest.mark.parametrize(
+    "odd", also_slow(["all diverged", "nothing yet"], ["no dense", "no history", "one replicate"])
+)
 def test_odd_runs_beside_a_whole_one_have_a_page(
     odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from support.cases import also_slow
 from support.no_sync import NoReadingMethod, NoReadingOperation
 from support.rounding import assert_same_in_double, made_once
 from support.training_parts import (
@@ -126,8 +127,13 @@ def test_gradients_and_buffers_are_those_of_the_network_alone(what: str, groups:
 
 
 @pytest.mark.usefixtures("float64")
-@every_network
-@pytest.mark.parametrize("replicates", [(0, 0, 0), (0, 1, 2), (0, 0, 1)], ids=["shared", "one each", "mixed"])
+@pytest.mark.parametrize(
+    ("what", "replicates"),
+    also_slow(
+        [*((what, (0, 0, 1)) for what in NETWORKS), ("odd", (0, 0, 0)), ("odd", (0, 1, 2))],
+        [(what, replicates) for what in NETWORKS for replicates in ((0, 0, 0), (0, 1, 2))],
+    ),
+)
 def test_twenty_steps_end_as_alone_and_as_by_modules(what: str, replicates: tuple[int, ...]) -> None:
     arch = network(what)
     data, starts = resident(arrays(arch.input_shape)), three(arch, replicates)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from support.cases import also_slow
 from support.search_parts import VALIDATION, long, search, starts_of
 from support.training_parts import CPU, kind, same
 from tombola.errors import UserError
@@ -86,7 +87,7 @@ def by_momentum(what: str, name: str) -> list[Trained]:
     return train(what, name, chosen=SGD)
 
 
-@pytest.mark.parametrize("stop", [0, 5, 10, 15])
+@pytest.mark.parametrize("stop", also_slow([0, 10], [5, 15]))
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("what", ["mlp", "odd"])
 def test_interrupted_in_the_middle_it_ends_with_the_same_bits(

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from support.cases import also_slow
 from support.training_parts import kind, recipe, same, start
 from tombola.errors import UserError
 from tombola.masks.ladder import ladder
@@ -183,7 +184,7 @@ def test_a_network_does_not_depend_on_who_else_is_there() -> None:
     assert both[0].birds[0].mask != both[1].birds[0].mask
 
 
-@pytest.mark.parametrize("stop", [0, 5, 10, 15])
+@pytest.mark.parametrize("stop", also_slow([5, 10], [0, 15]))
 @pytest.mark.parametrize("what", ["mlp", "odd"])
 def test_interrupted_in_the_middle_it_sees_the_same(what: str, stop: int, tmp_path: Path) -> None:
     def cut(iteration: int) -> None:
