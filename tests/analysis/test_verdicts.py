@@ -18,7 +18,6 @@ from tombola.analysis.decide import Verdict
 from tombola.analysis.subjects import subjects_of
 from tombola.analysis.verdicts import verdicts_of, write_verdicts
 from tombola.comparison.decisions import decide
-from tombola.comparison.measures.function import compare_functions
 from tombola.comparison.pairs import compare
 from tombola.errors import UserError
 from tombola.runs.folder import Run
@@ -188,7 +187,7 @@ def test_what_networks_say_is_a_measure_too(tmp_path: Path) -> None:
     )
     found = by_name(run)
     subjects = subjects_of(run, level=1, arms=arms)
-    pairs = compare_functions(subjects, exams_of([run], None), measures=list(asked), seed=0)
+    pairs = compare(subjects, exam=exams_of([run], None), measures=list(asked), seed=0)
     for name in asked:
         mine = pairs.filter(pl.col("measure") == name, pl.col("layer") == "all")
         row = decide(mine, subjects, [("ticket", "random-mask")]).row(0, named=True)

@@ -9,7 +9,6 @@ import pytest
 from support.program import Tombola
 from tombola.cli import catalog
 from tombola.cli.kinds import KINDS
-from tombola.comparison.measures.function import FUNCTIONS
 from tombola.study.load import presets
 from tombola.training import precision
 
@@ -18,8 +17,7 @@ def test_catalog_lists_every_registered_part_with_a_line(tombola: Tombola) -> No
     listed = json.loads(tombola("catalog", "--json").out)
     assert set(listed) == {*KINDS, "presets", "recipes"}
     for kind, registry in KINDS.items():
-        others = FUNCTIONS if kind == "measures" else ()
-        assert set(listed[kind]) == {*registry, *others}
+        assert set(listed[kind]) == set(registry)
         assert all(line.strip() for line in listed[kind].values()), kind
     assert set(listed["presets"]) == set(listed["recipes"]) == set(presets())
     for kind in listed:

@@ -11,7 +11,8 @@ from support.compare_parts import random_subject, ternary
 from tombola.alignment.subject import Subject
 from tombola.comparison import bulk
 from tombola.comparison.bulk import overlaps
-from tombola.comparison.pairs import SCHEMA, compare
+from tombola.comparison.pairs import compare
+from tombola.comparison.table import SCHEMA
 from tombola.errors import UserError
 from tombola.masks.mask import Mask
 

@@ -9,7 +9,6 @@ import pytest
 
 from tombola.alignment.align import ALIGNMENTS
 from tombola.comparison.measures.base import MEASURES
-from tombola.comparison.measures.function import FUNCTIONS
 from tombola.comparison.nulls import NULLS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
@@ -36,11 +35,10 @@ def test_every_measure_is_under_its_family(family: str) -> None:
     assert named(section(f"### {family}")) == {n for n, m in MEASURES.items() if m.family == family}
 
 
-def test_every_measure_of_function_null_and_alignment_is_explained() -> None:
-    assert named(section("### function")) == set(FUNCTIONS)
+def test_every_null_and_alignment_is_explained() -> None:
     assert named(section("## Alignment")) == set(ALIGNMENTS)
     own = {null for measure in MEASURES.values() for null in measure.nulls}
-    assert named(section("## Nulls")) == {*NULLS, *own, *(m.null for m in FUNCTIONS.values() if m.null)}
+    assert named(section("## Nulls")) == {*NULLS, *own}
 
 
 @pytest.mark.parametrize("name", MEASURES)

@@ -15,11 +15,11 @@ from tombola.alignment.align import RAW
 from tombola.alignment.network import Network, chain
 from tombola.alignment.subject import Subject
 from tombola.analysis.subjects import Several, subjects_of
+from tombola.comparison.answers import Exam
 from tombola.comparison.consensus import CONSENSUS, consensus
 from tombola.comparison.decisions import DECISIONS, decide
-from tombola.comparison.measures.function import Exam, compare_functions, split_measures
 from tombola.comparison.pairs import compare
-from tombola.comparison.requests import needs_network
+from tombola.comparison.requests import check_exam, chosen, needs_network
 from tombola.data.resident import Resident
 from tombola.errors import UserError
 from tombola.files import write_parquet
@@ -94,22 +94,19 @@ def compare_runs(
 ) -> Comparison:
     """Compare the cells of runs, and other subjects, in pairs; the tables are stored in the first run.
 
-    See `subjects_of` for `level`, `density` and `arms`, `compare.compare` and `compare.compare_functions` for the rest;
-    `same_density` leaves out pairs of cells from levels of different density. Each run is decided on by itself:
-    replicates of two runs may share their seeds. Raises UserError.
+    See `subjects_of` for `level`, `density` and `arms`, `pairs.compare` for the rest; `same_density` leaves out pairs
+    of cells from levels of different density. Each run is decided on by itself: replicates of two runs may share their
+    seeds. Raises UserError.
     """
-    of_masks, of_functions = split_measures(measures)
-    if of_functions and not runs:
-        raise UserError(
-            f"measure '{of_functions[0]}' needs the network and the data, which only a run knows of"
-        )
+    names = list(measures) or None
+    check_exam(chosen(names), bool(runs))
     subjects = [
         *(s for run in runs for s in subjects_of(run, level=level, density=density, arms=arms)),
         *others,
     ]
     if len(subjects) < 2:
         raise UserError(f"a comparison takes two tickets at least, found {len(subjects)}")
-    network = _network(runs, subjects, of_masks, alignments, data_dir)
+    network = _network(runs, subjects, names, alignments, data_dir)
 
     def among(a: Subject, b: Subject) -> bool:
         return not same_density or None in (a.density, b.density) or a.density == b.density
@@ -117,25 +114,14 @@ def compare_runs(
     pairs = compare(
         subjects,
         network=network,
-        measures=of_masks,
+        measures=names,
         alignments=alignments,
         nulls=list(nulls) or None,
         n_null=n_null,
         seed=seed,
         among=among,
+        exam=exams_of(runs, data_dir) if runs else None,
     )
-    if of_functions:
-        said = compare_functions(
-            subjects,
-            exams_of(runs, data_dir),
-            network=network,
-            measures=of_functions,
-            alignments=alignments,
-            n_null=n_null,
-            seed=seed,
-            among=among,
-        )
-        pairs = pl.concat([pairs, said])
     found = Comparison(
         pairs,
         _decisions(runs, subjects, pairs, seed),

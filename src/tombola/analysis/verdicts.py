@@ -16,8 +16,7 @@ from tombola.analysis.matching_level import Matching, sparsest_match
 from tombola.analysis.published import Checked, expectations
 from tombola.analysis.subjects import subjects_of
 from tombola.comparison.decisions import decide
-from tombola.comparison.measures.base import MEASURES, Measure
-from tombola.comparison.measures.function import FUNCTIONS, Likeness, compare_functions
+from tombola.comparison.measures.base import MEASURES
 from tombola.comparison.pairs import compare
 from tombola.errors import UserError, nearest
 from tombola.files import write_json
@@ -96,15 +95,15 @@ def _measured(run: Run, claim: Hypothesis, level: int, data_dir: Path | None) ->
     at = claim.measure
     assert at is not None
     subjects = subjects_of(run, level=level, arms=claim.arms)
-    measure: Measure | Likeness = FUNCTIONS[at.name] if at.of_function else MEASURES[at.registered]
-    wired = isinstance(measure, Measure) and measure.wired
-    network = network_of([run], data_dir) if at.aligned != RAW or wired else None
-    how: dict[str, Any] = {"network": network, "alignments": [at.aligned], "seed": run.study.seed}
-    if at.of_function:
-        found_pairs = compare_functions(subjects, exams_of([run], data_dir), measures=[at.name], **how)
-    else:
-        found_pairs = compare(subjects, measures=[at.registered], **how)
-    pairs = found_pairs.filter(
+    measure = MEASURES[at.registered]
+    pairs = compare(
+        subjects,
+        network=network_of([run], data_dir) if at.aligned != RAW or measure.wired else None,
+        measures=[at.registered],
+        alignments=[at.aligned],
+        seed=run.study.seed,
+        exam=exams_of([run], data_dir),
+    ).filter(
         pl.col("measure") == at.name,
         pl.col("side").eq_missing(pl.lit(at.side)),
         pl.col("null").eq_missing(pl.lit(measure.null)),
@@ -125,7 +124,7 @@ def _measured(run: Run, claim: Hypothesis, level: int, data_dir: Path | None) ->
     found = Contrasted(**{name: row[name] for name in Contrasted.__dataclass_fields__})
     why = ""
     if found.p is None:
-        pair = (at.of_function or MEASURES[at.registered].subjects == 2) and row["replicates"] < 2
+        pair = measure.subjects == 2 and row["replicates"] < 2
         why = (
             "pairs of tickets take two replicates"
             if pair

@@ -13,7 +13,6 @@ from tombola.alignment.align import ALIGNMENTS
 from tombola.analysis import pairing
 from tombola.cli import names
 from tombola.comparison.measures.base import MEASURES
-from tombola.comparison.measures.function import FAMILY, FUNCTIONS
 from tombola.comparison.nulls import NULLS
 from tombola.data.dataset import DATASETS
 from tombola.lottery.arms.catalog import ARMS
@@ -65,15 +64,13 @@ def lines(kind: str) -> dict[str, str]:
         return presets()
     if kind == "recipes":
         return {name: str(load_sweep(name).first.recipe) for name in presets()}
-    if kind == "measures":
-        return {name: part.describe(name) for part in (MEASURES, FUNCTIONS) for name in part}
     parts = KINDS[kind]
     return {name: parts.describe(name) for name in parts} if isinstance(parts, Registry) else dict(parts)
 
 
 def written() -> str:
     """What `names.json` has to hold."""
-    families = sorted({measure.family for measure in MEASURES.values()} | {FAMILY})
+    families = sorted({measure.family for measure in MEASURES.values()})
     found = {**{kind: [*lines(kind)] for kind in KINDS}, names.FAMILIES: families}
     return json.dumps(found, indent=1) + "\n"
 

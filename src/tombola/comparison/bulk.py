@@ -13,8 +13,8 @@ from tombola.alignment.align import RAW
 from tombola.alignment.network import Network
 from tombola.alignment.subject import Subject
 from tombola.comparison.measures.base import MEASURES, TABLE, WHOLE, Measure
-from tombola.comparison.pairs import SCHEMA, in_order
-from tombola.comparison.requests import check
+from tombola.comparison.requests import check, in_order
+from tombola.comparison.table import SCHEMA
 from tombola.errors import UserError
 from tombola.stats.exact import SMALLEST
 

@@ -15,8 +15,7 @@ from tombola.alignment.network import Network
 from tombola.alignment.subject import Side, Subject
 from tombola.comparison.measures.base import ROUNDING, WHOLE
 from tombola.comparison.nulls import NULLS
-from tombola.comparison.pairs import in_order
-from tombola.comparison.requests import check
+from tombola.comparison.requests import check, in_order
 from tombola.comparison.significance import judged_by_samples
 from tombola.errors import UserError
 from tombola.seeds import stream

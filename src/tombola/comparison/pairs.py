@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
@@ -13,27 +12,14 @@ import polars as pl
 from tombola.alignment.align import ALIGNMENTS, RAW, align
 from tombola.alignment.network import Network
 from tombola.alignment.subject import Side, Subject
+from tombola.comparison.answers import NULLS_OF_ANSWERS, Exam, answered
 from tombola.comparison.measures.base import MEASURES, Case, Values
 from tombola.comparison.nulls import NULLS
-from tombola.comparison.requests import Question, check, lightened, questions
-from tombola.comparison.significance import Judged, judged_by_draws, judged_by_samples, judged_exactly
+from tombola.comparison.requests import Question, check, check_exam, in_order, lightened, questions
+from tombola.comparison.significance import judged_by_draws, judged_by_samples, judged_exactly
+from tombola.comparison.table import SCHEMA, Row, judged_rows, row
 from tombola.seeds import stream
 
-SCHEMA = {
-    "a": pl.String,
-    "b": pl.String,
-    "layer": pl.String,
-    "measure": pl.String,
-    "side": pl.String,
-    "aligned": pl.String,
-    "null": pl.String,
-    "n_null": pl.Int64,
-    "value": pl.Float64,
-    "expected": pl.Float64,
-    "z": pl.Float64,
-    "p": pl.Float64,
-}
-Row = dict[str, str | int | float | None]
 Path = tuple[str | int, ...]
 """What names a stream of random numbers."""
 
@@ -43,7 +29,6 @@ class Comparison:
     """What is the same for all pairs of a table."""
 
     network: Network
-    questions: tuple[Question, ...]
     n_null: int
     seed: int
 
@@ -58,6 +43,7 @@ def compare(
     n_null: int = 100,
     seed: int = 0,
     among: Callable[[Subject, Subject], bool] = lambda a, b: True,
+    exam: Callable[[Subject], Exam] | None = None,
 ) -> pl.DataFrame:
     """Every measure of all pairs of subjects, per layer and for the whole network (layer `all`).
 
@@ -66,10 +52,14 @@ def compare(
     one of the later replicate, or later in the list) is laid over a by each alignment, which needs the `network`;
     `among` says which pairs are wanted.
 
-    `measures` are names, and families (overlap, signs, topology, weights, kernels) for all in them that the subjects
-    hold the weights for; by default overlap and signs, which are quick. `nulls` are by default each measure's
-    own. A null is in closed form (`n_null` 0) for raw pairs where the measure has it in that form: exact
-    expectation, deviation and p. Else `n_null` nulls are made of b (or where that is the same, their counts are
+    `measures` are names, and families (overlap, signs, topology, weights, kernels, function) for all in them that the
+    subjects hold the weights for; by default overlap and signs, which are quick. Measures of function need an `exam`:
+    what a subject is asked, the same examples for all, each normalised as the subject learnt them. Their rows come
+    last, and are raw for those that do not depend on the order of hidden units. `nulls` are by default each measure's
+    own, for measures of function always.
+
+    A null is in closed form (`n_null` 0) for raw pairs where the measure has it in that form: exact expectation,
+    deviation and p. Else `n_null` nulls are made of b (or where that is the same, their counts are
     drawn) and each is laid over a by the same alignment (for a measure of one subject: are made of it); `n_null`
     then says how many of them have a value.
 
@@ -79,33 +69,43 @@ def compare(
     to take it from, a z where the null never varies. Pair rows describe; decisions are taken over replicates.
 
     Raises UserError for unknown names, equal names of subjects, masks of different networks, a measure or an
-    alignment that reads weights a subject lacks, and an alignment without a network.
+    alignment that reads weights a subject lacks, an alignment without a network, a measure of function without an exam,
+    and subjects that were asked other test examples.
     """
     network = network or Network()
     check(subjects, network, alignments, n_null)
-    task = Comparison(network, tuple(questions(subjects, network, measures, nulls)), n_null, seed)
-    subjects = [lightened(subject, task.questions, alignments) for subject in subjects]
-    rows = [row for subject in subjects for row in _own_rows(task, subject)]
-    for a, b in itertools.combinations(in_order(subjects), 2):
-        if among(a, b):
-            for alignment in alignments:
-                rows += _pair_rows(task, a, b, alignment)
+    task = Comparison(network, n_null, seed)
+    asked = list(questions(subjects, network, measures, nulls))
+    check_exam((question.measure for question in asked), exam is not None)
+    of_outputs = sorted(
+        (each for each in asked if MEASURES[each.measure].of_outputs), key=lambda each: each.measure
+    )
+    of_tickets = [each for each in asked if not MEASURES[each.measure].of_outputs]
+    light = [lightened(subject, of_tickets, alignments) for subject in subjects]
+    rows = [row for subject in light for row in _own_rows(task, of_tickets, subject)]
+    for a, b in _pairs(light, among):
+        for alignment in alignments:
+            rows += _pair_rows(task, of_tickets, a, b, alignment)
+    if exam is not None and of_outputs:
+        hidden = any(MEASURES[each.measure].reads == "hidden outputs" for each in of_outputs)
+        for a, b in _pairs(answered(in_order(subjects), exam, hidden), among):
+            for question in of_outputs:
+                for alignment in alignments if MEASURES[question.measure].ordered else (RAW,):
+                    rows += _pair_rows(task, [question], a, b, alignment)
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-def in_order(subjects: Sequence[Subject]) -> list[Subject]:
-    """The subjects in order of replicate, whatever their arms.
-
-    Alignment does not treat a and b alike, and a decision that swaps the arms of a replicate must find each
-    pair the way round it would have been compared.
-    """
-    return sorted(subjects, key=lambda subject: subject.replicate)
+def _pairs(
+    subjects: Sequence[Subject], among: Callable[[Subject, Subject], bool]
+) -> Iterator[tuple[Subject, Subject]]:
+    """The pairs that are wanted."""
+    return (pair for pair in itertools.combinations(in_order(subjects), 2) if among(*pair))
 
 
-def _own_rows(task: Comparison, subject: Subject) -> Iterator[Row]:
+def _own_rows(task: Comparison, asked: Sequence[Question], subject: Subject) -> Iterator[Row]:
     """Rows of the measures that take one subject: those in closed form, then those judged by samples."""
     names = (subject.name, None)
-    own = [question for question in task.questions if MEASURES[question.measure].subjects == 1]
+    own = [question for question in asked if MEASURES[question.measure].subjects == 1]
     sampled = []
     for question in own:
         if MEASURES[question.measure].exact is not None:
@@ -119,11 +119,13 @@ def _own_rows(task: Comparison, subject: Subject) -> Iterator[Row]:
     yield from _judged_rows(task, subject, sampled, RAW, names, values)
 
 
-def _pair_rows(task: Comparison, a: Subject, b: Subject, alignment: str) -> Iterator[Row]:
+def _pair_rows(
+    task: Comparison, asked: Sequence[Question], a: Subject, b: Subject, alignment: str
+) -> Iterator[Row]:
     """Rows of one pair under one alignment: those whose null need not be made, then those judged by samples of it."""
     names = (a.name, b.name)
     sampled = []
-    for question in task.questions:
+    for question in asked:
         measure = MEASURES[question.measure]
         own = alignment == RAW and question.null == measure.null
         if measure.subjects == 1:
@@ -159,11 +161,13 @@ def _judged_rows(
     for null in dict.fromkeys(question.null for question in asked):
         here = [question for question in asked if question.null == null]
         sampled: dict[Question, list[Values]] = {question: [] for question in here}
-        for draw in range(task.n_null):
-            path: Path = (*place, null, draw)
-            other = NULLS[null](subject, stream(task.seed, "compare", "null", *path))
-            for question, drawn in values(other, here, path).items():
-                sampled[question].append(drawn)
+        if null is not None:
+            make = NULLS_OF_ANSWERS.get(null) or NULLS[null]
+            for draw in range(task.n_null):
+                path: Path = (*place, null, draw)
+                other = make(subject, stream(task.seed, "compare", "null", *path))
+                for question, drawn in values(other, here, path).items():
+                    sampled[question].append(drawn)
         for question in here:
             yield from _sampled_rows(question, alignment, seen[question], sampled[question], names)
 
@@ -201,16 +205,18 @@ def _exact_rows(
 ) -> Iterator[Row]:
     case = Case(a, b, question.side, task.network)
     for layer, judged in judged_exactly(MEASURES[question.measure], case).items():
-        yield _row(names, layer, question, RAW, judged)
+        yield row(names, layer, question, RAW, judged)
 
 
 def _drawn_rows(
     task: Comparison, question: Question, a: Subject, b: Subject, names: tuple[str, str]
 ) -> Iterator[Row]:
     measure, case = MEASURES[question.measure], Case(a, b, question.side, task.network)
-    rng = stream(task.seed, "compare", "draw", *names, question.null, question.measure, question.side or "")
+    rng = stream(
+        task.seed, "compare", "draw", *names, question.null or "", question.measure, question.side or ""
+    )
     for layer, judged in judged_by_draws(measure, case, task.n_null, rng).items():
-        yield from _judged(names, layer, question, RAW, judged)
+        yield from judged_rows(names, layer, question, RAW, judged)
 
 
 def _sampled_rows(
@@ -224,42 +230,4 @@ def _sampled_rows(
     for layer in seen:
         drawn = np.array([values[layer] for values in sampled])
         judged = judged_by_samples(seen[layer], drawn, measure.alike)
-        yield from _judged(names, layer, question, alignment, judged)
-
-
-def _judged(
-    names: tuple[str, str | None], layer: str, question: Question, alignment: str, judged: Judged
-) -> Iterator[Row]:
-    """The row of a value that was judged by samples, and where the measure has one that of the adjusted value."""
-    yield _row(names, layer, question, alignment, judged)
-    if MEASURES[question.measure].adjusted:
-        yield _row(names, layer, question, alignment, _adjusted(judged), "-adjusted")
-
-
-def _adjusted(judged: Judged) -> Judged:
-    """(value - expected) / (1 - expected), which is 0 where the value is that of chance; z and p stay."""
-    room = 1 - judged.expected
-    value = (judged.value - judged.expected) / room if room > 0 else math.nan
-    return Judged(judged.n_null, value, 0.0, judged.z, judged.p)
-
-
-def _row(
-    names: tuple[str, str | None],
-    layer: str,
-    question: Question,
-    alignment: str,
-    judged: Judged,
-    suffix: str = "",
-) -> Row:
-    numbers = {"value": judged.value, "expected": judged.expected, "z": judged.z, "p": judged.p}
-    return {
-        "a": names[0],
-        "b": names[1],
-        "layer": layer,
-        "measure": question.measure + suffix,
-        "side": question.side,
-        "aligned": alignment,
-        "null": question.null,
-        "n_null": judged.n_null,
-        **{key: None if math.isnan(number) else float(number) for key, number in numbers.items()},
-    }
+        yield from judged_rows(names, layer, question, alignment, judged)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tombola.alignment.align import ALIGNMENTS, RAW
 from tombola.alignment.network import Network
 from tombola.alignment.subject import DENSE, SIDES, Side, Subject, WeightsAt
+from tombola.comparison.answers import END
 from tombola.comparison.measures.base import BY_DEFAULT, MEASURES, Measure
 from tombola.comparison.measures.paths import can_be_wired
 from tombola.comparison.nulls import NULLS
@@ -17,11 +18,11 @@ from tombola.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class Question:
-    """One measure at one side (None where it reads no weights, or both), judged by one null."""
+    """One measure at one side (None where it reads no weights, or both), judged by one null (None: by none)."""
 
     measure: str
     side: Side | None
-    null: str
+    null: str | None
 
 
 def questions(
@@ -34,10 +35,10 @@ def questions(
 
     `measures` are names, and families for all in them that the subjects hold the weights for; by default the
     quick families. Without `nulls`, each measure's own; a measure of one subject whose null is in closed form has
-    no other. Raises UserError for unknown names and missing weights.
+    no other, nor have measures of function. Raises UserError for unknown names and missing weights.
     """
-    for null in nulls or ():
-        NULLS[null]
+    for known in nulls or ():
+        NULLS[known]
     for name, demanded in chosen(measures).items():
         measure = MEASURES[name]
         if measure.wired and not demanded and not can_be_wired(subjects[0].mask, network):
@@ -45,9 +46,10 @@ def questions(
         sides = _sides(measure, subjects)
         if not sides and demanded:
             raise _lacking(name, measure, subjects)
-        own = nulls is None or (measure.subjects == 1 and measure.exact is not None)
+        closed = measure.subjects == 1 and measure.exact is not None
+        own = nulls is None or closed or measure.of_outputs
         for side in sides:
-            for null in measure.nulls if own else nulls or ():
+            for null in (measure.nulls or (None,)) if own else nulls or ():
                 yield Question(name, side, null)
 
 
@@ -86,6 +88,22 @@ def needs_network(measures: Sequence[str] | None) -> bool:
     return any(MEASURES[name].wired for name in chosen(measures))
 
 
+def check_exam(measures: Iterable[str], there: bool) -> None:
+    """Raises UserError for a measure of function where there is nothing that a subject could be asked."""
+    for name in measures:
+        if MEASURES[name].of_outputs and not there:
+            raise UserError(f"measure '{name}' needs the network and the data, which only a run knows of")
+
+
+def in_order(subjects: Sequence[Subject]) -> list[Subject]:
+    """The subjects in order of replicate, whatever their arms.
+
+    Alignment does not treat a and b alike, and a decision that swaps the arms of a replicate must find each
+    pair the way round it would have been compared.
+    """
+    return sorted(subjects, key=lambda subject: subject.replicate)
+
+
 def check(subjects: Sequence[Subject], network: Network, alignments: Sequence[str], n_null: int) -> None:
     """Raises UserError where the subjects cannot be compared, or not by these alignments."""
     for alignment in alignments:
@@ -112,6 +130,8 @@ def _sides(measure: Measure, subjects: Sequence[Subject]) -> list[Side | None]:
     lacks what it reads."""
     if measure.reads == "mask":
         return [None]
+    if measure.of_outputs:
+        return [END]  # a subject without trained weights says so when it is asked
     held = [side for side in SIDES if all(subject.holds(_read(measure, side)) for subject in subjects)]
     if measure.reads in ("both sides", "both dense sides"):
         return [None] if len(held) == len(SIDES) else []

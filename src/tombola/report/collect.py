@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tombola.analysis.comparison import compared
 from tombola.analysis.connection import Connection, connection_estimates, connections_of
 from tombola.comparison.consensus import CONSENSUS
-from tombola.comparison.pairs import SCHEMA
+from tombola.comparison.table import SCHEMA
 from tombola.lottery.arms.catalog import TICKET
 from tombola.models.scope import Scope
 from tombola.report.tables import Looks, Tables

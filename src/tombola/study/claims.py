@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from tombola.alignment.align import ALIGNMENTS, RAW
 from tombola.alignment.subject import SIDES
+from tombola.comparison.answers import END
 from tombola.comparison.measures.base import MEASURES, WHOLE
-from tombola.comparison.measures.function import END, FUNCTIONS
 from tombola.errors import UserError, nearest
 from tombola.lottery.arms.catalog import ARMS, TICKET
 from tombola.stats.paired import Test
@@ -69,12 +69,7 @@ class MeasureAt:
     @property
     def registered(self) -> str:
         """The measure that computes it: the name without `-adjusted`."""
-        return self.name if self.name in (*MEASURES, *FUNCTIONS) else self.name.removesuffix("-adjusted")
-
-    @property
-    def of_function(self) -> bool:
-        """Whether it is of what networks say, which only trained networks do."""
-        return self.name in FUNCTIONS
+        return self.name if self.name in MEASURES else self.name.removesuffix("-adjusted")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -84,7 +79,7 @@ class MeasureAt:
         a measure of function that is not asked at the end, or aligned where the order of hidden units is all the same.
         """
         name, _, rest = text.removeprefix(PREFIX).partition("@")
-        known = [*MEASURES, *(f"{each}-adjusted" for each in MEASURES if MEASURES[each].adjusted), *FUNCTIONS]
+        known = [*MEASURES, *(f"{each}-adjusted" for each in MEASURES if MEASURES[each].adjusted)]
         if name not in known:
             raise UserError(f"unknown measure '{name}'{nearest(name, known)}")
         found = {"name": name}
@@ -93,7 +88,7 @@ class MeasureAt:
             if kind in found:
                 raise UserError(f"'{text}' has two of a kind: {found[kind]} and {part}, expected one {kind}")
             found[kind] = part
-        if name in FUNCTIONS:
+        if name in MEASURES and MEASURES[name].of_outputs:
             return cls._of_function(found)
         at = cls(**found)
         sided = MEASURES[at.registered].reads in ("side", "dense side")
@@ -108,7 +103,7 @@ class MeasureAt:
         name = found["name"]
         if found.setdefault("side", END) != END:
             raise UserError(f"'{name}' is read of trained networks, found '{found['side']}'; leave it out")
-        if not FUNCTIONS[name].ordered and "aligned" in found:
+        if not MEASURES[name].ordered and "aligned" in found:
             raise UserError(
                 f"'{name}' does not depend on the order of hidden units, found '{found['aligned']}'; leave it out"
             )

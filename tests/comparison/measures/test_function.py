@@ -15,17 +15,11 @@ from support.compare_parts import shuffled, trained_looking
 from tombola.alignment.network import Network
 from tombola.alignment.outputs import Predictions, gram, predictions_of
 from tombola.alignment.subject import Subject
-from tombola.comparison.measures.base import MEASURES
-from tombola.comparison.measures.function import (
-    FUNCTIONS,
-    Asked,
-    Candidate,
-    Exam,
-    compare_functions,
-    split_measures,
-    within_classes,
-)
-from tombola.comparison.pairs import SCHEMA
+from tombola.comparison.answers import NULLS_OF_ANSWERS, Answered, Exam, within_classes
+from tombola.comparison.measures.base import MEASURES, Case
+from tombola.comparison.pairs import compare
+from tombola.comparison.significance import Judged, judged_by_samples, judged_exactly
+from tombola.comparison.table import SCHEMA
 from tombola.data.arrays import from_arrays
 from tombola.data.resident import Resident
 from tombola.errors import UserError
@@ -46,6 +40,7 @@ class Normed(nn.Module):
         return self.out(torch.relu(self.fc(x.flatten(1))))
 
 
+FUNCTION = [name for name, measure in MEASURES.items() if measure.family == "function"]
 NET: Architecture = architecture(Normed, (1, 4, 4), 3)
 
 
@@ -70,20 +65,39 @@ def subject(seed: int) -> Subject:
 
 def rows(*subjects: Subject, **options: object) -> pl.DataFrame:
     its = exam()
-    return compare_functions(subjects, lambda _: its, n_null=9, **options)
+    return compare(subjects, exam=lambda _: its, n_null=9, **{"measures": ["function"], **options})
 
 
-def asked(a: list[int], b: list[int], labels: list[int], draws: int = 0) -> Asked:
+def asked(a: list[int], b: list[int], labels: list[int]) -> Case:
     """Two networks that predict these classes."""
-    its, answers = exam(), [Predictions(np.array(labels), np.array(said)) for said in (a, b)]
-    one, other = (Candidate(subject(0), its, each) for each in answers)
-    return Asked(one, other, [lambda seed=seed: np.random.default_rng(seed) for seed in range(draws)])
+    its, one = exam(), subject(0)
+    a_said, b_said = (
+        Answered(
+            name=one.name, mask=one.mask, exam=its, answers=Predictions(np.array(labels), np.array(said))
+        )
+        for said in (a, b)
+    )
+    return Case(a_said, b_said, "end", Network())
+
+
+def exact(name: str, case: Case) -> Judged:
+    """The value of the whole network beside its closed form."""
+    return judged_exactly(MEASURES[name], case)["all"]
+
+
+def sampled(name: str, case: Case, draws: int) -> Judged:
+    """The value of the whole network beside as many nulls."""
+    measure = MEASURES[name]
+    null = NULLS_OF_ANSWERS[measure.null]
+    others = [null(case.b, np.random.default_rng(seed)) for seed in range(draws)]
+    drawn = [measure.of(replace(case, b=other))["all"] for other in others]
+    return judged_by_samples(measure.of(case)["all"], np.array(drawn), measure.alike)
 
 
 def test_the_table_has_the_columns_of_all_pairs() -> None:
     frame = rows(subject(1), subject(2), subject(3))
     assert dict(frame.schema) == SCHEMA
-    assert set(frame["measure"]) == set(FUNCTIONS)
+    assert set(frame["measure"]) == set(FUNCTION)
     assert set(frame["side"]) == {"end"}
     assert len(frame.select("a", "b").unique()) == 3
     assert set(frame.filter(measure="cka")["layer"]) == {
@@ -92,12 +106,6 @@ def test_the_table_has_the_columns_of_all_pairs() -> None:
         "all",
     }  # the logits stay out
     assert set(frame.filter(pl.col("measure") != "cka")["layer"]) == {"all"}
-
-
-def test_each_says_what_it_is_and_where_it_comes_from() -> None:
-    for name in FUNCTIONS:
-        assert FUNCTIONS.describe(name).endswith(")")
-        assert name not in MEASURES
 
 
 def test_cka_by_the_formula_on_features() -> None:
@@ -128,7 +136,7 @@ def test_the_expectation_of_cka_is_that_of_examples_in_random_order() -> None:
     """E <K, PLP'> = tr K tr L / (n - 1) over all orders P, for centred K and L."""
     a, b = subject(1), subject(2)
     its = exam()
-    frame = compare_functions([a, b], lambda _: its, measures=["cka"], n_null=400)
+    frame = compare([a, b], exam=lambda _: its, measures=["cka"], n_null=400)
     grams = [predictions_of(each, NET, its.data, its.examples).grams for each in (a, b)]
     for layer in ("conv.weight", "fc.weight"):
         expected = np.trace(grams[0][layer]) * np.trace(grams[1][layer]) / 39
@@ -147,8 +155,13 @@ def test_a_network_in_another_order_of_units_is_the_same() -> None:
         predictions_of(one, NET, its.data).predicted
     )  # both are right everywhere
     its.data.test_y[:9] = (its.data.test_y[:9] + 1) % 3  # but there
-    frame = compare_functions(
-        [one, copy], lambda _: its, network=network, alignments=["raw", "weights@end"], n_null=9
+    frame = compare(
+        [one, copy],
+        exam=lambda _: its,
+        measures=["function"],
+        network=network,
+        alignments=["raw", "weights@end"],
+        n_null=9,
     )
     value = dict(frame.select(pl.concat_str("measure", "layer", "aligned", separator=" "), "value").rows())
     for layer in ("conv.weight", "fc.weight", "all"):
@@ -174,9 +187,8 @@ def test_predictions_are_those_of_the_network_on_every_test_example() -> None:
 
 def test_disagreement_and_its_null_by_hand() -> None:
     """Eight examples of two classes; b's predictions are dealt anew within each of them."""
-    found = FUNCTIONS["disagreement"].of(
-        asked([0, 0, 0, 1, 1, 1, 1, 0], [0, 0, 1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1], draws=4000)
-    )["all"]
+    case = asked([0, 0, 0, 1, 1, 1, 1, 0], [0, 0, 1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1])
+    found = sampled("disagreement", case, 4000)
     assert found.value == 2 / 8
     # In each class one says something else once and the other twice, of four: dealt anew they differ in 1 place where
     # the one meets one of the two, else in 3, each with chance 1/2. So in 4 of 8 on average, in 2 with chance 1/4.
@@ -199,7 +211,7 @@ def test_error_overlap_and_kappa_by_hand_and_against_scipy() -> None:
     labels = [0] * 10
     a, b = ([int(i in wrong) for i in range(10)] for wrong in (range(4), range(2, 7)))
     pair = asked(a, b, labels)
-    overlap, kappa = (FUNCTIONS[name].of(pair)["all"] for name in ("error-overlap", "error-kappa"))
+    overlap, kappa = (exact(name, pair) for name in ("error-overlap", "error-kappa"))
     chance = hypergeom(10, 4, 5)
     support = np.arange(5)
     assert overlap.value == pytest.approx(2 / 7)
@@ -211,10 +223,10 @@ def test_error_overlap_and_kappa_by_hand_and_against_scipy() -> None:
 
 
 def test_networks_without_an_error_have_no_overlap_of_errors() -> None:
-    pair = asked([0, 1, 1], [0, 1, 1], [0, 1, 1], draws=3)
-    assert np.isnan(FUNCTIONS["error-overlap"].of(pair)["all"].value)
-    assert np.isnan(FUNCTIONS["error-kappa"].of(pair)["all"].value)
-    assert FUNCTIONS["disagreement"].of(pair)["all"].p == 1
+    pair = asked([0, 1, 1], [0, 1, 1], [0, 1, 1])
+    assert np.isnan(exact("error-overlap", pair).value)
+    assert np.isnan(exact("error-kappa", pair).value)
+    assert sampled("disagreement", pair, 3).p == 1
 
 
 def test_a_layer_that_answers_the_same_to_all_has_no_alignment() -> None:
@@ -234,7 +246,7 @@ def test_independent_networks_are_at_chance() -> None:
     p = []
     for _ in range(200):
         a, b = (np.where(rng.random(300) < 0.3, 1, 0).tolist() for _ in range(2))
-        p.append(FUNCTIONS["error-overlap"].of(asked(a, b, [0] * 300))["all"].p)
+        p.append(exact("error-overlap", asked(a, b, [0] * 300)).p)
     assert 1 <= sum(value <= 0.05 for value in p) <= 19
     assert abs(np.mean(p) - 0.5) < 0.09
 
@@ -242,7 +254,7 @@ def test_independent_networks_are_at_chance() -> None:
 def test_the_barrier_is_the_largest_error_between_two_over_their_mean() -> None:
     a, b, its = subject(4), subject(6), exam()
     its.data.test_y = torch.from_numpy(predictions_of(a, NET, its.data).predicted)
-    [row] = compare_functions([a, b], lambda _: its, measures=["barrier"]).rows(named=True)
+    [row] = compare([a, b], exam=lambda _: its, measures=["barrier"]).rows(named=True)
     assert (row["null"], row["n_null"], row["expected"], row["z"], row["p"]) == (None, 0, None, None, None)
     errors = []
     for step in range(11):
@@ -265,7 +277,7 @@ def test_the_barrier_is_the_largest_error_between_two_over_their_mean() -> None:
 def test_networks_of_differently_normalised_inputs_are_asked_in_their_own_way() -> None:
     its = {"RUN:r1": exam(), "RUN:r2": exam(normalisation="unit")}
     a, b = subject(1), subject(2)
-    frame = compare_functions([a, b], lambda one: its[one.replicate], n_null=2)
+    frame = compare([a, b], measures=["function"], exam=lambda one: its[one.replicate], n_null=2)
     assert frame.filter(measure="barrier")["value"].to_list() == [None]
     said = predictions_of(b, NET, data("unit")).predicted
     assert said.tolist() != predictions_of(b, NET, data()).predicted.tolist()
@@ -290,12 +302,18 @@ def test_pairs_that_are_not_wanted_are_left_out_and_subjects_stay_as_they_are() 
         assert all(torch.equal(each.end[name], x) for name, x in state.items())
 
 
-def test_names_are_split_by_what_they_need() -> None:
-    assert split_measures([]) == (None, [])
-    assert split_measures(["cka"]) == ([], ["cka"])
-    assert split_measures(["jaccard", "function", "signs"]) == (["jaccard", "signs"], list(FUNCTIONS))
+def test_rows_of_function_come_after_those_of_masks_and_keep_their_nulls() -> None:
+    """Whatever the order that is asked in; a null that is asked for is one of masks."""
+    frame = rows(
+        subject(1), subject(2), measures=["function", "jaccard", "cka"], nulls=["layer-shuffle", "rewire"]
+    )
+    assert frame["measure"].unique(maintain_order=True).to_list() == ["jaccard", *FUNCTION]
+    nulls = {name: set(part["null"]) for (name,), part in frame.group_by("measure")}
+    assert nulls["jaccard"] == {"layer-shuffle", "rewire"}
+    assert nulls["cka"] == {"example-shuffle"}
+    assert nulls["barrier"] == {None}
     with pytest.raises(UserError, match=r"unknown measure 'disagreemnt'.*'disagreement'"):
-        split_measures(["disagreemnt"])
+        rows(subject(1), subject(2), measures=["disagreemnt"])
 
 
 def test_mistakes_get_one_sentence() -> None:
@@ -311,4 +329,6 @@ def test_mistakes_get_one_sentence() -> None:
     exams = {"RUN:r1": exam(), "RUN:r2": exam()}
     exams["RUN:r2"].data.test_y = torch.zeros(90, dtype=torch.int64)
     with pytest.raises(UserError, match="have other test examples"):
-        compare_functions([subject(1), subject(2)], lambda one: exams[one.replicate])
+        compare([subject(1), subject(2)], measures=["cka"], exam=lambda one: exams[one.replicate])
+    with pytest.raises(UserError, match="measure 'cka' needs the network and the data"):
+        compare([subject(1), subject(2)], measures=["jaccard", "cka"])

@@ -10,7 +10,8 @@ import pytest
 
 from support.compare_parts import mlp, random_subject, ternary
 from tombola.comparison.measures.base import MEASURES
-from tombola.comparison.pairs import SCHEMA, compare
+from tombola.comparison.pairs import compare
+from tombola.comparison.table import SCHEMA
 
 A = {"fc1": [[1, 1, 0], [0, 1, 0]], "fc2": [[1, 0], [1, 1]]}
 B = {"fc1": [[1, 0, 0], [0, 1, 0]], "fc2": [[0, 1], [1, 0]]}

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from support.report_frames import tables
-from tombola.comparison.pairs import SCHEMA
+from tombola.comparison.table import SCHEMA
 from tombola.report.collect import _ladder, _with_cells
 from tombola.report.figures.base import FIGURES
 from tombola.report.figures.export import rows, save

@@ -10,7 +10,7 @@ import pytest
 
 from support.report_frames import tables
 from tombola.comparison.consensus import CONSENSUS
-from tombola.comparison.pairs import SCHEMA
+from tombola.comparison.table import SCHEMA
 from tombola.errors import UserError
 from tombola.report.collect import with_structure
 from tombola.report.figures.base import FIGURES

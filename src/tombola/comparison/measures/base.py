@@ -17,10 +17,11 @@ from tombola.stats.exact import Chance, heads, shared
 Layer = NDArray[Any]
 """One tensor of a subject, [outputs, inputs, ...]: bool where masks are read, m * sign(w) where signs are."""
 Counts = NDArray[np.float64]
-Reads = Literal["mask", "side", "both sides", "dense side", "both dense sides"]
+Reads = Literal["mask", "side", "both sides", "dense side", "both dense sides", "outputs", "hidden outputs"]
 """What subjects must hold: their mask alone; the weights of one side, which the measure is taken at in turn, or
-of both; or such weights of the dense network they come from."""
-Family = Literal["overlap", "signs", "topology", "weights", "kernels"]
+of both; such weights of the dense network they come from; or what the trained network answers to examples, with or
+without its hidden layers."""
+Family = Literal["overlap", "signs", "topology", "weights", "kernels", "function"]
 BY_DEFAULT: tuple[Family, ...] = ("overlap", "signs")
 """The families of measures that are taken unless others are asked for: the quick ones."""
 
@@ -132,8 +133,9 @@ class Measure:
     """A number for a pair of subjects, or for one, in each layer and in the whole network.
 
     `of` takes the values, `Additive` and `Layerwise` being its usual forms. `nulls` are what it is judged
-    against, each in turn, unless told otherwise; `exact` is the first of them in closed form where there is one,
-    `drawn` gives its counts where they can be drawn without making the null, both for an `Additive` measure.
+    against, each in turn, unless told otherwise; without any it stands alone. `exact` is the first of them in closed
+    form where there is one, `drawn` gives its counts where they can be drawn without making the null, both for an
+    `Additive` measure.
     `alike` is -1 where a small value means likeness.
     """
 
@@ -150,10 +152,18 @@ class Measure:
     wired: bool = False
     """Whether it follows paths through the network, and so has to know which layer feeds which."""
 
+    ordered: bool = True
+    """Whether it depends on the order of hidden units, and so is taken under each alignment."""
+
     @property
-    def null(self) -> str:
-        """The null that comes first."""
-        return self.nulls[0]
+    def null(self) -> str | None:
+        """The null that comes first; None for a measure that stands alone."""
+        return self.nulls[0] if self.nulls else None
+
+    @property
+    def of_outputs(self) -> bool:
+        """Whether it reads what trained networks answer, and so needs the examples they are asked."""
+        return self.reads in ("outputs", "hidden outputs")
 
     @property
     def additive(self) -> Additive:

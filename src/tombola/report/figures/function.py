@@ -6,8 +6,7 @@ import altair as alt
 import polars as pl
 
 from tombola.alignment.align import RAW
-from tombola.comparison.measures.base import WHOLE
-from tombola.comparison.measures.function import FUNCTIONS
+from tombola.comparison.measures.base import MEASURES, WHOLE
 from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.base import Picture, figure
 from tombola.report.figures.density import density_axis
@@ -26,8 +25,9 @@ from tombola.text import listed, percent
 )
 def function(tables: Tables) -> Picture:
     """Each measure of function over whole networks against density, a panel a measure."""
+    names = [name for name, measure in MEASURES.items() if measure.family == "function"]
     frame = pairs_of_an_arm(tables).filter(
-        pl.col("measure").is_in(list(FUNCTIONS)), pl.col("aligned") == RAW, pl.col("layer") == WHOLE
+        pl.col("measure").is_in(names), pl.col("aligned") == RAW, pl.col("layer") == WHOLE
     )
     if frame.is_empty():
         raise NothingToDrawError(

@@ -12,8 +12,7 @@ from tombola.alignment.align import RAW
 from tombola.analysis.comparison import compared
 from tombola.analysis.connection import connections_of
 from tombola.comparison.measures.base import MEASURES
-from tombola.comparison.measures.function import FUNCTIONS
-from tombola.comparison.pairs import SCHEMA
+from tombola.comparison.table import SCHEMA
 from tombola.runs.folder import Run
 from tombola.runs.preregistration import Registration
 
@@ -49,7 +48,7 @@ def _compare(run: Run, pairs: pl.DataFrame) -> str:
     runs = dict.fromkeys([run.path.name, *(cell[1] for cell in cells)])
     others = [name for name in names if not re.match(CELL, name)]
     # A row "-adjusted" comes with its measure, and cannot be asked for by itself.
-    measures = [name for name in pairs["measure"] if name in MEASURES or name in FUNCTIONS]
+    measures = [name for name in pairs["measure"] if name in MEASURES]
     said = f"tombola compare {' '.join([*runs, *others])} --measures {_named(measures)}"
     if aligned := [name for name in dict.fromkeys(pairs["aligned"].drop_nulls()) if name != RAW]:
         said += f" --aligned {','.join([RAW, *aligned])}"
