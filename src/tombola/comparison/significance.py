@@ -28,7 +28,7 @@ class Judged:
 def judged_exactly(measure: Measure, case: Case) -> dict[str, Judged]:
     """The values of each layer and of the whole network against the closed form of the measure's null."""
     tables = measure.additive.tables(case)
-    layers = [tables[name] for name in tables if name != WHOLE] or [*tables.values()]
+    layers = [tables[name] for name in tables if name != WHOLE] or [*tables.values()]  # errors have no layers
     return {
         name: judged_together(measure, layers if name == WHOLE else [counts])
         for name, counts in tables.items()
