@@ -35,6 +35,7 @@ def test_means_and_decisions_are_printed_and_kept(tombola: Tombola, folder: Path
         "ticket - ticket",
         "ticket - reinit, one replicate",
         "not resolved",
+        "Nothing can be resolved at 5%: the smallest p that 2 replicates can give is 0.5.",
     ):
         assert part in said.out
     pairs, decisions = (pl.read_parquet(folder / f"{name}.parquet") for name in ("measures", "decisions"))

@@ -36,6 +36,17 @@ class InList(Net):
         return super().forward(x)
 
 
+class AllInList(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = [nn.Linear(6, 6), nn.Linear(6, 3)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
 class FrozenInList(InList):
     def __init__(self) -> None:
         super().__init__()
@@ -130,6 +141,7 @@ DIFFERENT = "two builds with the same parameters and buffers compute different t
 @pytest.mark.parametrize(
     ("factory", "sentence"),
     [
+        (AllInList, f"the layers in the plain list 'blocks' {LOST}ModuleList"),
         (InList, f"the layers in the plain list 'blocks' {LOST}ModuleList"),
         (FrozenInList, f"{DIFFERENT}the layers in the plain list 'blocks' are not registered; use nn.ModuleList"),
         (InDict, f"the layers in the plain dict 'inner.by_name' {LOST}ModuleDict"),

@@ -132,6 +132,42 @@ def test_token_ids_that_were_normalised_are_told_of() -> None:
         tombola.train(Tokens, sentences(), recipe=brief, normalisation="unit")
 
 
+def test_ids_that_are_looked_up_as_they_come_are_told_of_too() -> None:
+    class LooksUp(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.out = nn.Embedding(9, 4), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.out(self.words(x).mean(1))
+            return out
+
+    with pytest.raises(UserError, match=rf"fails on .* in evaluation mode \(RuntimeError: .*\); {ADVICE}"):
+        tombola.train(LooksUp, sentences(), recipe=Recipe(iterations=2, batch=4))
+
+
+def test_a_network_that_seeds_the_generator_as_it_computes_is_refused() -> None:
+    """Its dropout would be the same at every step. Within a fork that is put back it is its own affair."""
+
+    class Seeds(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            torch.manual_seed(0)
+            return super().forward(nn.functional.dropout(x, 0.2, self.training))
+
+    class Forks(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                x = nn.functional.dropout(x, 0.2, self.training)
+            return super().forward(x)
+
+    with pytest.raises(
+        UserError, match="seeds torch's generator as it computes, so that its noise would be the same"
+    ):
+        architecture(Seeds, (6,), 3)
+    assert architecture(Forks, (6,), 3).classes == 3
+
+
 def test_token_ids_as_they_are_pass() -> None:
     ids = torch.arange(24.0).view(4, 6) % 9
     assert torch.equal(architecture(Tokens, (6,), 3, ids).examples, ids)

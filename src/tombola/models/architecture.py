@@ -239,9 +239,9 @@ def _tried(
     """Try a network out, and note the names, roles and shapes of its parameters."""
     require_sizes(name, module)
     require_memory_of_their_own(name, module)
+    require_registered(name, module)  # what is not registered may be all there is to prune
     weights = prunable(module, given.prune)
     require_fit(name, module, weights)
-    require_registered(name, module)
     frozen = frozen_in(module)
     if all(key in frozen for key, _ in module.named_parameters()):
         raise UserError(

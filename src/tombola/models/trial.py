@@ -75,7 +75,7 @@ def try_out(name: str, module: nn.Module, x: Tensor, classes: int) -> Answers:
 
     The weights and buffers of the module are as before, its mode is not. Raises UserError for a network that fails in
     one of the modes, answers anything else than logits [n, classes], cannot be differentiated, makes whole numbers of
-    inputs that are none, or answers otherwise when it is asked again.
+    inputs that are none, or answers otherwise when it is asked again, or seeds the generator itself.
     """
     first = answers(name, module, x, classes, learn=True)
     if not well_known(module) and not first.alike(answers(name, module, x, classes)):
@@ -84,7 +84,26 @@ def try_out(name: str, module: nn.Module, x: Tensor, classes: int) -> Answers:
             "of its own, or remembers earlier calls outside of its buffers); expected noise from torch's generator, "
             "numpy's global one or Python's random"
         )
+    if not well_known(module) and _seeds_itself(module, x):
+        raise UserError(
+            f"model '{name}' seeds torch's generator as it computes, so that its noise would be the same at every "
+            "step; leave the seeding out, or do it within torch.random.fork_rng"
+        )
     return first
+
+
+def _seeds_itself(module: nn.Module, x: Tensor) -> bool:
+    """Whether a forward pass in training mode leaves torch's generator the same, whatever it was before."""
+    buffers = {key: buffer.clone() for key, buffer in module.named_buffers()}
+    module.train()
+    left = []
+    for seed in (1, 2):
+        with seeded(seed), warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            module(x.clone())
+            left.append(torch.get_rng_state())
+    _restore(module, buffers)
+    return torch.equal(*left)
 
 
 def answers(name: str, module: nn.Module, x: Tensor, classes: int, learn: bool = False) -> Answers:
@@ -105,10 +124,12 @@ def answers(name: str, module: nn.Module, x: Tensor, classes: int, learn: bool =
                 warnings.simplefilter("ignore")  # they will come again
                 found = module(x.clone())  # some write into their input
         except Exception as problem:
-            kind = WholeNumbersError if watch.found else UserError
+            # An embedding, or what else looks things up, says so itself.
+            whole = watch.found or (x.is_floating_point() and INDICES in str(problem))
+            kind = WholeNumbersError if whole else UserError
             raise kind(
                 f"model '{name}' fails on inputs of shape {tuple(x.shape)} in {mode} mode ({brief(problem)})"
-                f"{WHOLE if watch.found else ''}"
+                f"{WHOLE if whole else ''}"
             ) from problem
         if watch.found:
             raise WholeNumbersError(
@@ -122,6 +143,8 @@ def answers(name: str, module: nn.Module, x: Tensor, classes: int, learn: bool =
     return Answers(said[EVALUATION], said[TRAINING])
 
 
+INDICES = "scalar types: Long, Int"
+"""What torch says of numbers that are no indices."""
 WHOLE = '; where inputs are token ids or the like, set normalisation = "none"'
 
 

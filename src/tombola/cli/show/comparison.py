@@ -60,6 +60,10 @@ def _print_pairs(found: Comparison) -> None:
     )  # fmt: skip
 
 
+ALPHA = 0.05
+"""The level that decisions are taken at."""
+
+
 def _print_decisions(decisions: pl.DataFrame) -> None:
     print("\nthe ticket against other arms, over replicates (whole network)\n")
     several = decisions["run"].n_unique() > 1
@@ -69,6 +73,7 @@ def _print_decisions(decisions: pl.DataFrame) -> None:
         "side",
         "aligned",
         "against",
+        "null",
         "density",
         "n",
         "difference",
@@ -81,15 +86,22 @@ def _print_decisions(decisions: pl.DataFrame) -> None:
         [
             [
                 *[row["run"]] * several,
-                row["measure"], row["side"] or "", row["aligned"], row["arm_b"], percent(row["density"]),
-                f"{row['replicates']}", _number(row["difference"]),
+                row["measure"], row["side"] or "", row["aligned"], row["arm_b"], row["null"] or "",
+                percent(row["density"]), f"{row['replicates']}", _number(row["difference"]),
                 "-" if row["low"] is None else f"[{_number(row['low'])}, {_number(row['high'])}]",
                 _number(row["p"]), row["verdict"],
             ]
             for row in rows.iter_rows(named=True)
         ],
-        left=4 + several,
+        left=5 + several,
     )  # fmt: skip
+    smallest = [row["p_smallest"] for row in rows.iter_rows(named=True) if row["p_smallest"] is not None]
+    if smallest and min(smallest) > ALPHA:
+        most = max(rows["replicates"].to_list())
+        print(
+            f"\nNothing can be resolved at {ALPHA:.0%}: the smallest p that {most} replicates can give is "
+            f"{min(smallest):.2g}."
+        )
 
 
 def _print_consensus(consensus: pl.DataFrame) -> None:
