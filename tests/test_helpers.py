@@ -12,7 +12,7 @@ from support.cases import each
 from support.rounding import assert_same_in_double, doubled, nudged
 from tombola.models.architecture import architecture
 from tombola.seeds import Seeds
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 
 def test_each_value_is_tried_until_one_fails_and_that_one_is_named() -> None:

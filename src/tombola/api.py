@@ -18,25 +18,28 @@ from tombola.analysis.connection import Connection, connect_run
 from tombola.analysis.verdicts import Verdicts, verdicts_of
 from tombola.comparison.importers import subjects_from
 from tombola.data.catalog import load
-from tombola.data.dataset import Dataset, DataSpec
+from tombola.data.dataset import Dataset
 from tombola.data.resident import Resident
+from tombola.data.spec import DataSpec
 from tombola.errors import UserError, notice
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Begin, Cell, Drawn, train_cells
 from tombola.lottery.draw import draw as draw_levels
-from tombola.lottery.lottery import check_rewind
+from tombola.lottery.modes import check_rewind
 from tombola.lottery.ticket import Ticket
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probe
 from tombola.masks.prune import prune_mask
 from tombola.masks.rule import PruneRule, rates_for
-from tombola.models.architecture import Architecture, ModelSpec, architecture
+from tombola.models.architecture import Architecture, architecture
+from tombola.models.spec import ModelSpec
 from tombola.models.state import roles_of, state_of
 from tombola.models.trial import EXAMPLES
 from tombola.runs.folder import Run
 from tombola.runs.progress import Progress
 from tombola.runs.runner import run_study
-from tombola.runs.sweeps import SweepRun, run_sweep
+from tombola.runs.sweeping import run_sweep
+from tombola.runs.sweeps import SweepRun
 from tombola.seeds import Seeds, stream
 from tombola.study.load import load_sweep
 from tombola.study.plan import make_plan, probing
@@ -49,11 +52,12 @@ from tombola.training.fingerprint import recorded, require_same
 from tombola.training.loop import train_stack
 from tombola.training.made_up import spread_of
 from tombola.training.recipe import Recipe
-from tombola.training.record import NUMBERS, Trained
 from tombola.training.scoring import Examples
 from tombola.training.search.base import Search
 from tombola.training.search.early_bird import Watch
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
+from tombola.training.trained import NUMBERS, Trained
 
 Model = str | ModelSpec | nn.Module | Callable[..., nn.Module]
 """A name, a spec, a factory that builds a network, or a network."""

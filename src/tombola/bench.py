@@ -25,7 +25,8 @@ from tombola.seeds import Seeds, stream
 from tombola.training.batches import Batches, Group
 from tombola.training.engines.base import ENGINES
 from tombola.training.recipe import Recipe
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 DENSITIES = (1.0, 0.5, 0.2107, 0.1, 0.05, 0.02)
 """Dense, half, level 7 of the paper's LeNet ladder, and on down."""

@@ -9,14 +9,15 @@ import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from tombola.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
 
 METADATA_KEY = "tombola"
 
@@ -28,6 +29,8 @@ def canonical(value: Any) -> str:
 
 def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
     """16 hex digits of SHA-256 over names, dtypes, shapes and bytes."""
+    import torch
+
     sha = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -65,6 +68,9 @@ def read_json(path: Path) -> Any:
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Any = None) -> None:
     """A safetensors file. Its metadata is one key holding sorted JSON: several would be written in random order."""
+    import torch
+    from safetensors.torch import save
+
     # Copies, since safetensors refuses tensors that share memory (tied weights, a start that is also the end).
     whole = torch.contiguous_format
     ready = {name: tensors[name].detach().cpu().clone(memory_format=whole) for name in sorted(tensors)}
@@ -76,6 +82,8 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Any]:
 
     Raises UserError when the file is absent, truncated or something else.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, "pt") as file:
             metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))

@@ -6,14 +6,17 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 from tombola.errors import UserError, nearest
 
 T = TypeVar("T")
 HOUSE = __name__.partition(".")[0] + "."
 """How the names of the house's own modules begin."""
+OPEN: defaultdict[str, list[Registry[Any]]] = defaultdict(list)
+"""Kind -> the registries of it that are imported by now."""
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -23,11 +26,13 @@ class Registry(Mapping[str, T], Generic[T]):
     read, so that a part is found by itself and nothing is imported before it is needed.
 
     Looking up an unknown name raises UserError with the nearest valid one. `describe` returns the first
-    line of a part's docstring, which is what `tombola catalog` prints.
+    line of a part's docstring, which is what `tombola catalog` prints. `asked` are the attributes of a part that
+    a study is checked against, see `facts`.
     """
 
-    def __init__(self, kind: str, *homes: str) -> None:
-        self.kind, self.homes = kind, homes
+    def __init__(self, kind: str, *homes: str, asked: Collection[str] = ()) -> None:
+        self.kind, self.homes, self.asked = kind, homes, asked
+        OPEN[kind].append(self)
         self._known: dict[str, T] = {}
         self._lines: dict[str, str] = {}
         self._complete = not homes
@@ -76,6 +81,15 @@ class Registry(Mapping[str, T], Generic[T]):
             module = importlib.import_module(home)
             for file in pkgutil.iter_modules(getattr(module, "__path__", ())):
                 importlib.import_module(f"{home}.{file.name}")
+
+    @property
+    def so_far(self) -> Collection[str]:
+        """The names that are registered by now; nothing is imported."""
+        return self._known
+
+    def facts(self, name: str) -> Any:
+        """What a study is checked against, as JSON."""
+        return {key: getattr(self[name], key) for key in self.asked}
 
     def describe(self, name: str) -> str:
         """One line on what the part is."""

@@ -13,7 +13,7 @@ from tombola.analysis import wording
 from tombola.analysis.contrasts import claims
 from tombola.runs.results import SCHEMA, results_of
 from tombola.runs.stops import ends, ends_among, ends_in_words, marked, stopped_at_end
-from tombola.training.record import Trained
+from tombola.training.trained import Trained
 
 
 def stops(arm: str, level: int, *at_end: bool | None, status: str = "ok") -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.program import Tombola
+from tombola import parts
 from tombola.cli import kinds, names
 from tombola.study.load import presets
 
@@ -121,8 +122,9 @@ def test_a_shell_gets_them_from_the_program_itself(tmp_path: Path, runs: None) -
 
 
 def test_the_names_that_are_written_down_are_those_that_are_there() -> None:
-    again = "the registries have other names than names.json; write it anew: python -m tombola.cli.kinds"
+    again = "the registries have other parts than the tables; write them anew: python -m tombola.cli.kinds"
     assert names.FILE.read_text() == kinds.written(), again
+    assert parts.FILE.read_text() == kinds.facts(), again
     assert names.kinds() == kinds.kinds()
     for kind in ("presets", "recipes"):
         assert names.names(kind) == [*kinds.lines(kind)]

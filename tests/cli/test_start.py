@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -97,6 +98,37 @@ def test_a_press_of_the_tab_key_is_light(words: str) -> None:
     at = str(len(words.split()) - (not words.endswith(" ")))
     environment = {"_TOMBOLA_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": at}
     assert_light(loaded("called()", **environment))
+
+
+HEAVY = {"torch", "numba", "sklearn", "altair", "scipy.stats"}
+"""What reading a finished run does without."""
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run, a sweep and its runs."""
+    out = tmp_path_factory.mktemp("finished")
+    for name in ("quick", "sweep"):
+        with tarfile.open(GOLDEN / f"{name}.tar.xz") as archive:
+            archive.extractall(out, filter="data")
+    return out / "runs"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runs"],
+        ["status", "quick"],
+        ["status", "sweep-b74a5bee"],
+        ["results", "quick", "--csv"],
+        ["results", "sweep-b74a5bee", "--csv"],
+        ["verdicts", "quick"],
+    ],
+    ids=" ".join,
+)
+def test_a_finished_run_is_read_without_torch(words: list[str], finished: Path) -> None:
+    assert not loaded(f"called(*{words}, '--runs', {str(finished)!r})") & HEAVY
 
 
 def test_import_is_light_and_knows_its_names() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from support.compare_parts import random_subject
 from tombola.alignment.network import Network
-from tombola.comparison.measures.base import MEASURES, WHOLE, Case
+from tombola.alignment.words import WHOLE
+from tombola.comparison.measures.base import MEASURES, Case
 from tombola.comparison.nulls import NULLS
 from tombola.comparison.significance import judged_by_draws
 from tombola.seeds import stream

@@ -9,7 +9,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tombola.data.dataset import Dataset, DataSpec, classes_of
+from tombola.data.dataset import Dataset, classes_of
+from tombola.data.spec import DataSpec
 from tombola.errors import UserError
 
 

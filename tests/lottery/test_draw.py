@@ -29,11 +29,12 @@ from tombola.files import digest_of
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Begin, Cell, Drawn, level_cells
 from tombola.lottery.draw import draw
-from tombola.lottery.lottery import Mode, check_rewind, rewind_point
+from tombola.lottery.lottery import rewind_point
+from tombola.lottery.modes import Mode, check_rewind
 from tombola.masks.mask import Mask
 from tombola.masks.rule import PruneRule
 from tombola.seeds import Seeds
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 RULES = {"layerwise": LAYERWISE, "global": GLOBAL}
 every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())

@@ -16,8 +16,8 @@ from tombola.lottery.lottery import Lottery
 from tombola.masks.rule import PruneRule
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.record import Trained
-from tombola.training.stack import Start
+from tombola.training.start import Start
+from tombola.training.trained import Trained
 
 RECIPE = Recipe(iterations=12, batch=8, lr=0.01, evaluate_every=4)
 KINDS = {

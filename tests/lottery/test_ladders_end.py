@@ -23,10 +23,11 @@ from support.lottery_parts import (
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Begin, Cell, Drawn
 from tombola.lottery.draw import draw
-from tombola.lottery.lottery import Lottery, Mode
+from tombola.lottery.lottery import Lottery
+from tombola.lottery.modes import Mode
 from tombola.models.state import State
 from tombola.seeds import Seeds
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 every_way = pytest.mark.parametrize("mode", ["iterative", "one-shot"])
 

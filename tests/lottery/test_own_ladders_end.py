@@ -10,7 +10,7 @@ from support.lottery_parts import LAYERWISE, Script, lenet, lottery, play, same,
 from tombola.lottery.cell import Begin, Cell, Drawn
 from tombola.lottery.draw import draw
 from tombola.lottery.lottery import Lottery
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 
 def drum(levels: int = 4) -> Lottery:

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from tombola.errors import UserError
-from tombola.models.architecture import ModelSpec, architecture
+from tombola.models.architecture import architecture
+from tombola.models.spec import ModelSpec
 from tombola.seeds import stream
 
 SHAPE = (1, 4, 4)

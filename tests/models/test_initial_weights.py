@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from support.model_parts import SMALL
-from tombola.models.architecture import ModelSpec, architecture
+from tombola.models.architecture import architecture
 from tombola.models.catalog import MODELS
 from tombola.models.initializers import glorot, kaiming
+from tombola.models.spec import ModelSpec
 from tombola.seeds import stream
 
 

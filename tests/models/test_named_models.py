@@ -9,8 +9,9 @@ from torch import nn
 
 from support.model_parts import SMALL, by_role, parameters, sizes
 from tombola.errors import UserError
-from tombola.models.architecture import ModelSpec, architecture
+from tombola.models.architecture import architecture
 from tombola.models.catalog import FAMILIES, MODELS
+from tombola.models.spec import ModelSpec
 from tombola.seeds import stream
 
 IMAGE = (3, 32, 32)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from tombola.errors import UserError
-from tombola.models.architecture import ModelSpec, architecture
+from tombola.models.architecture import architecture
+from tombola.models.spec import ModelSpec
 from tombola.models.state import prunable, roles_of
 
 

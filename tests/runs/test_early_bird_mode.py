@@ -18,8 +18,8 @@ from tombola.masks.mask import Mask
 from tombola.runs import runner
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
+from tombola.study.cells import planned_cells
 from tombola.study.load import load_study
-from tombola.study.plan import planned_cells
 from tombola.study.pruning import Pruning
 from tombola.study.spec import Study
 from tombola.training.checkpoint import Checkpoint

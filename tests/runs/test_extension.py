@@ -12,7 +12,7 @@ from support.cases import also_slow
 from support.rounding import assert_same_in_double
 from support.study_kit import Notes, cells_of, contents, run_tiny, times, tiny
 from tombola.runs.results import results_of
-from tombola.study.plan import planned_cells
+from tombola.study.cells import planned_cells
 
 EXTENSIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "levels": ({"levels": 1}, {"levels": 3}),

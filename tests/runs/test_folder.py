@@ -19,7 +19,7 @@ from tombola.models.architecture import architecture
 from tombola.runs.locate import open_ticket
 from tombola.runs.results import histories, results_of
 from tombola.seeds import Seeds
-from tombola.study.plan import planned_cells
+from tombola.study.cells import planned_cells
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

@@ -20,7 +20,7 @@ from support.study_kit import contents, no_leftovers, run_tiny, tiny
 from tombola.lottery.cell import Cell, Drawn
 from tombola.runs import runner
 from tombola.runs.folder import Run
-from tombola.study.plan import planned_cells
+from tombola.study.cells import planned_cells
 from tombola.training.checkpoint import Checkpoint
 
 OPERATIONS = 1000

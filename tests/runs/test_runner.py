@@ -10,7 +10,7 @@ import torch
 
 from support.study_kit import Notes, contents, no_leftovers, run_tiny, times, tiny, toy_data
 from tombola.lottery.cell import Cell
-from tombola.study.plan import planned_cells
+from tombola.study.cells import planned_cells
 
 
 def test_a_run_is_whole(tmp_path: Path) -> None:

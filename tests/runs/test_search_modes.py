@@ -24,15 +24,16 @@ from tombola.runs.progress import missing
 from tombola.runs.results import results_of
 from tombola.runs.runner import run_study
 from tombola.seeds import Seeds
+from tombola.study.cells import planned_cells
 from tombola.study.load import load_study
-from tombola.study.plan import make_plan, planned_cells
+from tombola.study.plan import make_plan
 from tombola.study.pruning import Pruning
 from tombola.study.spec import Study
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.loop import train_stack
-from tombola.training.record import Trained
 from tombola.training.search.base import Search
-from tombola.training.stack import Start
+from tombola.training.start import Start
+from tombola.training.trained import Trained
 
 MODES = ("gradual", "set", "rigl")
 EVERY = {"every": 3}

@@ -17,8 +17,8 @@ from tombola.models.state import State
 from tombola.runs import runner
 from tombola.runs.progress import missing
 from tombola.runs.runner import run_study
+from tombola.study.cells import planned_cells
 from tombola.study.load import load_study
-from tombola.study.plan import planned_cells
 from tombola.study.spec import Study
 from tombola.training.checkpoint import Checkpoint
 

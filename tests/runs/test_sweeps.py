@@ -18,7 +18,8 @@ from tombola.runs.locate import find, find_run, find_runs
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
 from tombola.runs.reuse import shares_dense
-from tombola.runs.sweeps import SweepRun, run_sweep, sweep_results
+from tombola.runs.sweeping import run_sweep
+from tombola.runs.sweeps import SweepRun, sweep_results
 from tombola.study.spec import Study
 from tombola.study.sweep import Member, Sweep
 

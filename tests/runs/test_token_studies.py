@@ -27,7 +27,8 @@ from tombola.seeds import Seeds, stream
 from tombola.study.plan import make_plan
 from tombola.study.spec import Study
 from tombola.training.engines.select import choose
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 WORDS, LENGTH, WIDTH, HIDDEN, CLASSES = 12, 5, 6, 8, 3
 RECURRENT = ["lstm.weight_ih_l0", "lstm.weight_hh_l0"]

@@ -16,7 +16,8 @@ from tombola.errors import Notice, UserError
 from tombola.models.architecture import architecture
 from tombola.models.scope import Scope
 from tombola.runs.estimate import estimate_time
-from tombola.study.plan import Plan, make_plan, planned_cells
+from tombola.study.cells import planned_cells
+from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
 
 

@@ -14,12 +14,13 @@ from support.lottery_parts import CLASSES, lenet, sparse
 from support.rounding import made_once
 from tombola.lottery.arms.catalog import ARMS
 from tombola.lottery.arms.context import Rung, Scene
+from tombola.lottery.arms.treat import treat
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probing, prober
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.state import State
 from tombola.seeds import Seeds, stream
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def odd_units(state: State) -> State:
 
 
 def treated(arm: str, where: Scene) -> Start:
-    mask, state, dead = ARMS[arm].treat(where)
+    mask, state, dead = treat(ARMS[arm], where)
     return Start(state, mask, where.seeds, where.level, 0, dead)
 
 

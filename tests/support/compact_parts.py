@@ -13,7 +13,8 @@ from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture, architecture
 from tombola.seeds import stream
 from tombola.training.engines.modules import ModulesEngine
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 
 def plain_conv(shape: tuple[int, ...], classes: int) -> nn.Module:

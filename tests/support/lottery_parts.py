@@ -23,8 +23,8 @@ from tombola.masks.rule import PruneRule, rates_for
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.state import State
 from tombola.seeds import Seeds, stream
-from tombola.training.record import Trained
-from tombola.training.stack import Start
+from tombola.training.start import Start
+from tombola.training.trained import Trained
 
 CPU = torch.device("cpu")
 CLASSES = 3

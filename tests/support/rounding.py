@@ -24,8 +24,8 @@ from tombola.data.resident import Resident
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
 from tombola.seeds import stream
-from tombola.training.record import Trained
-from tombola.training.stack import Start
+from tombola.training.start import Start
+from tombola.training.trained import Trained
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,7 +15,8 @@ from tombola.training.engines.select import choose
 from tombola.training.recipe import Recipe
 from tombola.training.search.base import SEARCHES, Goal, Search
 from tombola.training.search.supermask import ScoreSteps
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 LEVEL, VALIDATION = 2, 5
 BOTH = ["edge-popup", "supermask"]

@@ -16,7 +16,8 @@ from tombola.training.engines.select import choose
 from tombola.training.recipe import Recipe
 from tombola.training.search.base import SEARCHES, Goal, Search
 from tombola.training.search.moving import MovingMasks, MovingMethod
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 LEVEL = 2
 VALIDATION = 5

@@ -18,7 +18,7 @@ from tombola.models.architecture import Architecture, architecture
 from tombola.models.state import State
 from tombola.seeds import Seeds, stream
 from tombola.training.recipe import Recipe
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 CPU = torch.device("cpu")
 CLASSES = 3

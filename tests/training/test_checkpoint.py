@@ -16,7 +16,7 @@ from tombola.training.engines.mlp import MlpEngine
 from tombola.training.engines.modules import ModulesEngine
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.record import Trained
+from tombola.training.trained import Trained
 
 TRAININGS: dict[str, tuple[str, Recipe, int]] = {
     # kind, recipe, start; every one straddles an epoch (45 examples, batches of 8)

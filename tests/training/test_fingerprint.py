@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from tombola.data.arrays import from_arrays
 from tombola.data.resident import Resident
 from tombola.errors import Notice, UserError
-from tombola.models.architecture import Architecture, ModelSpec, architecture
+from tombola.models.architecture import Architecture, architecture
+from tombola.models.spec import ModelSpec
 from tombola.seeds import stream
 from tombola.training import fingerprint
 from tombola.training.fingerprint import TOLERANCES, Fingerprint, difference, recorded, require_same, taken

@@ -15,9 +15,9 @@ from tombola.masks.rule import PruneRule, rates_for
 from tombola.models.architecture import Architecture, architecture
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.record import Trained
 from tombola.training.search.base import SEARCHES, Goal, Search
-from tombola.training.stack import Start
+from tombola.training.start import Start
+from tombola.training.trained import Trained
 
 MOVING = ["set", "rigl"]
 SCORES = ["edge-popup", "supermask"]

@@ -22,8 +22,9 @@ from tombola.masks.mask import Mask
 from tombola.models.architecture import architecture
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.loop import train_stack
-from tombola.training.record import Record, Trained
+from tombola.training.record import Record
 from tombola.training.stack import Stack
+from tombola.training.trained import Trained
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ from tombola.training.engines.base import ENGINES, Engine
 from tombola.training.engines.select import choose
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 HALF = Recipe(precision="bfloat16")
 

@@ -9,8 +9,8 @@ from support.training_parts import CPU, kind, recipe, same, sparse, start
 from tombola.files import digest_of
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.record import Trained
 from tombola.training.stack import Stack
+from tombola.training.trained import Trained
 
 # Plain SGD remembers nothing, so a network put back to iteration k must end as if it had never stopped.
 MEMORYLESS = {

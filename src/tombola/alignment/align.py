@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from tombola.alignment.matching import Floats, assigned, colours, descend, forward
 from tombola.alignment.network import Network, Permutations
 from tombola.alignment.outputs import unit_activations
-from tombola.alignment.subject import Side, Subject, WeightsAt
+from tombola.alignment.subject import Subject, WeightsAt
+from tombola.alignment.words import RAW, Side
 from tombola.registry import Registry
 
-RAW = "raw"
 TIE = 1e-7
 """What equal colours add to the similarity of two units: enough to decide between equal sums, and no more."""
 

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tombola.alignment.words import Side
 from tombola.errors import UserError
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 
-Side = Literal["start", "end"]
-SIDES: tuple[Side, ...] = ("start", "end")
 WeightsAt = Literal["start", "end", "dense start", "dense"]
 DENSE: dict[Side, WeightsAt] = {"start": "dense start", "end": "dense"}
 """Which weights of the dense network stand beside the ticket's at a side."""

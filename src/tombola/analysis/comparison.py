@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 import torch
 
-from tombola.alignment.align import RAW
 from tombola.alignment.network import Network, chain
 from tombola.alignment.subject import Subject
+from tombola.alignment.words import RAW
 from tombola.analysis.subjects import Several, subjects_of
 from tombola.comparison.answers import Exam
 from tombola.comparison.consensus import CONSENSUS, consensus

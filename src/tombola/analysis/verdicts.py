@@ -8,25 +8,17 @@ from typing import Any
 
 import polars as pl
 
-from tombola.alignment.align import RAW
 from tombola.analysis import wording
-from tombola.analysis.comparison import exams_of, network_of
 from tombola.analysis.decide import VERDICTS, Answer, Verdict, decided, densities_of
 from tombola.analysis.matching_level import Matching, sparsest_match
 from tombola.analysis.published import Checked, expectations
-from tombola.analysis.subjects import subjects_of
-from tombola.comparison.decisions import decide
-from tombola.comparison.measures.base import MEASURES
-from tombola.comparison.pairs import compare
-from tombola.errors import UserError, nearest
+from tombola.errors import UserError
 from tombola.files import write_json
 from tombola.runs.folder import Run
 from tombola.runs.preregistration import Registration, digest_of
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
 from tombola.stats.intervals import FEWEST
-from tombola.stats.paired import together
-from tombola.stats.permutation import Contrasted, Direction, opposites
 from tombola.study.claims import Hypothesis
 
 
@@ -68,7 +60,9 @@ def verdicts_of(run: Run, *, measures: bool = True, data_dir: Path | None = None
     def by_measure(claim: Hypothesis, level: int) -> Answer:
         if not measures:
             raise UserError("measures are not taken here; `tombola verdicts RUN` takes them")
-        return _measured(run, claim, level, data_dir)
+        from tombola.analysis.measured import measured  # with torch, which few verdicts need
+
+        return measured(run, claim, level, data_dir)
 
     found = [
         replace(each, changed_after=known.changed_after(study.hypothesis, each.hypothesis.family))
@@ -88,49 +82,6 @@ def write_verdicts(run: Run, found: Verdicts) -> Path:
     path = run.path / "verdicts.json"
     write_json(path, found.table())
     return path
-
-
-def _measured(run: Run, claim: Hypothesis, level: int, data_dir: Path | None) -> Answer:
-    """What a measure says of a hypothesis at a level: the decision over replicates of `compare.decide`."""
-    at = claim.measure
-    assert at is not None
-    subjects = subjects_of(run, level=level, arms=claim.arms)
-    measure = MEASURES[at.registered]
-    pairs = compare(
-        subjects,
-        network=network_of([run], data_dir) if at.aligned != RAW or measure.wired else None,
-        measures=[at.registered],
-        alignments=[at.aligned],
-        seed=run.study.seed,
-        exam=exams_of([run], data_dir),
-    ).filter(
-        pl.col("measure") == at.name,
-        pl.col("side").eq_missing(pl.lit(at.side)),
-        pl.col("null").eq_missing(pl.lit(measure.null)),
-    )
-    layers = pairs["layer"].unique().to_list()
-    if at.layer not in layers:
-        raise UserError(f"measure '{at.name}' has no layer '{at.layer}'{nearest(at.layer, layers)}")
-    pairs = pairs.filter(pl.col("layer") == at.layer)
-
-    def decision(direction: Direction, margin: float) -> dict[str, Any]:
-        rows = decide(pairs, subjects, [claim.arms], direction=direction, margin=margin, seed=run.study.seed)
-        if rows.is_empty():
-            raise UserError(f"no replicate has both arms at level {level}")
-        return rows.row(0, named=True)
-
-    row = decision(claim.direction, claim.margin)
-    others = [decision(*other)["p"] for other in opposites(claim.direction, claim.margin)]
-    found = Contrasted(**{name: row[name] for name in Contrasted.__dataclass_fields__})
-    why = ""
-    if found.p is None:
-        pair = measure.subjects == 2 and row["replicates"] < 2
-        why = (
-            "pairs of tickets take two replicates"
-            if pair
-            else f"measure '{at.name}' has no value for some of them"
-        )
-    return Answer(found, row["replicates"], row["p_smallest"], why=why, p_opposite=together(others))
 
 
 def _notes(run: Run, frame: pl.DataFrame, found: list[Verdict], known: Registration) -> list[str]:

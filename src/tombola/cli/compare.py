@@ -83,8 +83,8 @@ def compare(
     as_csv: Csv = False,
 ) -> None:
     """Compare tickets in pairs, within and across replicates, arms and runs, beside what chance gives."""
-    from tombola.alignment.align import RAW
     from tombola.alignment.subject import Subject
+    from tombola.alignment.words import RAW
     from tombola.analysis.comparison import compare_runs
     from tombola.cli.show.comparison import print_comparison
     from tombola.cli.show.tables import print_json

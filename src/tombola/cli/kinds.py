@@ -1,6 +1,7 @@
 """Everything that studies can be made of, by kind: the registries, presets and their recipes.
 
-`python -m tombola.cli.kinds` writes the names into `names.json`, where the tab key finds them.
+`python -m tombola.cli.kinds` writes the names into `names.json`, where the tab key finds them, and what validation
+asks of parts into `parts.json`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tombola import parts
 from tombola.alignment.align import ALIGNMENTS
 from tombola.analysis import pairing
 from tombola.cli import names
@@ -18,7 +20,7 @@ from tombola.data.dataset import DATASETS
 from tombola.lottery.arms.catalog import ARMS
 from tombola.lottery.arms.masks import MASK_ACTIONS
 from tombola.lottery.arms.weights import DEAD_ACTIONS, WEIGHT_ACTIONS
-from tombola.lottery.lottery import MODES, REWINDS
+from tombola.lottery.modes import MODES, REWINDS
 from tombola.masks.allocation import ALLOCATIONS
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.structure import STRUCTURES
@@ -29,6 +31,7 @@ from tombola.runs.trackers.base import TRACKERS
 from tombola.study.load import load_sweep, presets
 from tombola.training.engines.base import ENGINES
 from tombola.training.recipe import SCHEDULES
+from tombola.training.search.base import SEARCHES
 
 KINDS: Mapping[str, Registry[Any] | Mapping[Any, str]] = {
     "models": MODELS,
@@ -75,5 +78,25 @@ def written() -> str:
     return json.dumps(found, indent=1) + "\n"
 
 
+ASKED = (
+    ALIGNMENTS,
+    CRITERIA,
+    DATASETS,
+    DEAD_ACTIONS,
+    MASK_ACTIONS,
+    MEASURES,
+    SEARCHES,
+    WEIGHT_ACTIONS,
+)
+"""The registries that studies are checked against."""
+
+
+def facts() -> str:
+    """What `parts.json` has to hold."""
+    found = {registry.kind: {name: registry.facts(name) for name in registry} for registry in ASKED}
+    return json.dumps(found, indent=1) + "\n"
+
+
 if __name__ == "__main__":
     names.FILE.write_text(written())
+    parts.FILE.write_text(facts())

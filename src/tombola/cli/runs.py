@@ -65,7 +65,7 @@ def run(
     from tombola.cli.show.plan import dry_run as print_dry_run
     from tombola.cli.show.progress import Watcher
     from tombola.cli.show.run import print_results
-    from tombola.cli.show.sweeps import run_sweep
+    from tombola.cli.show.sweeping import run_sweep
     from tombola.cli.show.verdicts import print_verdicts
     from tombola.report.page.compose import write_report
     from tombola.runs.runner import run_study

@@ -9,13 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from tombola.alignment.outputs import Integers, Predictions, predictions_of
-from tombola.alignment.subject import Side, Subject
+from tombola.alignment.subject import Subject
 from tombola.data.resident import Resident
 from tombola.errors import UserError
 from tombola.models.architecture import Architecture
-
-END: Side = "end"
-"""The side that answers: the trained weights."""
 
 
 @dataclass(frozen=True)

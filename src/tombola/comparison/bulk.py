@@ -9,10 +9,10 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from tombola.alignment.align import RAW
 from tombola.alignment.network import Network
 from tombola.alignment.subject import Subject
-from tombola.comparison.measures.base import MEASURES, TABLE, WHOLE, Measure
+from tombola.alignment.words import RAW, WHOLE
+from tombola.comparison.measures.base import MEASURES, TABLE, Measure
 from tombola.comparison.requests import check, in_order
 from tombola.comparison.table import SCHEMA
 from tombola.errors import UserError

@@ -25,7 +25,8 @@ from tombola.training.engines.select import choose
 from tombola.training.memory import networks_that_fit
 from tombola.training.recipe import Recipe
 from tombola.training.scoring import Examples
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 STABLE = 0.02
 """Two copies whose error barrier is below this are stable: two points (Frankle et al. 2020, section 3)."""

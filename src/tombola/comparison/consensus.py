@@ -10,10 +10,11 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from tombola.alignment.align import RAW, align
+from tombola.alignment.align import align
 from tombola.alignment.network import Network
-from tombola.alignment.subject import Side, Subject
-from tombola.comparison.measures.base import ROUNDING, WHOLE
+from tombola.alignment.subject import Subject
+from tombola.alignment.words import RAW, WHOLE, Side
+from tombola.comparison.measures.base import ROUNDING
 from tombola.comparison.nulls import NULLS
 from tombola.comparison.requests import check, in_order
 from tombola.comparison.significance import judged_by_samples

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from tombola.alignment.align import ALIGNMENTS, RAW, align
+from tombola.alignment.align import ALIGNMENTS, align
 from tombola.alignment.network import Network
-from tombola.alignment.subject import Side, Subject
+from tombola.alignment.subject import Subject
+from tombola.alignment.words import RAW, Side
 from tombola.comparison.answers import NULLS_OF_ANSWERS, Exam, answered
 from tombola.comparison.measures.base import MEASURES, Case, Values
 from tombola.comparison.nulls import NULLS

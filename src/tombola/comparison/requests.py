@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tombola.alignment.align import ALIGNMENTS, RAW
+from tombola.alignment.align import ALIGNMENTS
 from tombola.alignment.network import Network
-from tombola.alignment.subject import DENSE, SIDES, Side, Subject, WeightsAt
-from tombola.comparison.answers import END
+from tombola.alignment.subject import DENSE, Subject, WeightsAt
+from tombola.alignment.words import END, RAW, SIDES, Side
 from tombola.comparison.measures.base import BY_DEFAULT, MEASURES, Measure
 from tombola.comparison.measures.paths import can_be_wired
 from tombola.comparison.nulls import NULLS

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tombola.comparison.measures.base import ROUNDING, WHOLE, Case, Counts, Measure
+from tombola.alignment.words import WHOLE
+from tombola.comparison.measures.base import ROUNDING, Case, Counts, Measure
 from tombola.stats.exact import total
 
 

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tombola.data.dataset import NORMALISATIONS, Dataset
+from tombola.data.dataset import Dataset
+from tombola.data.spec import NORMALISATIONS
 from tombola.errors import UserError, nearest
 
 

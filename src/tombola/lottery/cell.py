@@ -8,8 +8,8 @@ from typing import Literal
 
 from tombola.lottery.arms.catalog import TICKET
 from tombola.masks.mask import Mask
-from tombola.training.record import Trained
-from tombola.training.stack import Start
+from tombola.training.start import Start
+from tombola.training.trained import Trained
 
 Status = Literal["ok", "collapsed", "diverged"]
 

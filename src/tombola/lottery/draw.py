@@ -9,12 +9,13 @@ import torch
 
 from tombola.lottery.arms.catalog import CONTINUED, TICKET, Arm
 from tombola.lottery.arms.context import Rung, Scene
+from tombola.lottery.arms.treat import treat
 from tombola.lottery.cell import Begin, Cell, Drawn, Train
 from tombola.lottery.lottery import Lottery, rewind_point
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 from tombola.seeds import Seeds
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 Ladder = tuple[int, str, int]
 """Replicate, arm and draw."""
@@ -120,7 +121,7 @@ class Climb:
             probing=partial(lottery.probing, r) if lottery.probing else None,
         )
         arm = lottery.treatments[cell.arm] if level else Arm()  # dense, there is nothing to treat
-        mask, state, dead = arm.treat(scene)
+        mask, state, dead = treat(arm, scene)
         return Start(state, mask, self.seeds[r], level, lottery.rewind if level else 0, dead)
 
     def note(self, level: int, drawn: Mapping[Cell, Drawn]) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from tombola.errors import UserError
 from tombola.lottery.arms.catalog import Arm
 from tombola.lottery.cell import Cell, level_cells
+from tombola.lottery.modes import Mode
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probing
@@ -17,22 +16,9 @@ from tombola.masks.rule import PruneRule
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
 from tombola.seeds import Seeds
-from tombola.training.record import Trained
-from tombola.training.search.base import SEARCHES, Goal, Method, Search
-from tombola.training.search.early_bird import EARLY_BIRD, EarlyBirds, Watch
-
-Mode = str
-"""A name of MODES."""
-
-MODES: Mapping[Mode, str] = {
-    "iterative": "the ticket of the level before is pruned: Strategy 1 (Frankle & Carbin 2019, App. B)",
-    "continued": "what is pruned is trained on and on and never reset: Strategy 2 (Frankle & Carbin 2019, App. B)",
-    "one-shot": "the trained dense network is pruned once, to every level (Frankle & Carbin 2019, 2)",
-    "at-init": "the untrained network is pruned once, to every level (Lee et al. 2019)",
-    EARLY_BIRD: "the dense network is pruned once, to every level, when its masks stand still (You et al. 2020)",
-    **{name: SEARCHES.describe(name) for name in SEARCHES},
-}
-"""When masks are made, or the training that finds them."""
+from tombola.training.search.base import Goal, Method, Search
+from tombola.training.search.early_bird import EarlyBirds, Watch
+from tombola.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -88,24 +74,6 @@ class Lottery:
         scored = initial if self.mode == "at-init" else trained
         dense = Mask.dense(mask.shapes)
         return prune_to(dense, initial, scored, self.alive[level], self.rates, self.rule, ties, probe)
-
-
-After = Literal["rewind", "learning-rate", "fine-tune"]
-
-REWINDS: Mapping[After, str] = {
-    "rewind": "weights and schedule go back to iteration pruning.rewind (Frankle & Carbin 2019; Frankle et al. 2019)",
-    "learning-rate": "the schedule goes back, the weights stay trained (Renda et al. 2020)",
-    "fine-tune": "trained on at the last learning rate, for as many iterations (Renda et al. 2020)",
-}
-"""What a ticket starts from once it is pruned."""
-
-
-def check_rewind(iteration: int, iterations: int) -> None:
-    """Raise UserError unless 0 <= iteration < iterations."""
-    if not 0 <= iteration < iterations:
-        raise UserError(
-            f"pruning.rewind is iteration {iteration}, expected 0 or more and less than the recipe's {iterations}"
-        )
 
 
 def rewind_point(iteration: int, initial: State, dense: Trained) -> State:

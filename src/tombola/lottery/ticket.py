@@ -7,15 +7,17 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal
 
 from tombola import html
 from tombola.errors import UserError, nearest, notice
 from tombola.files import read_tensors, write_bytes, write_tensors
 from tombola.masks.mask import Mask
 from tombola.models.state import State
+
+if TYPE_CHECKING:
+    import torch
+
 
 FORMAT = "tombola-ticket-1"
 ExportForm = Literal["dense", "torch-prune"]
@@ -167,6 +169,8 @@ def _say_what_looks_shared(
 ) -> None:
     """Give a notice of a tensor that has the very values of a pruned weight and was left as it is: a second name of
     it, maybe, of which the ticket does not know. Constant tensors tell nothing."""
+    import torch
+
     for key in pruned:
         one = checkpoint[key]
         varied = bool((one != one.flatten()[:1]).any())
@@ -215,6 +219,8 @@ def read_checkpoint(path: Path) -> State:
 
     A dict with a "state_dict" or "model" entry is unwrapped. Raises UserError for anything else.
     """
+    import torch
+
     if not path.exists():
         raise UserError(f"{path}: no such file")
     if path.suffix == ".safetensors":
@@ -236,6 +242,8 @@ def read_checkpoint(path: Path) -> State:
 
 def write_checkpoint(path: Path, state: State) -> None:
     """A state dict as `.safetensors`, or as torch.save for `.pt` and `.pth`; another suffix is a UserError."""
+    import torch
+
     if path.suffix == ".safetensors":
         write_tensors(path, state)
     elif path.suffix in (".pt", ".pth"):

@@ -7,7 +7,8 @@ criteria here look at weights alone; saliency.py has those that look at the netw
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,6 +80,10 @@ class Criteria(Registry[Criterion]):
             return criterion
 
         return add_with_needs
+
+    def facts(self, name: str) -> Any:
+        """What it needs, as JSON."""
+        return asdict(self.needs(name))
 
     def needs(self, name: str) -> Needs:
         """What a criterion needs. Raises UserError for an unknown name."""

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from tombola import html
 from tombola.errors import UserError, nearest
 from tombola.files import read_tensors, write_tensors
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class Mask(Mapping[str, Tensor]):
+class Mask(Mapping[str, "Tensor"]):
     """Parameter name -> bool tensor on the CPU, True where the weight lives.
 
     A mask holds copies and hands out copies, so nothing done to a tensor elsewhere changes it. Names are
@@ -27,6 +29,8 @@ class Mask(Mapping[str, Tensor]):
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        import torch
+
         self._tensors: dict[str, Tensor] = {}
         for name in sorted(tensors):
             if tensors[name].dtype != torch.bool:
@@ -37,6 +41,8 @@ class Mask(Mapping[str, Tensor]):
     @classmethod
     def dense(cls, shapes: Shapes) -> Mask:
         """Every weight lives."""
+        import torch
+
         return cls({name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()})
 
     def __getitem__(self, name: str) -> Tensor:
@@ -99,12 +105,18 @@ class Mask(Mapping[str, Tensor]):
     # Algebra. Operands never change.
 
     def __and__(self, other: Mask) -> Mask:
+        import torch
+
         return self._combined(other, torch.logical_and)
 
     def __or__(self, other: Mask) -> Mask:
+        import torch
+
         return self._combined(other, torch.logical_or)
 
     def __xor__(self, other: Mask) -> Mask:
+        import torch
+
         return self._combined(other, torch.logical_xor)
 
     def __invert__(self) -> Mask:
@@ -115,6 +127,8 @@ class Mask(Mapping[str, Tensor]):
         return (self & ~other).count() == 0
 
     def __eq__(self, other: object) -> bool:
+        import torch
+
         if not isinstance(other, Mask):
             return NotImplemented
         return self.shapes == other.shapes and all(
@@ -127,6 +141,8 @@ class Mask(Mapping[str, Tensor]):
 
     def apply(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A copy of the state with exactly +0.0 at the dead weights, also where they were negative or NaN."""
+        import torch
+
         return {
             name: torch.where(living, value, torch.zeros_like(value)) if living is not None else value.clone()
             for name, value, living in self._over(state)
@@ -151,6 +167,8 @@ class Mask(Mapping[str, Tensor]):
 
     def pack(self) -> dict[str, Tensor]:
         """Name -> uint8 bytes of eight weights each, in C order, the first weight in the lowest bit."""
+        import torch
+
         return {
             name: torch.from_numpy(np.packbits(tensor.numpy().reshape(-1), bitorder="little"))
             for name, tensor in self._tensors.items()
@@ -236,6 +254,8 @@ def _require(name: str, state: Mapping[str, Tensor], shape: tuple[int, ...]) -> 
 
 
 def _bits(name: str, packed: Tensor, shape: tuple[int, ...]) -> Tensor:
+    import torch
+
     size = math.prod(shape)
     expected = (size + 7) // 8
     if packed.dtype != torch.uint8 or packed.shape != (expected,):

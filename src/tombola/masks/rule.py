@@ -8,9 +8,9 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tombola import parts
 from tombola.errors import UserError, nearest
 from tombola.masks.allocation import allocation
-from tombola.masks.criteria import CRITERIA
 from tombola.masks.structure import structure
 from tombola.models.state import MATRIX
 
@@ -39,7 +39,7 @@ class PruneRule(BaseModel):
     @field_validator("criterion")
     @classmethod
     def _known_criterion(cls, name: str) -> str:
-        CRITERIA[name]
+        parts.facts("criterion", name)
         return name
 
     @field_validator("allocation")
@@ -56,7 +56,10 @@ class PruneRule(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if CRITERIA.needs(self.criterion).rounds > 1 and structure(self.structure).most is not None:
+        if (
+            parts.facts("criterion", self.criterion)["rounds"] > 1
+            and structure(self.structure).most is not None
+        ):
             raise UserError(
                 f"criterion '{self.criterion}' prunes little by little and structure '{self.structure}' at one "
                 "stroke; expected another criterion or structure"

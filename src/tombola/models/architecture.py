@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from tombola.errors import UserError, nearest
@@ -23,10 +22,11 @@ from tombola.models.builds import (
 )
 from tombola.models.catalog import MODELS, find, is_ours
 from tombola.models.computed import require_own_weights
-from tombola.models.factory import Option, load, maker, protected
+from tombola.models.factory import load, maker, protected
 from tombola.models.hidden import require_registered
 from tombola.models.initializers import glorot, kaiming
 from tombola.models.scope import Scope
+from tombola.models.spec import ModelSpec, Option
 from tombola.models.state import (
     State,
     frozen_in,
@@ -42,7 +42,6 @@ from tombola.models.trial import WholeNumbersError, made_up, require_fit, requir
 __all__ = [
     "MODELS",
     "Architecture",
-    "ModelSpec",
     "State",
     "architecture",
     "load_state",
@@ -51,21 +50,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-class ModelSpec(BaseModel):
-    """The [model] table: a name (`lenet-300-100`, `conv-2`, `package.module:factory`) and its options.
-
-    Every network of ours has the option `init`: "glorot-normal" (the default) or "kaiming-normal". `prune` are
-    patterns of the names of further matrices to prune, beside the Linear and Conv weights: those of nn.LSTM and
-    nn.GRU, `in_proj_weight` of attention, embeddings. `*`, `?` and `[...]` match as in file names.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    options: dict[str, Option] = {}
-    prune: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

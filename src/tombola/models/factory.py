@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from tombola.errors import UserError, nearest
+from tombola.models.spec import Option
 from tombola.models.trial import brief
 
-Option = int | float | str | bool
 Make = Callable[[], nn.Module]
 
 

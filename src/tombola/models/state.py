@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-
-import torch
-from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.parameter import is_lazy
+from typing import TYPE_CHECKING, TypeAlias
 
 from tombola.errors import UserError, nearest
-from tombola.models.opt_in import opted_in
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 
 SHORTCUTS = frozenset({"shortcut", "downsample"})
 """What the module that holds the projection of a residual shortcut is called, here and in torchvision."""
@@ -19,7 +18,7 @@ SHORTCUTS = frozenset({"shortcut", "downsample"})
 MATRIX = "matrix"
 """The role of a matrix that was opted in."""
 
-State = dict[str, Tensor]
+State: TypeAlias = "dict[str, Tensor]"
 """Every parameter (shared ones once) and every buffer of a module, by name: detached copies on the CPU."""
 
 
@@ -53,6 +52,8 @@ def roles_of(module: nn.Module, prune: Sequence[str] = ()) -> dict[str, str]:
 
 
 def _role(name: str, layer: nn.Module | None) -> str:
+    from torch.nn.modules.conv import _ConvNd
+
     if layer is None:
         return MATRIX
     if not isinstance(layer, _ConvNd):
@@ -83,6 +84,8 @@ def frozen_in(module: nn.Module) -> frozenset[str]:
 
 def require_memory_of_their_own(name: str, module: nn.Module) -> None:
     """Raise UserError for two parameters that share memory without being one: here they would be trained apart."""
+    from torch.nn.parameter import is_lazy
+
     first: dict[int, str] = {}
     for key, parameter in module.named_parameters():
         if is_lazy(parameter) or not parameter.numel():
@@ -100,6 +103,8 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
     Raises UserError for an unknown, missing or mis-shaped name, before anything is changed.
     """
+    import torch
+
     places = _places(module)
     network = type(module).__name__
     for name, value in state.items():
@@ -125,6 +130,8 @@ def _places(module: nn.Module) -> dict[str, Tensor]:
 def _layers(module: nn.Module, prune: Sequence[str]) -> dict[str, nn.Module | None]:
     """Weight name -> its Linear or Conv layer, None for what was opted in. The name is the one `named_parameters`
     gives, so a State has it too."""
+    from tombola.models.opt_in import opted_in
+
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     weights = {
         names[id(_weight(place, layer))] for place, layer in module.named_modules() if _is_layer(layer)
@@ -140,6 +147,9 @@ def _layers(module: nn.Module, prune: Sequence[str]) -> dict[str, nn.Module | No
 
 
 def _is_layer(layer: nn.Module) -> bool:
+    from torch import nn
+    from torch.nn.modules.conv import _ConvNd
+
     return isinstance(layer, nn.Linear | _ConvNd)
 
 

@@ -27,7 +27,7 @@ from tombola.runs.folder import Run
 from tombola.runs.progress import missing
 from tombola.runs.results import histories, results_of, summary
 from tombola.study.title import title_of
-from tombola.training.search.early_bird import Bird
+from tombola.training.search.bird import Bird
 
 
 def tables_of(run: Run) -> Tables:

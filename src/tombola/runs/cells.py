@@ -28,9 +28,9 @@ from tombola.lottery.cell import Cell, Drawn
 from tombola.masks.mask import Mask, restore
 from tombola.models.state import State
 from tombola.runs.integrity import WEIGHT_FILES, fault, files_of, starts_of
-from tombola.training.record import NUMBERS, Trained
-from tombola.training.search.early_bird import Bird
-from tombola.training.stack import Start
+from tombola.training.search.bird import Bird
+from tombola.training.start import Start
+from tombola.training.trained import NUMBERS, Trained
 
 CELL = re.compile(r"r(\d+)/L(\d+)/([^/]+)/(\d+)")
 

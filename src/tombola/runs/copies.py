@@ -27,7 +27,7 @@ from tombola.study.spec import Study
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.loop import train_stack
 from tombola.training.memory import networks_that_fit
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 FOLDER = "connect"
 DENSE = "dense"

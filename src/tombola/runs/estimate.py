@@ -18,7 +18,7 @@ from tombola.training.engines.select import choose
 from tombola.training.loop import train_stack
 from tombola.training.memory import networks_that_fit
 from tombola.training.recipe import Recipe
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 PROBE_ITERATIONS = 20
 PROBE_EXAMPLES = 1000

@@ -14,10 +14,10 @@ from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell, Drawn
 from tombola.runs.cells import Cells
 from tombola.runs.integrity import fault, starts_of
-from tombola.study.plan import planned_cells
+from tombola.study.cells import planned_cells
 from tombola.study.spec import Study
 from tombola.study.title import title_of
-from tombola.training.search.early_bird import EARLY_BIRD
+from tombola.training.search.bird import EARLY_BIRD
 
 
 def missing(folder: Cells, study: Study) -> list[Cell]:

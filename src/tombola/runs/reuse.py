@@ -13,7 +13,7 @@ from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.integrity import starts_of
 from tombola.runs.progress import is_whole
-from tombola.study.plan import planned_cells
+from tombola.study.cells import planned_cells
 from tombola.study.spec import Study
 
 PRUNING_MODES = ("iterative", "continued", "one-shot", "at-init")

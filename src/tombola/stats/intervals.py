@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import stdtrit
-
 FEWEST = 3
 """Fewer values have no interval: by t, one of two values is 12.7 standard errors wide on each side, and covers
 95% only if the values are normal to their tails."""
@@ -25,7 +23,11 @@ BOUNDS: dict[str, Range] = {
 
 def half_width(n: int, deviation: float) -> float | None:
     """Half the width of a 95% t-interval of a mean of n values with this sample deviation; None below three values."""
-    return float(stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n) if n >= FEWEST else None
+    if n < FEWEST:
+        return None
+    from scipy.special import stdtrit  # here, where it is needed: most of what reads intervals needs none
+
+    return float(stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)
 
 
 def interval(

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from tombola.stats.intervals import half_width
 from tombola.stats.permutation import Contrasted, Direction, Items, contrasted, opposites, smallest_p
@@ -107,6 +106,8 @@ def replicates_for_power(effect: float, alpha: float, direction: Direction) -> i
 
 def power_of_t(n: int, effect: float, alpha: float, direction: Direction) -> float:
     """The power of the paired t-test with n replicates at a positive effect, from the non-central t distribution."""
+    from scipy import stats
+
     if n < 2:
         return 0.0
     sides = 2 if direction == "different" else 1
@@ -139,6 +140,8 @@ def _p_of_t(
     found: Contrasted, differences: NDArray[np.float64], direction: Direction, margin: float
 ) -> float | None:
     """p by the paired t-test; None where the differences do not vary, which `found` has no effect size of."""
+    from scipy import stats
+
     if found.effect is None or found.difference is None:
         return None
     n = len(differences)

@@ -9,10 +9,8 @@ from typing import Annotated, Literal, Self, get_args
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tombola.alignment.align import ALIGNMENTS, RAW
-from tombola.alignment.subject import SIDES
-from tombola.comparison.answers import END
-from tombola.comparison.measures.base import MEASURES, WHOLE
+from tombola import parts
+from tombola.alignment.words import END, RAW, SIDES, WHOLE
 from tombola.errors import UserError, nearest
 from tombola.lottery.arms.catalog import ARMS, TICKET
 from tombola.stats.paired import Test
@@ -69,7 +67,7 @@ class MeasureAt:
     @property
     def registered(self) -> str:
         """The measure that computes it: the name without `-adjusted`."""
-        return self.name if self.name in MEASURES else self.name.removesuffix("-adjusted")
+        return self.name if self.name in parts.names("measure") else self.name.removesuffix("-adjusted")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -79,19 +77,21 @@ class MeasureAt:
         a measure of function that is not asked at the end, or aligned where the order of hidden units is all the same.
         """
         name, _, rest = text.removeprefix(PREFIX).partition("@")
-        known = [*MEASURES, *(f"{each}-adjusted" for each in MEASURES if MEASURES[each].adjusted)]
+        measures = parts.names("measure")
+        adjusted = [each for each in measures if parts.facts("measure", each)["adjusted"]]
+        known = [*measures, *(f"{each}-adjusted" for each in adjusted)]
         if name not in known:
             raise UserError(f"unknown measure '{name}'{nearest(name, known)}")
         found = {"name": name}
         for part in (part.strip() for part in rest.split(",") if part.strip()):
-            kind = "side" if part in SIDES else "aligned" if part in ALIGNMENTS else "layer"
+            kind = "side" if part in SIDES else "aligned" if part in parts.names("alignment") else "layer"
             if kind in found:
                 raise UserError(f"'{text}' has two of a kind: {found[kind]} and {part}, expected one {kind}")
             found[kind] = part
-        if name in MEASURES and MEASURES[name].of_outputs:
+        if name in measures and parts.facts("measure", name)["of_outputs"]:
             return cls._of_function(found)
         at = cls(**found)
-        sided = MEASURES[at.registered].reads in ("side", "dense side")
+        sided = parts.facts("measure", at.registered)["reads"] in ("side", "dense side")
         if sided and at.side is None:
             raise UserError(f"'{name}' is read at a side; expected {PREFIX}{name}@start or @end")
         if at.side is not None and not sided:
@@ -103,7 +103,7 @@ class MeasureAt:
         name = found["name"]
         if found.setdefault("side", END) != END:
             raise UserError(f"'{name}' is read of trained networks, found '{found['side']}'; leave it out")
-        if not MEASURES[name].ordered and "aligned" in found:
+        if not parts.facts("measure", name)["ordered"] and "aligned" in found:
             raise UserError(
                 f"'{name}' does not depend on the order of hidden units, found '{found['aligned']}'; leave it out"
             )

@@ -18,17 +18,19 @@ from tombola.data.split import split
 from tombola.errors import UserError, notice
 from tombola.lottery.arms.catalog import Arm
 from tombola.lottery.arms.masks import rule_of
-from tombola.lottery.cell import Cell, level_cells
+from tombola.lottery.cell import Cell
 from tombola.lottery.lottery import Lottery
 from tombola.masks.ladder import ladder
 from tombola.masks.probe import Probing, balanced_batch, prober
 from tombola.masks.rule import rates_for
 from tombola.masks.structure import structure
-from tombola.models.architecture import Architecture, ModelSpec, architecture
+from tombola.models.architecture import Architecture, architecture
+from tombola.models.spec import ModelSpec
 from tombola.models.state import MATRIX
 from tombola.models.trial import EXAMPLES
 from tombola.models.units import unit_axes
 from tombola.seeds import Seeds
+from tombola.study.cells import planned_cells
 from tombola.study.spec import ArmSpec, Study
 from tombola.training.foreign_noise import require_batch
 from tombola.training.search.base import Method
@@ -121,17 +123,6 @@ class Plan:
             weights = 0 if keep == "masks" else 4 * (ends + own)
             total += int(prunable / 8 + weights + CURVE_ROW * rows + SMALL_FILES)
         return total
-
-
-def planned_cells(study: Study) -> list[Cell]:
-    """Every cell of a study, in the order of training."""
-    levels, replicates = range(study.levels + 1), range(study.replicates)
-    return [
-        cell
-        for level in levels
-        for r in replicates
-        for cell in level_cells(r, level, study.arms_at(level), study.search_arm)
-    ]
 
 
 def make_plan(study: Study, architecture: Architecture) -> Plan:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
+from tombola import parts
 from tombola.errors import nearest
-from tombola.lottery.lottery import MODES, After, Mode
+from tombola.lottery.modes import MODES, After, Mode
 from tombola.lottery.ticket import Ticket
 from tombola.masks.allocation import LIKE, allocation_like
 from tombola.masks.mask import Mask
 from tombola.masks.rule import PruneRule
-from tombola.training.search.base import SEARCHES, Method
-from tombola.training.search.early_bird import EARLY_BIRD, EarlyBirds
+from tombola.training.search.bird import EARLY_BIRD
+from tombola.training.search.options import Options
 
 
 def with_ticket_read(allocation: str) -> str:
@@ -31,8 +31,14 @@ def with_ticket_read(allocation: str) -> str:
 
 
 Count = Annotated[int, Field(ge=0, strict=True)]
-OPTIONS: Mapping[str, type[Method] | type[EarlyBirds]] = {**SEARCHES, EARLY_BIRD: EarlyBirds}
-"""Modes that have options in [pruning.search]."""
+
+
+def options_of(mode: str) -> type[Options]:
+    """The options that a mode has in [pruning.search], of one that searches or watches."""
+    from tombola.training.search.base import SEARCHES
+    from tombola.training.search.early_bird import EarlyBirds
+
+    return EarlyBirds if mode == EARLY_BIRD else SEARCHES[mode]
 
 
 class Pruning(PruneRule):
@@ -51,7 +57,7 @@ class Pruning(PruneRule):
     mode: Mode = "iterative"
     after: After = "rewind"
     rewind: Count = 0
-    search: SerializeAsAny[Method | EarlyBirds] | None = Field(default=None, validate_default=True)
+    search: SerializeAsAny[Options] | None = Field(default=None, validate_default=True)
 
     @field_validator("allocation", mode="before")
     @classmethod
@@ -61,21 +67,22 @@ class Pruning(PruneRule):
     @field_validator("mode")
     @classmethod
     def _known_mode(cls, name: str) -> str:
-        if name not in MODES:
-            raise ValueError(f"unknown mode '{name}'{nearest(name, MODES)}")
+        known = {*MODES, *parts.names("search")}
+        if name not in known:
+            raise ValueError(f"unknown mode '{name}'{nearest(name, known)}")
         return name
 
     @field_validator("search", mode="before")
     @classmethod
-    def _options_of_the_mode(cls, given: object, info: ValidationInfo) -> Method | EarlyBirds | None:
+    def _options_of_the_mode(cls, given: object, info: ValidationInfo) -> Options | None:
         mode = info.data.get("mode", "")  # absent where it was refused
-        if mode not in OPTIONS:
+        if mode not in (known := [*parts.names("search"), EARLY_BIRD]):
             if given is not None and mode:
                 raise ValueError(
-                    f"mode = '{mode}' does not search; expected mode = {' or '.join(map(repr, OPTIONS))}"
+                    f"mode = '{mode}' does not search; expected mode = {' or '.join(map(repr, known))}"
                 )
             return None
-        method = OPTIONS[mode]
+        method = options_of(mode)
         if given is None or isinstance(given, method):
             return given or method()
         if not isinstance(given, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
@@ -16,27 +15,23 @@ from pydantic import (
     model_validator,
 )
 
-from tombola.data.dataset import DataSpec
+from tombola import parts
+from tombola.data.spec import DataSpec
 from tombola.errors import UserError
 from tombola.files import canonical
-from tombola.lottery.arms.catalog import ARMS, CONTINUED, TICKET, Arm
-from tombola.lottery.arms.context import Actions
-from tombola.lottery.arms.masks import MASK_ACTIONS
-from tombola.lottery.arms.weights import DEAD_ACTIONS, WEIGHT_ACTIONS
+from tombola.lottery.arms.catalog import ACTIONS, ARMS, CONTINUED, TICKET, Arm
 from tombola.lottery.cell import Cell
-from tombola.lottery.lottery import check_rewind
-from tombola.models.architecture import ModelSpec
+from tombola.lottery.modes import check_rewind
+from tombola.models.spec import ModelSpec
 from tombola.study.claims import Expectation, Hypothesis, check_hypotheses
 from tombola.study.pruning import Count, Pruning
 from tombola.training.recipe import Recipe
-from tombola.training.search.base import SEARCHES, Method
 
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that are folders as well."""
 DECIDING = ("seed", "model", "data", "recipe", "pruning", "store")
 """The keys of a study that decide what comes out of a cell."""
-ACTIONS: Mapping[str, Actions[Any]] = {"mask": MASK_ACTIONS, "weights": WEIGHT_ACTIONS, "dead": DEAD_ACTIONS}
 
 
 class ArmSpec(BaseModel):
@@ -59,12 +54,12 @@ class ArmSpec(BaseModel):
     @classmethod
     def _known_action(cls, name: str | None, info: ValidationInfo) -> str | None:
         if name is not None:
-            ACTIONS[str(info.field_name)][name]
+            parts.facts(ACTIONS[str(info.field_name)], name)
         return name
 
     @model_validator(mode="after")
     def _is_an_arm(self) -> Self:
-        if self.name in SEARCHES:
+        if self.name in parts.names("search"):
             raise ValueError(
                 f"'{self.name}' is what the networks of mode '{self.name}' are called in which masks are searched for; "
                 "give the arm another name"
@@ -172,7 +167,7 @@ class Study(BaseModel):
     @property
     def search_arm(self) -> str | None:
         """What the cells are called whose trainings find the masks of their levels; None where masks are pruned."""
-        return self.pruning.mode if isinstance(self.pruning.search, Method) else None
+        return self.pruning.mode if self.pruning.mode in parts.names("search") else None
 
     @property
     def ladder_arms(self) -> frozenset[str]:

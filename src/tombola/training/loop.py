@@ -20,10 +20,12 @@ from tombola.training.engines.select import choose
 from tombola.training.foreign_noise import require_batch
 from tombola.training.precision import say_if_emulated
 from tombola.training.recipe import Recipe
-from tombola.training.record import Record, Trained
+from tombola.training.record import Record
 from tombola.training.search.base import Search
 from tombola.training.search.early_bird import Watch, Watching
-from tombola.training.stack import Stack, Start, require_same_shapes
+from tombola.training.stack import Stack, require_same_shapes
+from tombola.training.start import Start
+from tombola.training.trained import Trained
 
 
 def train_stack(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,51 +15,10 @@ from tombola.training.batches import Group
 from tombola.training.engines.base import Engine
 from tombola.training.recipe import Recipe
 from tombola.training.scoring import Examples, Score
-from tombola.training.search.early_bird import Bird
 from tombola.training.stack import Stack
-
-NUMBERS = (
-    "early_stop_iteration",
-    "early_stop_val_loss",
-    "early_stop_test_accuracy",
-    "final_test_accuracy",
-    "final_train_accuracy",
-    "iterations",
-)
-"""The numbers of a trained network, as its cell and its ticket keep them."""
+from tombola.training.trained import Trained
 
 SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One trained network.
-
-    `end` and `best` are whole states (best: at the early stop). `history` has one list per column:
-    iteration, split, loss, accuracy. `snapshot` is the state at the iteration that was asked for, if any.
-    A network with non-finite weights or validation loss at the end has `diverged`; it may have no early stop, and
-    then the three numbers of the early stop are None, and `best` is its start. `mask` is what a search has found:
-    the mask of `end`; `best` may have had another one. `birds` is what was seen by who watched, one entry a level.
-    """
-
-    end: State
-    best: State
-    snapshot: State | None
-    history: dict[str, list[Any]]
-    early_stop_iteration: int | None
-    early_stop_val_loss: float | None
-    early_stop_test_accuracy: float | None
-    final_test_accuracy: float
-    final_train_accuracy: float
-    iterations: int
-    diverged: bool
-    mask: Mask | None = None
-    birds: tuple[Bird, ...] = ()
-
-    @property
-    def stops_at_end(self) -> bool:
-        """Whether the early stop is the last evaluation: the least validation loss may lie beyond the end."""
-        return bool(self.early_stop_iteration == max(self.history["iteration"]))
 
 
 class Record:

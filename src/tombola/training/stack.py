@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from tombola.errors import UserError, nearest
-from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
-from tombola.seeds import Seeds
 from tombola.training.optimizer import Optimizer
+from tombola.training.start import Start
 
 Shapes = Mapping[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class Start:
-    """What one network begins from: its state at an absolute iteration, its mask, the streams it draws from.
-
-    `dead` holds the values that masked weights keep (a parameter name -> tensor); absent ones are zero.
-    """
-
-    state: State
-    mask: Mask
-    seeds: Seeds
-    level: int = 0
-    iteration: int = 0
-    dead: State = field(default_factory=dict)
-
-    @property
-    def pinned(self) -> bool:
-        """Whether a dead weight is frozen at another value than zero."""
-        return any(bool((value[~self.mask[name]] != 0).any()) for name, value in self.dead.items())
-
-    def masked_state(self) -> State:
-        """The state that training really begins from: dead weights at their dead value."""
-        masked = self.mask.apply(self.state)
-        for name, value in self.dead.items():
-            masked[name] = torch.where(self.mask[name], self.state[name], value)
-        return masked
 
 
 class Stack:

@@ -13,6 +13,7 @@ from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.lottery.arms.catalog import ARMS
 from tombola.lottery.arms.context import Scene
+from tombola.lottery.arms.treat import treat
 from tombola.masks.mask import Mask
 
 
@@ -126,28 +127,28 @@ def test_shuffles_of_two_arms_are_not_the_same_draw() -> None:
     where = scene(whole=False)
     one = {name: where.mask[name] for name in list(where.mask)[:1]}
     alone = replace(where, mask=Mask(one))
-    assert ARMS["random-mask"].treat(alone)[0] != ARMS["random-mask-global"].treat(alone)[0]
+    assert treat(ARMS["random-mask"], alone)[0] != treat(ARMS["random-mask-global"], alone)[0]
 
 
 @every_arm
 def test_what_an_arm_needs_is_what_its_actions_say(arm: str) -> None:
     """Taking it away is what makes the arm fail, or changes it."""
     where, traits = scene("images"), ARMS[arm].traits
-    lonely = ARMS[arm].treat(replace(where, partner=None))[0]
-    assert (lonely != ARMS[arm].treat(where)[0]) == ("partner" in traits)
+    lonely = treat(ARMS[arm], replace(where, partner=None))[0]
+    assert (lonely != treat(ARMS[arm], where)[0]) == ("partner" in traits)
     if "trained" in traits:
         with pytest.raises(UserError, match=r"yet|nothing is trained"):
-            ARMS[arm].treat(replace(where, trained=None))
+            treat(ARMS[arm], replace(where, trained=None))
     else:
-        ARMS[arm].treat(replace(where, trained=None))
+        treat(ARMS[arm], replace(where, trained=None))
     if "prunes" in traits:
         assert start_counts(arm, where) == where.mask.counts()
     without_own = replace(where, own=None)
     if "ladder" in traits:
         with pytest.raises(UserError, match="at level 3 prunes trained weights, and there are none"):
-            ARMS[arm].treat(without_own)
+            treat(ARMS[arm], without_own)
     else:
-        assert ARMS[arm].treat(without_own)[0] == ARMS[arm].treat(where)[0]
+        assert treat(ARMS[arm], without_own)[0] == treat(ARMS[arm], where)[0]
 
 
 def start_counts(arm: str, where: Scene) -> dict[str, int]:

@@ -11,12 +11,13 @@ from support.arm_table import every_network, scene
 from support.lottery_parts import SNAPSHOT, lenet, lottery, play, same
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import ARMS, Arm
+from tombola.lottery.arms.treat import treat
 from tombola.lottery.arms.weights import DEAD_ACTIONS
 from tombola.lottery.cell import Cell
 from tombola.lottery.draw import last_lived
-from tombola.lottery.lottery import Mode
+from tombola.lottery.modes import Mode
 from tombola.masks.mask import Mask
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 ARMS_TOO = [("freeze", 1), ("zero-towards", 1), ("zero-towards-all", 1)]
 
@@ -24,7 +25,7 @@ ARMS_TOO = [("freeze", 1), ("zero-towards", 1), ("zero-towards-all", 1)]
 @every_network
 def test_freeze_takes_the_weights_of_iteration_zero_at_dead_places(network: str) -> None:
     where = scene(network)
-    mask, state, dead = ARMS["freeze"].treat(where)
+    mask, state, dead = treat(ARMS["freeze"], where)
     begun = Start(state, mask, where.seeds, 1, 0, dead).masked_state()
     for name in where.mask:
         living = where.mask[name]
@@ -34,7 +35,7 @@ def test_freeze_takes_the_weights_of_iteration_zero_at_dead_places(network: str)
 
 def test_frozen_at_dead_places_of_the_mask_that_is_trained() -> None:
     where = scene("lenet")
-    mask, state, dead = Arm("rewire", "rewind", "freeze").treat(where)
+    mask, state, dead = treat(Arm("rewire", "rewind", "freeze"), where)
     begun = Start(state, mask, where.seeds, 1, 0, dead).masked_state()
     assert torch.equal(
         begun["fc1.weight"][~mask["fc1.weight"]], where.initial["fc1.weight"][~mask["fc1.weight"]]

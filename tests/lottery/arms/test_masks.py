@@ -17,6 +17,7 @@ from tombola.errors import UserError
 from tombola.lottery.arms.catalog import ARMS
 from tombola.lottery.arms.context import Scene
 from tombola.lottery.arms.masks import MASK_ACTIONS
+from tombola.lottery.arms.treat import treat
 from tombola.lottery.cell import Cell
 from tombola.masks.mask import Mask
 from tombola.models.architecture import architecture
@@ -163,7 +164,7 @@ def test_replicates_swap_masks_in_pairs_and_lose_them_with_the_partners_ladder()
 
 def test_permute_moves_whole_units_of_mask_and_weights_alike() -> None:
     where = scene("lenet", whole=False)
-    mask, state, _ = ARMS["permute-units"].treat(where)
+    mask, state, _ = treat(ARMS["permute-units"], where)
     hidden = unit_axes(where.architecture)
     rng = where.seeds.stream("permute", where.level, where.draw)
     first, second = (rng.permutation(group.size) for group in hidden)
@@ -174,11 +175,11 @@ def test_permute_moves_whole_units_of_mask_and_weights_alike() -> None:
         assert torch.equal(new["out.weight"], tensors["out.weight"][:, second])
     assert torch.equal(state["fc1.bias"], where.rewound["fc1.bias"][first])
     assert torch.equal(state["out.bias"], where.rewound["out.bias"])
-    alone = ARMS["permute-mask"].treat(where)
+    alone = treat(ARMS["permute-mask"], where)
     assert alone[0] == mask
     assert all(torch.equal(alone[1][name], where.rewound[name]) for name in state)
 
 
 def test_units_that_cannot_be_followed_are_refused() -> None:
     with pytest.raises(UserError, match="hidden units cannot be followed through layer 'grouped'"):
-        ARMS["permute-mask"].treat(odd_scene())
+        treat(ARMS["permute-mask"], odd_scene())

@@ -13,7 +13,7 @@ from tombola.lottery.arms.context import Scene
 from tombola.models.units import permute, unit_axes
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.record import Trained
+from tombola.training.trained import Trained
 
 RECIPE = Recipe(
     iterations=30, batch=10, optimizer="sgd", lr=0.05, momentum=0.9, evaluate_every=10, curve_every=0

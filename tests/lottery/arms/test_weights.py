@@ -12,6 +12,7 @@ from torch import Tensor
 from support.arm_table import every_network, scene
 from tombola.lottery.arms.catalog import ARMS, Arm
 from tombola.lottery.arms.context import Scene
+from tombola.lottery.arms.treat import treat
 from tombola.lottery.arms.weights import WEIGHT_ACTIONS
 from tombola.masks.mask import Mask
 from tombola.models.state import State
@@ -94,7 +95,7 @@ def test_a_reshuffle_keeps_the_values_of_the_kept_places_and_all_others(action: 
 
 def test_a_reshuffle_is_among_the_places_that_the_mask_action_chose() -> None:
     where = scene("lenet")
-    mask, state, _ = Arm("rewire", "reshuffle").treat(where)
+    mask, state, _ = treat(Arm("rewire", "reshuffle"), where)
     for name in ("fc1.weight", "fc2.weight"):
         old, new = where.rewound[name], state[name]
         assert torch.equal(new[mask[name]].sort().values, old[mask[name]].sort().values)
@@ -190,5 +191,5 @@ def test_weights_keep_their_type() -> None:
     )
     for arm in ARMS:
         if not ARMS[arm].traits & {"initialiser", "prunes"}:
-            _, state, dead = ARMS[arm].treat(halves)
+            _, state, dead = treat(ARMS[arm], halves)
             assert {tensor.dtype for tensor in [*state.values(), *dead.values()]} == {torch.float16}, arm

@@ -18,7 +18,7 @@ from tombola.report.figures.base import FIGURES
 from tombola.report.figures.export import VEGA_LITE, compact, rows
 from tombola.report.figures.heatmaps import SHOWN, tiles
 from tombola.report.tables import Looks, NothingToDrawError, Tables
-from tombola.training.search.early_bird import Bird
+from tombola.training.search.bird import Bird
 
 BY_HAND = np.array([[0.0, 0.2, 0.3], [0.2, 0.0, 0.05], [0.3, 0.05, 0.0]])
 

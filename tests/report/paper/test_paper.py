@@ -20,7 +20,7 @@ from support.paper_kit import (
 )
 from support.report_frames import odd_tables, results_frame, spoilt, tables
 from tombola.lottery.cell import Cell
-from tombola.lottery.lottery import MODES
+from tombola.lottery.modes import MODES
 from tombola.report.paper import methods
 from tombola.report.paper.document import Document, Drawing, Grid, Items, Note, Paragraph, Stub
 from tombola.report.paper.material import Material

@@ -21,8 +21,9 @@ from tombola.training.engines import compact
 from tombola.training.engines.modules import ModulesEngine
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.record import Trained
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
+from tombola.training.trained import Trained
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from tombola.models.state import load_state
 from tombola.training.engines.base import ENGINES, Engine
 from tombola.training.engines.chain import chain
 from tombola.training.engines.select import choose
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 
 def engine_of(

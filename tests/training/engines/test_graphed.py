@@ -22,8 +22,9 @@ from tombola.training.engines.stacked import StackedEngine
 from tombola.training.engines.steps import WARMUP, GradientEngine, Graphed, Recorder, Step, Steps
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.record import Trained
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
+from tombola.training.trained import Trained
 
 
 def as_it_is(step: Step, device: torch.device) -> Step:

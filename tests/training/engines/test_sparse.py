@@ -33,8 +33,9 @@ from tombola.training.engines import sparse_kernels
 from tombola.training.engines.base import ENGINES
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.record import Trained
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
+from tombola.training.trained import Trained
 
 OPTIMIZERS = {
     "adam": {"lr": 0.01},

@@ -32,7 +32,8 @@ from tombola.training.engines.stacked import StackedEngine
 from tombola.training.loop import train_stack
 from tombola.training.noise import Noise, swap_dropout
 from tombola.training.recipe import Recipe
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 
 def small_conv() -> nn.Module:

@@ -18,7 +18,7 @@ from tombola.models.state import load_state, state_of
 from tombola.training.batches import Batches, Group
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 RECIPES = {
     "adam": recipe(weight_decay=0.01, warmup=3),

@@ -19,8 +19,8 @@ from tombola.training.engines.base import ENGINES
 from tombola.training.engines.select import choose
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.record import Trained
 from tombola.training.search.base import SEARCHES, Search
+from tombola.training.trained import Trained
 
 NAMES = ["gradual", "set", "rigl"]
 

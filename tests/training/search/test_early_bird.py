@@ -23,9 +23,10 @@ from tombola.models.state import State
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
-from tombola.training.record import Trained
 from tombola.training.search.base import Goal
-from tombola.training.search.early_bird import Bird, EarlyBirds, Watch
+from tombola.training.search.bird import Bird
+from tombola.training.search.early_bird import EarlyBirds, Watch
+from tombola.training.trained import Trained
 
 VALIDATION = 5
 

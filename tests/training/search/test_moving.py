@@ -19,7 +19,8 @@ from tombola.training.engines.base import ENGINES
 from tombola.training.engines.steps import Graphed
 from tombola.training.recipe import Recipe
 from tombola.training.search.moving import MovingMasks
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 SGD = long(optimizer="sgd", lr=0.1, momentum=0.9, weight_decay=0.01)
 RECIPES = {"adam": long(weight_decay=0.01), "sgd": SGD}

@@ -18,7 +18,7 @@ from tombola.masks.rule import PruneRule
 from tombola.models.architecture import architecture
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.loop import train_stack
-from tombola.training.record import Trained
+from tombola.training.trained import Trained
 
 
 class PowerError(Exception):

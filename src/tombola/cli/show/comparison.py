@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import polars as pl
 
 from tombola.alignment.subject import Subject
+from tombola.alignment.words import WHOLE
 from tombola.analysis.comparison import Comparison
 from tombola.cli.show.tables import print_table
 from tombola.comparison.consensus import DISPERSION
-from tombola.comparison.measures.base import WHOLE
 from tombola.lottery.arms.catalog import TICKET
 from tombola.text import percent
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tombola.cli.show import sweeps
+from tombola.cli.show import sweeping
 from tombola.cli.show.tables import print_json, print_table, size, time_of
 from tombola.cli.show.verdicts import print_prospects, prospect_rows
 from tombola.errors import notice
@@ -41,7 +41,7 @@ def dry_run(
         return plan, _facts(plan, Run(out / study.folder), time)
 
     if sweep.keys:
-        sweeps.dry_run_sweep(sweep, out, data_dir, lambda study: planned(study)[1], as_json)
+        sweeping.dry_run_sweep(sweep, out, data_dir, lambda study: planned(study)[1], as_json)
         return
     plan, facts = planned(sweep.first)
     if as_json:

@@ -14,8 +14,8 @@ from tombola.runs.progress import missing, require_whole
 from tombola.runs.results import results_of
 from tombola.runs.stops import ends_in_words
 from tombola.runs.sweeps import SweepRun, sweep_results
+from tombola.study.cells import planned_cells
 from tombola.study.diff import diff_specs
-from tombola.study.plan import planned_cells
 from tombola.study.title import title_of
 
 

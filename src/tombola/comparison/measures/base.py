@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tombola.alignment.network import Network
-from tombola.alignment.subject import Side, Subject
+from tombola.alignment.subject import Subject
+from tombola.alignment.words import WHOLE, Side
 from tombola.registry import Registry
 from tombola.stats.exact import Chance, heads, shared
 
@@ -25,8 +26,6 @@ Family = Literal["overlap", "signs", "topology", "weights", "kernels", "function
 BY_DEFAULT: tuple[Family, ...] = ("overlap", "signs")
 """The families of measures that are taken unless others are asked for: the quick ones."""
 
-WHOLE = "all"
-"""The layer that stands for the whole network."""
 Values = dict[str, float]
 """Layer -> value, NaN where it has none, and the whole network's under `WHOLE`. Layers that a measure does not
 speak of (a kernel pattern of a linear layer) are left out."""
@@ -172,7 +171,9 @@ class Measure:
         return self.of
 
 
-MEASURES: Registry[Measure] = Registry("measure", "tombola.comparison.measures")
+MEASURES: Registry[Measure] = Registry(
+    "measure", "tombola.comparison.measures", asked=("adjusted", "of_outputs", "ordered", "reads")
+)
 
 ROUNDING = 1e-12
 """Values closer than this are equal: the same sum in another order must count as equal."""

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import torch
 
-from tombola.comparison.answers import END, asked
+from tombola.alignment.words import END, WHOLE
+from tombola.comparison.answers import asked
 from tombola.comparison.connectivity import barrier, path, steps
 from tombola.comparison.measures.base import (
     MEASURES,
     TABLE,
-    WHOLE,
     Additive,
     Case,
     Layer,

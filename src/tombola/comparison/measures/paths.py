@@ -13,7 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tombola.alignment.network import Network, chain
-from tombola.comparison.measures.base import MEASURES, WHOLE, Case, Measure, Values, quotient
+from tombola.alignment.words import WHOLE
+from tombola.comparison.measures.base import MEASURES, Case, Measure, Values, quotient
 from tombola.errors import UserError
 from tombola.masks.mask import Mask
 

@@ -6,14 +6,32 @@ weights. Everything an action may draw on is in its `Scene`. Named arms are shor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from tombola.lottery.arms.context import Scene, Trait
-from tombola.lottery.arms.masks import AT_INIT, MASK_ACTIONS
-from tombola.lottery.arms.weights import DEAD_ACTIONS, NOISES, WEIGHT_ACTIONS
-from tombola.masks.mask import Mask
-from tombola.models.state import State
+from tombola import parts
 from tombola.registry import Registry
+
+ACTIONS = {"mask": "mask action", "weights": "weights action", "dead": "dead-weights action"}
+"""Field of an arm -> the kind of the action that it names."""
+
+Trait = Literal["random", "initialiser", "partner", "units", "inputs", "trained", "prunes", "ladder"]
+"""What an action does or needs: it draws at random (so that a second draw is another one), it draws new weights, it
+takes the partner replicate's mask (so that replicates come in pairs), it tells hidden units apart, it looks at which
+inputs the first layer reads, it looks at how the ticket was trained, it prunes to the ticket's count in each layer, it
+prunes what the arm's own training left a level before (so that the arm has to be trained at every level)."""
+
+AT_INIT: Mapping[str, tuple[str, str]] = {
+    "magnitude-at-init": ("large-init", "magnitude (Frankle & Carbin 2019, App. F.4)"),
+    "snip-at-init": ("snip", "SNIP (Lee et al. 2019)"),
+    "grasp-at-init": ("grasp", "GraSP (Wang et al. 2020)"),
+    "synflow-at-init": ("synflow", "SynFlow (Tanaka et al. 2020)"),
+}
+"""Mask actions that prune the untrained network: the criterion they prune by, and what people call it."""
+
+NOISES = (0.5, 1.0, 2.0, 3.0)
+"""Deviations of the layer's initial weights that arms put on the ticket's as noise."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +45,12 @@ class Arm:
     def __str__(self) -> str:
         return f"mask '{self.mask}', weights '{self.weights}', dead '{self.dead}'"
 
-    def treat(self, scene: Scene) -> tuple[Mask, State, State]:
-        """The mask, the state and the dead values that training starts from."""
-        mask = MASK_ACTIONS[self.mask](scene)
-        treated = replace(scene, treated=mask)
-        return mask, WEIGHT_ACTIONS[self.weights](treated), DEAD_ACTIONS[self.dead](treated)
-
     @property
     def traits(self) -> frozenset[Trait]:
         """What its actions do or need, taken together. Raises UserError for an unknown action."""
-        mask, weights = MASK_ACTIONS.traits(self.mask), WEIGHT_ACTIONS.traits(self.weights)
-        return mask | weights | DEAD_ACTIONS.traits(self.dead)
+        return frozenset(
+            trait for key, kind in ACTIONS.items() for trait in parts.facts(kind, getattr(self, key))
+        )
 
     @property
     def rewinds(self) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from tombola.errors import UserError
+from tombola.lottery.arms.catalog import Trait
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probing
 from tombola.masks.rule import PruneRule
@@ -104,12 +105,6 @@ class Scene:
         return permute(tensors, groups, [rng.permutation(group.size) for group in groups])
 
 
-Trait = Literal["random", "initialiser", "partner", "units", "inputs", "trained", "prunes", "ladder"]
-"""What an action does or needs: it draws at random (so that a second draw is another one), it draws new weights, it
-takes the partner replicate's mask (so that replicates come in pairs), it tells hidden units apart, it looks at which
-inputs the first layer reads, it looks at how the ticket was trained, it prunes to the ticket's count in each layer, it
-prunes what the arm's own training left a level before (so that the arm has to be trained at every level)."""
-
 T = TypeVar("T")
 
 
@@ -132,6 +127,10 @@ class Actions(Registry[Callable[[Scene], T]], Generic[T]):
             return action
 
         return add_with_traits
+
+    def facts(self, name: str) -> Any:
+        """Its traits, as JSON."""
+        return sorted(self.traits(name))
 
     def traits(self, name: str) -> frozenset[Trait]:
         """What an action does or needs. Raises UserError for an unknown name."""

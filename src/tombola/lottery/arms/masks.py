@@ -5,7 +5,6 @@ A tensor whose rate is 0 stays whole in all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from tombola.errors import UserError
+from tombola.lottery.arms.catalog import AT_INIT
 from tombola.lottery.arms.context import Actions, Rung, Scene
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
@@ -109,15 +109,6 @@ def permute(scene: Scene) -> Mask:
 def one_shot(scene: Scene) -> Mask:
     """The trained dense network pruned once, to the ticket's count in each layer (Frankle & Carbin 2019, 2)."""
     return _pruned_like_the_ticket(scene, "one-shot", scene.dense, scene.rule)
-
-
-AT_INIT: Mapping[str, tuple[str, str]] = {
-    "magnitude-at-init": ("large-init", "magnitude (Frankle & Carbin 2019, App. F.4)"),
-    "snip-at-init": ("snip", "SNIP (Lee et al. 2019)"),
-    "grasp-at-init": ("grasp", "GraSP (Wang et al. 2020)"),
-    "synflow-at-init": ("synflow", "SynFlow (Tanaka et al. 2020)"),
-}
-"""Mask actions that prune the untrained network: the criterion they prune by, and what people call it."""
 
 
 def at_init(scene: Scene, action: str) -> Mask:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tombola.errors import UserError
+from tombola.lottery.arms.catalog import NOISES
 from tombola.lottery.arms.context import Actions, Scene
 from tombola.models.state import State
 
@@ -121,7 +122,6 @@ def noise(scene: Scene, times: float) -> State:
     return scene.with_weights(noisy)
 
 
-NOISES = (0.5, 1.0, 2.0, 3.0)
 for _times in NOISES:
     WEIGHT_ACTIONS.register(
         f"noise-{_times:g}",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from tombola.alignment.align import RAW
-from tombola.comparison.measures.base import MEASURES, WHOLE
+from tombola.alignment.words import RAW, WHOLE
+from tombola.comparison.measures.base import MEASURES
 from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.base import Picture, figure
 from tombola.report.figures.density import density_axis

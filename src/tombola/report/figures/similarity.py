@@ -8,9 +8,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from tombola.alignment.align import RAW
+from tombola.alignment.words import RAW, WHOLE
 from tombola.comparison.consensus import DISPERSION
-from tombola.comparison.measures.base import WHOLE
 from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.base import Picture, figure
 from tombola.report.figures.density import density_axis

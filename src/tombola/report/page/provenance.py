@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from tombola.alignment.align import RAW
+from tombola.alignment.words import RAW
 from tombola.analysis.comparison import compared
 from tombola.analysis.connection import connections_of
 from tombola.comparison.measures.base import MEASURES

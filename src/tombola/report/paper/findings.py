@@ -9,12 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from tombola.alignment.align import RAW
+from tombola.alignment.words import RAW, WHOLE
 from tombola.analysis import wording
 from tombola.analysis.decide import DECISIONS, NO, OPPOSITE, UNRESOLVED, UNTESTED, YES, Verdict
 from tombola.analysis.verdicts import Verdicts
 from tombola.analysis.wording import DECIDED
-from tombola.comparison.measures.base import WHOLE
 from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.curves import chosen_levels
 from tombola.report.page.page import notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tombola.data.dataset import DATASETS
 from tombola.lottery.arms.catalog import ARMS, CONTINUED, TICKET
-from tombola.lottery.lottery import MODES
+from tombola.lottery.modes import MODES
 from tombola.masks.criteria import CRITERIA
 from tombola.report.paper.bibliography import LOTTERY, referring
 from tombola.report.paper.document import Block, Cite, Grid, Items, Paragraph, Words, paragraph

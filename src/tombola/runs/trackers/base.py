@@ -18,7 +18,7 @@ from tombola.runs.cells import HISTORY
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
 from tombola.study.spec import Study
-from tombola.training.record import NUMBERS
+from tombola.training.trained import NUMBERS
 
 EXTENDABLE = ("levels", "replicates", "arms", "hypothesis", "expect", "title")
 """Keys that a later call may change or extend without another run: no hyper-parameters of it."""

@@ -23,7 +23,8 @@ from tombola.training.engines.steps import GradientEngine
 from tombola.training.foreign_noise import habits
 from tombola.training.noise import Noise, swap_dropout
 from tombola.training.recipe import Recipe
-from tombola.training.stack import Stack, Start
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 Tensors = dict[str, Tensor]
 

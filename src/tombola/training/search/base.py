@@ -7,14 +7,13 @@ makes says in the end what it has `found`; all else about a search is as in any 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from tombola.data.resident import Resident
 from tombola.masks.allocation import pools_of
@@ -26,7 +25,8 @@ from tombola.registry import Registry
 from tombola.training.batches import Batches
 from tombola.training.engines.base import Engine, Trainer
 from tombola.training.recipe import Recipe
-from tombola.training.stack import Start
+from tombola.training.search.options import Options
+from tombola.training.start import Start
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,11 @@ class Goal:
         return prune_to(self.dense(state), state, state, self.counts, self.rates, rule, rng)
 
 
-class Method(BaseModel, ABC):
+class Method(Options):
     """A way to find a mask by training; its fields are the options in [pruning.search]."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     scores_frozen: ClassVar[bool] = False
     """Whether weights that are not trained are pruned by their scores, as trained ones are; else by a random mask."""
-
-    @abstractmethod
-    def require(self, rule: PruneRule, recipe: Recipe) -> None:
-        """Raise UserError where the method cannot work with a pruning rule or a recipe."""
 
     @abstractmethod
     def first(self, state: State, goal: Goal, rng: np.random.Generator) -> Mask:
@@ -100,7 +94,15 @@ def share_of(share: float, iterations: int) -> int:
     return math.floor(Fraction(str(share)) * iterations)
 
 
-SEARCHES: Registry[type[Method]] = Registry("search", "tombola.training.search")
+class Searches(Registry[type[Method]]):
+    """Searches by name."""
+
+    def facts(self, name: str) -> Any:
+        """What it is, in one line."""
+        return self.describe(name)
+
+
+SEARCHES = Searches("search", "tombola.training.search")
 
 
 @dataclass(frozen=True)

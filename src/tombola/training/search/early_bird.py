@@ -8,17 +8,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tombola.errors import UserError
-from tombola.files import read_tensors, write_tensors
 from tombola.masks.allocation import removals
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
@@ -27,7 +25,10 @@ from tombola.masks.rule import PruneRule
 from tombola.masks.structure import Floats, lowest
 from tombola.training.recipe import PositiveInt, Recipe
 from tombola.training.search.base import Goal
-from tombola.training.stack import Stack, Start
+from tombola.training.search.bird import Bird
+from tombola.training.search.options import Options
+from tombola.training.stack import Stack
+from tombola.training.start import Start
 
 
 def mask_distance(first: Mask, second: Mask) -> float:
@@ -88,11 +89,7 @@ def channel_mask(scales: Mapping[str, Tensor], rate: float, rng: np.random.Gener
     return Mask({name: part.view(scales[name].shape) for name, part in zip(names, parts, strict=True)})
 
 
-EARLY_BIRD = "early-bird"
-"""The name of the mode."""
-
-
-class EarlyBirds(BaseModel):
+class EarlyBirds(Options):
     """The dense network's masks are taken as soon as they stand still (early-bird tickets: You et al. 2020, 3).
 
     At the end of every epoch, or every `every` iterations, and at the end of the training, the mask is made that
@@ -100,8 +97,6 @@ class EarlyBirds(BaseModel):
     were all below `threshold`; if there is none, the last. A distance is the share of all weights in which two masks
     differ, so that at a density p none is above 2p: far down a ladder a threshold of 0.1 is no condition.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     every: PositiveInt | None = None
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -124,43 +119,6 @@ class EarlyBirds(BaseModel):
         """Iterations at which masks are made, rising: of a network that trains on so many examples an epoch."""
         epoch = -(-examples // recipe.batch)
         return [*range(self.every or epoch, recipe.iterations, self.every or epoch), recipe.iterations]
-
-
-@dataclass(frozen=True)
-class Bird:
-    """What was seen for one level: its mask, the iteration that it was made at, whether it was `drawn` because masks
-    stood still, and the distances [n, n] between the masks of all `iterations` that were looked at."""
-
-    level: int
-    mask: Mask
-    iteration: int
-    drawn: bool
-    iterations: tuple[int, ...]
-    distances: Floats
-
-    def save(self, path: Path) -> None:
-        """Write a safetensors file of packed bits and distances."""
-        shapes = {name: list(shape) for name, shape in self.mask.shapes.items()}
-        about = {"level": self.level, "iteration": self.iteration, "drawn": self.drawn, "shapes": shapes}
-        bits = {f"mask:{name}": packed for name, packed in self.mask.pack().items()}
-        seen = {
-            "iterations": torch.tensor(self.iterations),
-            "distances": torch.from_numpy(self.distances),
-        }
-        write_tensors(path, {**seen, **bits}, about)
-
-    @classmethod
-    def load(cls, path: Path) -> Bird:
-        """What `save` wrote. Raises UserError when the file is absent, broken or something else."""
-        tensors, about = read_tensors(path)
-        try:
-            shapes = {name: tuple(shape) for name, shape in about["shapes"].items()}
-            bits = {name.removeprefix("mask:"): t for name, t in tensors.items() if name.startswith("mask:")}
-            mask, seen = Mask.unpack(bits, shapes), tuple(tensors["iterations"].tolist())
-            distances: Floats = tensors["distances"].numpy()
-            return cls(about["level"], mask, about["iteration"], about["drawn"], seen, distances)
-        except (KeyError, TypeError, AttributeError, UserError):
-            raise UserError(f"{path}: not what was seen of an early-bird ticket") from None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tombola.training.engines.base import Engine, Trainer
 from tombola.training.engines.steps import Steps
 from tombola.training.recipe import Recipe
 from tombola.training.search.base import Goal, Method
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 MASK = "mask:"
 """Before the name of a mask in a checkpoint."""

@@ -25,7 +25,7 @@ from tombola.training.noise import UNIFORM_BITS, hash64, uniform
 from tombola.training.optimizer import Sgd
 from tombola.training.recipe import Recipe
 from tombola.training.search.base import SEARCHES, Goal, Method
-from tombola.training.stack import Start
+from tombola.training.start import Start
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]

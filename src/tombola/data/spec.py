@@ -1,0 +1,70 @@
+"""The `[data]` table of a study."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from tombola import parts
+from tombola.errors import nearest
+
+Normalisation = Literal["standard", "unit", "none"]
+NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
+
+
+class DataSpec(BaseModel):
+    """The `[data]` table of a study."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """A registered data set, `idx:FOLDER`, `npz:FILE` (or a path that ends in .npz), or `arrays`."""
+    normalisation: Normalisation = "standard"
+    validation: int | float = 0.1
+    """How much of the training set is kept for validation: a count, or a fraction between 0 and 1."""
+    digest: str | None = None
+    """`Dataset.digest` of data that the name does not fix (arrays, npz, idx), so that it enters the id."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_known(cls, name: str) -> str:
+        kind, colon, path = name.partition(":")
+        if colon and kind in ("idx", "npz"):
+            if not path:
+                raise ValueError(f"data name '{name}' has no path; expected '{kind}:PATH'")
+        elif (
+            name != "arrays" and not name.endswith(".npz") and name not in (known := parts.names("data set"))
+        ):
+            close = nearest(name, [*known, "arrays", "idx:PATH", "npz:PATH"])
+            raise ValueError(f"unknown data set '{name}'{close}")
+        return name
+
+    @field_validator("normalisation", mode="before")
+    @classmethod
+    def _normalisation_is_known(cls, value: Any) -> Any:
+        if value not in NORMALISATIONS:
+            raise ValueError(f"unknown normalisation {value!r}{nearest(str(value), NORMALISATIONS)}")
+        return value
+
+    @field_validator("validation", mode="before")
+    @classmethod
+    def _validation_is_a_count_or_a_fraction(cls, value: Any) -> Any:
+        # True is an int to Python, and pydantic would read "5000": neither is what the user meant to write.
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        is_fraction = isinstance(value, float) and 0 < value < 1
+        if not (is_count or is_fraction):
+            raise ValueError(
+                f"validation is {value!r}; expected a count (5000) or a fraction between 0 and 1 (0.1)"
+            )
+        return value
+
+    @field_validator("digest")
+    @classmethod
+    def _digest_is_hex(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9a-f]{16}", value):
+            raise ValueError(
+                f"digest is {value!r}; expected 16 hexadecimal digits, which Tombola fills in itself"
+            )
+        return value

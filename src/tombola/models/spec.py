@@ -1,0 +1,22 @@
+"""The [model] table of a study."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+Option = int | float | str | bool
+
+
+class ModelSpec(BaseModel):
+    """The [model] table: a name (`lenet-300-100`, `conv-2`, `package.module:factory`) and its options.
+
+    Every network of ours has the option `init`: "glorot-normal" (the default) or "kaiming-normal". `prune` are
+    patterns of the names of further matrices to prune, beside the Linear and Conv weights: those of nn.LSTM and
+    nn.GRU, `in_proj_weight` of attention, embeddings. `*`, `?` and `[...]` match as in file names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    options: dict[str, Option] = {}
+    prune: tuple[str, ...] = ()

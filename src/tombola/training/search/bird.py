@@ -1,0 +1,53 @@
+"""What was seen of a dense training that was watched, see early_bird.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tombola.errors import UserError
+from tombola.files import read_tensors, write_tensors
+from tombola.masks.mask import Mask
+from tombola.masks.structure import Floats
+
+EARLY_BIRD = "early-bird"
+"""The name of the mode."""
+
+
+@dataclass(frozen=True)
+class Bird:
+    """What was seen for one level: its mask, the iteration that it was made at, whether it was `drawn` because masks
+    stood still, and the distances [n, n] between the masks of all `iterations` that were looked at."""
+
+    level: int
+    mask: Mask
+    iteration: int
+    drawn: bool
+    iterations: tuple[int, ...]
+    distances: Floats
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file of packed bits and distances."""
+        import torch
+
+        shapes = {name: list(shape) for name, shape in self.mask.shapes.items()}
+        about = {"level": self.level, "iteration": self.iteration, "drawn": self.drawn, "shapes": shapes}
+        bits = {f"mask:{name}": packed for name, packed in self.mask.pack().items()}
+        seen = {
+            "iterations": torch.tensor(self.iterations),
+            "distances": torch.from_numpy(self.distances),
+        }
+        write_tensors(path, {**seen, **bits}, about)
+
+    @classmethod
+    def load(cls, path: Path) -> Bird:
+        """What `save` wrote. Raises UserError when the file is absent, broken or something else."""
+        tensors, about = read_tensors(path)
+        try:
+            shapes = {name: tuple(shape) for name, shape in about["shapes"].items()}
+            bits = {name.removeprefix("mask:"): t for name, t in tensors.items() if name.startswith("mask:")}
+            mask, seen = Mask.unpack(bits, shapes), tuple(tensors["iterations"].tolist())
+            distances: Floats = tensors["distances"].numpy()
+            return cls(about["level"], mask, about["iteration"], about["drawn"], seen, distances)
+        except (KeyError, TypeError, AttributeError, UserError):
+            raise UserError(f"{path}: not what was seen of an early-bird ticket") from None
