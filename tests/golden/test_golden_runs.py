@@ -45,12 +45,19 @@ def test_it_is_extended_with_the_same_bits(golden: tuple[str, Path]) -> None:
     what, settings, levels = make.RUNS[name]
     expected = json.loads((HERE / f"{name}.json").read_text())
     before = make.promised(out)
-    tombola.run(what, out=out, settings=[*settings, f"levels={levels}"], threads=1)
+    here = make.kind_of_machine() == expected["machine"]
+    try:
+        tombola.run(what, out=out, settings=[*settings, f"levels={levels}"], threads=1)
+    except tombola.UserError as problem:
+        # A factory's own weights come from torch's generator, which gives other ones on some processors.
+        if here or "other initial weights" not in str(problem):
+            raise
+        pytest.skip(f"torch draws otherwise here: {problem}")
     found = make.promised(out)
     kept = {path: digest for path, digest in before.items() if Path(path).name != "results.parquet"}
     assert {path: found.get(path) for path in kept} == kept, "what was there is as it was"
     assert sorted(found) == sorted(expected["files"])
-    if make.kind_of_machine() == expected["machine"]:
+    if here:
         assert found == expected["files"]
     for run, rows in make.results(out).items():
         for row, other in zip(rows, expected["results"][run], strict=True):
