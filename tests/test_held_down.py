@@ -14,12 +14,12 @@ from held_down import environment
 ASK = """
 import json
 import numpy as np, torch
-from tombola.training.engines import kernels
+from tombola.training.engines import sparse_kernels
 
 torch.nn.functional.conv2d(torch.ones(2, 3, 8, 8), torch.ones(5, 3, 3, 3))  # so that oneDNN says what it takes
 simd = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
 newer = [name for name in simd if "512" in name or "V4" in name]
-print(json.dumps([torch.backends.cpu.get_cpu_capability(), newer, kernels.SEGMENT]))
+print(json.dumps([torch.backends.cpu.get_cpu_capability(), newer, sparse_kernels.SEGMENT]))
 """
 SAYS = {"avx2": ("AVX2", "Intel AVX2"), "default": ("DEFAULT", "Intel SSE4.1")}
 
