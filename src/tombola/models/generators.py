@@ -23,7 +23,7 @@ def seed_all(key: int) -> None:
     torch.default_generator.manual_seed(key)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(key)
-    _seed_others(key)
+    seed_others(key)
 
 
 @contextmanager
@@ -44,10 +44,11 @@ def seeded(key: int, others: int | None = None) -> Iterator[None]:
     with put_back(), torch.device("cpu"):
         # Not torch.manual_seed, which would also reseed the accelerators' generators for good.
         torch.default_generator.manual_seed(key)
-        _seed_others(key if others is None else others)
+        seed_others(key if others is None else others)
         yield
 
 
-def _seed_others(key: int) -> None:
+def seed_others(key: int) -> None:
+    """Seed numpy's global generator and Python's; only where they are put back."""
     random.seed(key)
     np.random.seed(key % (1 << 32))  # noqa: NPY002 - the one that foreign code draws from

@@ -1,4 +1,4 @@
-"""Writing into a run folder: cells that are whole or not there, the weights they start from, tables."""
+"""The cells of a run folder, read and written: each is whole or not there, and so are the weights they start from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a study is there, and what is still to be trained."""
+"""How far a run is: what of its study is there, what is still to be trained, and who watches."""
 
 from __future__ import annotations
 

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,7 +28,7 @@ from tombola.data.resident import Resident
 from tombola.errors import UserError, notice
 from tombola.models.architecture import Architecture
 from tombola.models.factory import protected
-from tombola.models.generators import CPU, put_back
+from tombola.models.generators import CPU, put_back, seed_others
 from tombola.models.state import load_state
 from tombola.seeds import key, stream
 from tombola.training.made_up import EXAMPLES, TILE, Inputs, Spread, made_up, short
@@ -215,8 +213,7 @@ def _compute(
 def _watched(drew: list[str], part: str) -> Iterator[None]:
     """A place where all generators begin anew; `part` is noted down where torch's was drawn from."""
     torch.default_generator.manual_seed(SEED)  # not torch.manual_seed: see models/factory.py
-    random.seed(SEED)
-    np.random.seed(SEED % (1 << 32))  # noqa: NPY002 - the one that foreign code draws from
+    seed_others(SEED)
     fresh = torch.get_rng_state()
     yield
     if not torch.equal(torch.get_rng_state(), fresh):
