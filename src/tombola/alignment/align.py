@@ -17,6 +17,7 @@ from tombola.alignment.matching import Floats, assigned, colours, descend, forwa
 from tombola.alignment.network import Network, Permutations
 from tombola.alignment.outputs import unit_activations
 from tombola.alignment.subject import Subject, WeightsAt
+from tombola.alignment.weights import match_weights
 from tombola.alignment.words import RAW, Side
 from tombola.registry import Registry
 
@@ -113,13 +114,9 @@ def signed(request: Request) -> Permutations:
 
 
 def _by_weights(request: Request, which: WeightsAt) -> Permutations:
-    """Weights and biases of the prunable layers; norm parameters and statistics go along, on their own scale."""
-    names = [name for weight in request.a.mask for name in (weight, f"{weight.removesuffix('weight')}bias")]
-    a, b = (
-        {name: state[name].double().numpy() for name in names if name in state}
-        for state in (request.a.weights(which), request.b.weights(which))
-    )
-    return descend(a, b, request.network, request.network.identity(), request.rng)
+    """Weights and biases of the prunable layers."""
+    a, b = (subject.weights(which) for subject in (request.a, request.b))
+    return match_weights(a, b, request.network, list(request.a.mask), request.rng)
 
 
 def jaccard_of_sets(a: Floats, b: Floats) -> Floats:

@@ -52,7 +52,7 @@ def forward(
         scores = np.zeros((network.groups[group].size,) * 2) if favours is None else favours[group]
         for name in names:
             axes = network.axes[name]
-            theirs = _relabelled(b, name, network, known, OUTPUTS)
+            theirs = relabelled(b, name, network, known, OUTPUTS)
             scores = scores + similarity(
                 *(rows_of(array, OUTPUTS, axes[OUTPUTS][1]) for array in (a[name], theirs))
             )
@@ -91,12 +91,26 @@ def descend(
             if group not in waiting:
                 continue
             waiting.discard(group)
-            better = assigned(_scores(a, b, network, permutations, group))
+            scores = _scores(a, b, network, permutations, group)
+            better = assigned(scores)
             tried = (*permutations[:group], better, *permutations[group + 1 :])
-            before, after = (_matched(a, b, network, which, group) for which in (permutations, tried))
+            if group in twice:
+                before, after = (_matched(a, b, network, which, group) for which in (permutations, tried))
+            else:  # the scores are those of the sum itself
+                units = np.arange(len(better))
+                before, after = scores[units, permutations[group]], scores[units, better]
             if after.sum() - before.sum() > GAIN * np.abs(before).sum():
                 permutations, waiting = tried, set(everyone - ({group} - twice))
     return permutations
+
+
+def total(a: Arrays, b: Arrays, network: Network, permutations: Permutations) -> float:
+    """The sum of products of matched entries, over all arrays that list units."""
+    return sum(
+        float(np.vdot(a[name], relabelled(b, name, network, permutations, None)))
+        for name in a
+        if name in network.axes
+    )
 
 
 def _lists_twice(arrays: Arrays, network: Network, group: int) -> bool:
@@ -109,7 +123,7 @@ def _matched(a: Arrays, b: Arrays, network: Network, permutations: Permutations,
     """The sums of products of matched entries, one for each tensor that lists the group."""
     names = {name for name, _, _ in places(a, network, group)}
     return np.array(
-        [np.vdot(a[name], _relabelled(b, name, network, permutations, None)) for name in sorted(names)]
+        [np.vdot(a[name], relabelled(b, name, network, permutations, None)) for name in sorted(names)]
     )
 
 
@@ -119,7 +133,7 @@ def _scores(a: Arrays, b: Arrays, network: Network, permutations: Permutations, 
     for name, axis, repeat in places(a, network, group):
         scores += inner(
             rows_of(a[name], axis, repeat),
-            rows_of(_relabelled(b, name, network, permutations, axis), axis, repeat),
+            rows_of(relabelled(b, name, network, permutations, axis), axis, repeat),
         )
     return scores
 
@@ -132,9 +146,7 @@ def places(arrays: Arrays, network: Network, group: int) -> Iterator[tuple[str, 
                 yield name, axis, repeat
 
 
-def _relabelled(
-    b: Arrays, name: str, network: Network, permutations: Permutations, but: int | None
-) -> Floats:
+def relabelled(b: Arrays, name: str, network: Network, permutations: Permutations, but: int | None) -> Floats:
     """The array in the order of the permutations, except along the axis that is being matched."""
     array = b[name]
     for axis, (group, repeat) in network.axes[name].items():
