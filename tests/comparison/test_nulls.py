@@ -50,7 +50,7 @@ def test_every_null_is_seeded_and_draws_something(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["layer-shuffle", "rewire", "value-shuffle", "unit-shuffle", "kernel-shuffle"]
+    "name", ["layer-shuffle", "rewire", "scramble", "value-shuffle", "unit-shuffle", "kernel-shuffle"]
 )
 def test_moving_nulls_move_all_that_belongs_to_a_weight(name):
     old = subject()

@@ -20,13 +20,12 @@ from torch import Tensor
 from tombola.alignment.subject import Subject
 from tombola.masks.mask import Mask
 from tombola.masks.rewire import rewired
+from tombola.masks.scramble import Order, order_of
 from tombola.models.state import State
 from tombola.registry import Registry
 
 Null = Callable[[Subject, np.random.Generator], Subject]
 NULLS: Registry[Null] = Registry("null")
-Order = NDArray[np.intp]
-"""For each place of a tensor, in C order, the place that its weight comes from."""
 
 
 @NULLS.register("layer-shuffle")
@@ -43,6 +42,18 @@ def rewire(subject: Subject, rng: np.random.Generator) -> Subject:
         rows = living.reshape(len(living), -1)
         orders[name] = _carried(rows, rewired(rows, rng), rng)
     return _moved(subject, orders)
+
+
+@NULLS.register("scramble")
+def scramble(subject: Subject, rng: np.random.Generator) -> Subject:
+    """The ticket and its dense network scrambled together: degrees, largest weights and scales kept (house null).
+
+    Without a dense network this is `rewire`.
+    """
+    if not subject.holds("dense"):
+        return rewire(subject, rng)
+    dense, living = subject.values("dense"), subject.living()
+    return _moved(subject, {name: order_of(living[name], dense[name], rng) for name in living})
 
 
 @NULLS.register("sign-shuffle")
