@@ -14,7 +14,13 @@ from tombola.masks.rule import PruneRule
 def test_facts_of_the_house() -> None:
     assert parts.facts("criterion", "synflow") == {"probe": True, "rounds": 100}
     assert parts.facts("weights action", "reinit") == ["initialiser", "random"]
-    barrier = {"adjusted": False, "of_outputs": True, "ordered": True, "reads": "outputs"}
+    barrier = {
+        "adjusted": False,
+        "of_outputs": True,
+        "ordered": True,
+        "reads": "outputs",
+        "tensorwise": False,
+    }
     assert parts.facts("measure", "barrier") == barrier
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from support.compare_parts import shuffled, trained_looking
-from tombola.alignment.align import ALIGNMENTS, align
+from tombola.alignment.align import ALIGNMENTS, align, align_tensors
 from tombola.alignment.network import Network
 from tombola.alignment.subject import Subject
 from tombola.masks.mask import Mask
@@ -103,6 +103,11 @@ def conv_subject(kind: type[nn.Module], seed: int, density: float = 0.5) -> tupl
     return Network(GROUPS[kind], made, examples), Subject(f"s{seed}", mask, ticket, ticket, dense)
 
 
+WHOLE, HELD_OUT = (
+    [name for name, each in ALIGNMENTS.items() if each.held_out == held] for held in (False, True)
+)
+
+
 @pytest.mark.parametrize("kind", GROUPS)
 def test_the_network_of_an_architecture_has_these_groups(kind):
     found = Network.of(architecture(kind, (1, 8, 8), 3)).groups
@@ -128,7 +133,7 @@ def test_a_relabelled_network_computes_the_same_function(kind):
     assert other.mask.apply(other.dense)[name].equal(other.end[name])
 
 
-@pytest.mark.parametrize("by", [name for name in ALIGNMENTS if name != "raw"])
+@pytest.mark.parametrize("by", [name for name in WHOLE if name != "raw"])
 @pytest.mark.parametrize("kind", GROUPS)
 def test_planted_permutations_are_found_again_with_convolutions(kind, by):
     network, subject = conv_subject(kind, 1)
@@ -140,3 +145,16 @@ def test_planted_permutations_are_found_again_with_convolutions(kind, by):
     back = network.relabelled(planted, found)
     assert back.mask == subject.mask
     assert all(torch.equal(back.dense[name], subject.dense[name]) for name in subject.dense)
+
+
+@pytest.mark.parametrize("by", HELD_OUT)
+@pytest.mark.parametrize("kind", GROUPS)
+def test_each_tensor_finds_its_place_by_the_others(kind, by):
+    """In a residual stream too: what is left out is the tensor, and the others that write to the stream stay."""
+    network, subject = conv_subject(kind, 1)
+    planted = network.relabelled(subject, shuffled(network, 3))
+    back = network.collage(planted, align_tensors(subject, planted, network, by))
+    right = [name for name in subject.mask if back.mask[name].equal(subject.mask[name])]
+    assert len(right) >= len(subject.mask) - 1, right
+    assert set(back.dense) == set(subject.mask)
+    assert all(back.dense[name].equal(subject.dense[name]) for name in right)

@@ -124,6 +124,23 @@ def test_a_measure_is_read_in_any_order() -> None:
         "barrier", "end", "weights@end", "all"
     )
     assert MeasureAt.parse("measure:jaccard") == MeasureAt("jaccard", None, "raw", "all")
+    held_out = MeasureAt("jaccard", None, "weights@dense-held-out", "fc1.weight")
+    assert MeasureAt.parse("measure:jaccard@weights@dense-held-out,fc1.weight") == held_out
+    assert MeasureAt.parse("measure:jaccard@fc1.weight,weights@dense-held-out") == held_out
+    signs = MeasureAt("sign-agreement", "start", "signed-held-out", "all")
+    assert MeasureAt.parse("measure:sign-agreement@start,signed-held-out") == signs
+
+
+def test_an_alignment_that_is_none_or_does_not_fit_is_said_before_anything_is_trained() -> None:
+    with pytest.raises(
+        UserError, match="unknown alignment 'weights@dense-held'; did you mean 'weights@dense-held-out'"
+    ):
+        MeasureAt.parse("measure:jaccard@weights@dense-held")
+    for name in ("nnstd", "barrier", "paths"):
+        with pytest.raises(
+            UserError, match=f"'{name}' reads the network as a whole, and 'signed-held-out' lays each"
+        ):
+            MeasureAt.parse(f"measure:{name}@signed-held-out")
 
 
 def test_what_five_and_eight_replicates_can_give() -> None:

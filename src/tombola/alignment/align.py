@@ -8,43 +8,61 @@ measured after it is judged against nulls that went through the same alignment.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tombola.alignment.matching import Floats, assigned, colours, descend, forward
+from tombola.alignment.matching import Floats, assigned, forward, ties
 from tombola.alignment.network import Network, Permutations
 from tombola.alignment.outputs import unit_activations
+from tombola.alignment.restarts import RESTARTS, best, starts
 from tombola.alignment.subject import Subject, WeightsAt
 from tombola.alignment.weights import match_weights
 from tombola.alignment.words import RAW, Side
+from tombola.errors import UserError
 from tombola.registry import Registry
-
-TIE = 1e-7
-"""What equal colours add to the similarity of two units: enough to decide between equal sums, and no more."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Two subjects of one network to align, the side whose signs are read where signs are, and randomness."""
+    """Two subjects of one network to align, the side whose signs are read where signs are, and randomness.
+
+    `left_out` is the prunable tensor that may not be read, and neither may its bias.
+    """
 
     a: Subject
     b: Subject
     network: Network
     side: Side
     rng: np.random.Generator
+    left_out: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The prunable tensors that may be read."""
+        return [name for name in self.a.mask if name != self.left_out]
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """A way to find the counterparts of units; `sided` where it reads signs, at the side that is measured."""
+    """A way to find the counterparts of units.
+
+    `sided` where it reads signs, at the side that is measured; `dense` where it reads the trained dense networks and
+    nothing else of the subjects; `held_out` where each prunable tensor is laid by a matching of its own, that has read
+    neither it nor its bias.
+    """
 
     find: Callable[[Request], Permutations]
     sided: bool = False
+    dense: bool = False
+    held_out: bool = False
 
 
-ALIGNMENTS: Registry[Alignment] = Registry("alignment")
+ALIGNMENTS: Registry[Alignment] = Registry("alignment", asked=("held_out",))
+HELD_OUT = "-held-out"
+"""How the names of alignments end that lay every tensor by a matching that has not read it."""
 
 
 def align(
@@ -57,13 +75,42 @@ def align(
 ) -> Permutations:
     """The permutations that lay `b` over `a`; `network.relabelled(b, permutations)` is b in a's order.
 
-    `rng` orders the steps of coordinate descent (a fixed order where none is given). Raises UserError for an
-    unknown alignment and where a subject lacks what it reads.
+    `rng` orders the steps of coordinate descent and draws its random starts (fixed ones where none is given). Raises
+    UserError for an unknown alignment, one that is held out (`align_tensors`), and where a subject lacks what it reads.
     """
     network.check((a, b))
-    if rng is None:
-        rng = np.random.Generator(np.random.Philox(0))
-    return ALIGNMENTS[by].find(Request(a, b, network, side, rng))
+    if ALIGNMENTS[by].held_out:
+        raise UserError(
+            f"alignment '{by}' lays every tensor by a matching of its own, expected one of the whole network, such as "
+            f"'{by.removesuffix(HELD_OUT)}'"
+        )
+    return ALIGNMENTS[by].find(Request(a, b, network, side, rng or _fixed()))
+
+
+def align_tensors(
+    a: Subject,
+    b: Subject,
+    network: Network,
+    by: str,
+    side: Side = "end",
+    rng: np.random.Generator | None = None,
+) -> dict[str, Permutations]:
+    """The permutations that lay each prunable tensor of `b` over that of `a`, by its name, for an alignment that is
+    held out; `network.collage(b, found)` is b in a's order, tensor by tensor.
+
+    A tensor's permutations come from all the others: neither it nor its bias is read, in `a` or in `b`. That is enough
+    in residual streams too, whose units are then matched by the other tensors that write to the stream or read it: a
+    tensor of a network that shares nothing with another's is independent of every matching that has not read it, so
+    that under such a matching the two are as if their units were in random order, but for how large units are.
+    Raises UserError as `align` does.
+    """
+    network.check((a, b))
+    request = Request(a, b, network, side, rng or _fixed())
+    return {name: ALIGNMENTS[by].find(replace(request, left_out=name)) for name in a.mask}
+
+
+def _fixed() -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(0))
 
 
 def raw(request: Request) -> Permutations:
@@ -93,30 +140,31 @@ def activations_at_dense(request: Request) -> Permutations:
 
 
 def by_mask(request: Request) -> Permutations:
-    """Jaccard distance of the units' input sets, layer by layer: NNSTD (Liu et al. 2020)."""
+    """Jaccard distance of the units' input sets, layer by layer, ties by colours: NNSTD (Liu et al. 2020)."""
     a, b = (
         {name: living.astype(np.float64) for name, living in subject.living().items()}
         for subject in (request.a, request.b)
     )
-    return forward(a, b, request.network, jaccard_of_sets)
+    return forward(a, b, request.network, jaccard_of_sets, ties(a, b, request.network))
 
 
 def signed(request: Request) -> Permutations:
-    """Signed similarity of the units, layer by layer, then coordinate descent (docs/sign-similarity.md)."""
-    a, b = (
-        {name: signs.astype(np.float64) for name, signs in subject.signs(request.side).items()}
-        for subject in (request.a, request.b)
-    )
-    mine, theirs = (colours(signs, request.network) for signs in (a, b))
-    ties = [TIE * (x[:, None] == y[None, :]) for x, y in zip(mine, theirs, strict=True)]
-    start = forward(a, b, request.network, similarity_of_signs, ties)
-    return descend(a, b, request.network, start, request.rng)
+    """Signed similarity of the units, layer by layer, then coordinate descent (docs/sign-similarity.md).
+
+    Descent also starts from units matched inwards from both ends and from a random order; the largest sum wins.
+    """
+    signs = (subject.signs(request.side) for subject in (request.a, request.b))
+    a, b = ({name: each[name].astype(np.float64) for name in request.names} for each in signs)
+    network, rng = request.network, request.rng
+    first = forward(a, b, network, similarity_of_signs, ties(a, b, network))
+    others = islice(starts(a, b, network, rng, RESTARTS), 1, None)  # in the place of units as they come
+    return best(a, b, network, chain([first], others), rng)
 
 
 def _by_weights(request: Request, which: WeightsAt) -> Permutations:
     """Weights and biases of the prunable layers."""
     a, b = (subject.weights(which) for subject in (request.a, request.b))
-    return match_weights(a, b, request.network, list(request.a.mask), request.rng)
+    return match_weights(a, b, request.network, request.names, request.rng)
 
 
 def jaccard_of_sets(a: Floats, b: Floats) -> Floats:
@@ -141,7 +189,7 @@ ALIGNMENTS.register(
 )(Alignment(raw))
 ALIGNMENTS.register(
     "weights@dense", "weight matching of the trained dense networks (Ainsworth et al. 2023, 3.2)"
-)(Alignment(weights_at_dense))
+)(Alignment(weights_at_dense, dense=True))
 ALIGNMENTS.register("weights@end", "weight matching of the trained tickets (Ainsworth et al. 2023, 3.2)")(
     Alignment(weights_at_end)
 )
@@ -150,9 +198,17 @@ ALIGNMENTS.register(
     "correlation of the dense networks' unit activations on examples (Ainsworth et al. 2023, 3.1)",
 )(Alignment(activations_at_dense))
 ALIGNMENTS.register(
-    "mask", "jaccard distance of the units' input sets, layer by layer: NNSTD (Liu et al. 2020)"
+    "mask",
+    "jaccard distance of the units' input sets, layer by layer, ties by colours: NNSTD (Liu et al. 2020)",
 )(Alignment(by_mask))
 ALIGNMENTS.register(
     "signed",
     "signed similarity of the units, layer by layer, then coordinate descent (docs/sign-similarity.md)",
 )(Alignment(signed, sided=True))
+ALIGNMENTS.register(
+    "weights@dense-held-out",
+    "each tensor by a weight matching of the dense networks that has not read it (house)",
+)(Alignment(weights_at_dense, dense=True, held_out=True))
+ALIGNMENTS.register(
+    "signed-held-out", "each tensor by a signed matching of the tickets that has not read it (house)"
+)(Alignment(signed, sided=True, held_out=True))

@@ -162,6 +162,14 @@ def rows_of(array: NDArray[Any], axis: int, repeat: int) -> NDArray[Any]:
 
 
 Colours = NDArray[np.uint64]
+TIE = 1e-7
+"""What equal colours add to the similarity of two units: enough to decide between equal sums, and no more."""
+
+
+def ties(a: Arrays, b: Arrays, network: Network) -> list[Floats]:
+    """For each group [units, units] what `forward` favours: `TIE` where two units have one colour."""
+    mine, theirs = (colours(signs, network) for signs in (a, b))
+    return [TIE * (x[:, None] == y[None, :]) for x, y in zip(mine, theirs, strict=True)]
 
 
 def colours(signs: Arrays, network: Network) -> list[Colours]:

@@ -58,6 +58,18 @@ class Network:
         """The subject with its hidden units in another order: the same function, unit for unit."""
         return subject.changed(lambda tensors: permute(tensors, self.groups, permutations))
 
+    def collage(self, subject: Subject, permutations: Mapping[str, Permutations]) -> Subject:
+        """The named tensors of a subject, each with the units that it lists in an order of its own.
+
+        No network any more, but tensors: what else the states hold is left out.
+        """
+        return subject.changed(
+            lambda tensors: {
+                name: permute({name: tensors[name]}, self.groups, order)[name]
+                for name, order in permutations.items()
+            }
+        )
+
     def check(self, subjects: Sequence[Subject]) -> None:
         """Raises UserError where a subject's mask does not have the shapes that the groups speak of."""
         for subject in subjects:

@@ -10,12 +10,12 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from tombola.alignment.align import align
 from tombola.alignment.network import Network
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, WHOLE, Side
 from tombola.comparison.measures.base import ROUNDING
 from tombola.comparison.nulls import NULLS
+from tombola.comparison.overlay import SEEN, Overlay, as_it_comes
 from tombola.comparison.requests import check, in_order
 from tombola.comparison.significance import judged_by_samples
 from tombola.errors import UserError
@@ -59,7 +59,8 @@ def consensus(
     independent masks of the same counts have on average. It is 1 by chance, larger where tickets agree on what
     to keep; its p is one-sided.
 
-    The null draws every ticket's mask anew with the same count in each layer. Raw, it is exact (`n_null` 0): the
+    The null draws every ticket's mask anew with the same count in each layer. Raw, and laid over the first of them by
+    an alignment that is held out, it is exact (`n_null` 0): the
     Poisson-binomial mean of the histogram and its variance; p takes the dispersion for normal, which the sum of
     overlaps tends to be in layers of many weights. Aligned, all subjects are laid over the first of them (in order of
     replicate), and `n_null` times layer-shuffled copies of them are laid over it in the same way.
@@ -73,8 +74,8 @@ def consensus(
     ordered = in_order(subjects)
     rows: list[Row] = []
     for alignment in alignments:
-        if alignment == RAW:
-            rows += _exact(ordered)
+        if as_it_comes(alignment):
+            rows += _exact(_laid(ordered, Overlay(network, seed), alignment), alignment)
         else:
             rows += _sampled(ordered, network, alignment, n_null, seed)
     return pl.DataFrame(rows, schema=CONSENSUS, orient="row").fill_nan(None)
@@ -117,7 +118,24 @@ def tallies(subjects: Sequence[Subject]) -> dict[str, Tally]:
     return {**found, WHOLE: whole}
 
 
-def _exact(subjects: Sequence[Subject]) -> Iterator[Row]:
+def _laid(
+    subjects: Sequence[Subject], overlay: Overlay, alignment: str, draw: int | None = None
+) -> list[Subject]:
+    """All laid over the first of them; with a draw, copies of the others that were shuffled before."""
+    if alignment == RAW:
+        return list(subjects)
+    first, *others = subjects
+    last: Side = "end" if all(subject.holds("end") for subject in subjects) else "start"
+    laid = [first]
+    for other in others:
+        path = ("consensus", alignment, other.name, SEEN if draw is None else draw)
+        if draw is not None:
+            other = NULLS[NULL](other, stream(overlay.seed, "compare", "null", *path))
+        laid.append(overlay.over(first, other, alignment, last, path))
+    return laid
+
+
+def _exact(subjects: Sequence[Subject], alignment: str) -> Iterator[Row]:
     seen = tallies(subjects)
     layers = {
         name: _moments(subjects[0].mask.size(name), [subject.mask.count(name) for subject in subjects])
@@ -126,7 +144,7 @@ def _exact(subjects: Sequence[Subject]) -> Iterator[Row]:
     for layer, tally in seen.items():
         parts = list(layers.values()) if layer == WHOLE else [layers[layer]]
         mean, variance, spread = (sum(numbers) for numbers in zip(*parts, strict=True))
-        place = (len(subjects), layer, RAW, NULL, 0)
+        place = (len(subjects), layer, alignment, NULL, 0)
         deviations = np.sqrt(np.maximum(variance, 0))
         for kept, (value, expected, deviation) in enumerate(
             zip(tally.histogram, mean, deviations, strict=True)
@@ -143,19 +161,9 @@ def _sampled(
     subjects: Sequence[Subject], network: Network, alignment: str, n_null: int, seed: int
 ) -> Iterator[Row]:
     """The rows where all are laid over the first: beside copies of the others, shuffled and laid over it, too."""
-    first, *others = subjects
-    last: Side = "end" if all(subject.holds("end") for subject in subjects) else "start"
-
-    def laid(draw: int | None) -> Iterator[Subject]:
-        for other in others:
-            path = ("consensus", alignment, other.name, "seen" if draw is None else draw)
-            if draw is not None:
-                other = NULLS[NULL](other, stream(seed, "compare", "null", *path))
-            rng = stream(seed, "compare", "align", *path)
-            yield network.relabelled(other, align(first, other, network, alignment, last, rng))
-
-    seen = tallies([first, *laid(None)])
-    drawn = [tallies([first, *laid(draw)]) for draw in range(n_null)]
+    overlay = Overlay(network, seed)
+    seen = tallies(_laid(subjects, overlay, alignment))
+    drawn = [tallies(_laid(subjects, overlay, alignment, draw)) for draw in range(n_null)]
     for layer, tally in seen.items():
         place = (len(subjects), layer, alignment, NULL)
         nulls = [each[layer] for each in drawn]

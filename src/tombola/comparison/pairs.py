@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from tombola.alignment.align import ALIGNMENTS, align
+from tombola.alignment.align import ALIGNMENTS
 from tombola.alignment.network import Network
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, Side
 from tombola.comparison.answers import NULLS_OF_ANSWERS, Exam, answered
 from tombola.comparison.measures.base import MEASURES, Case, Values
 from tombola.comparison.nulls import NULLS
-from tombola.comparison.requests import Question, check, check_exam, in_order, lightened, questions
+from tombola.comparison.overlay import SEEN, Overlay, Path, as_it_comes
+from tombola.comparison.requests import (
+    Question,
+    check,
+    check_exam,
+    check_tensorwise,
+    in_order,
+    lightened,
+    questions,
+)
 from tombola.comparison.significance import judged_by_draws, judged_by_samples, judged_exactly
 from tombola.comparison.table import SCHEMA, Row, judged_rows, row
 from tombola.seeds import stream
-
-Path = tuple[str | int, ...]
-"""What names a stream of random numbers."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What is the same for all pairs of a table."""
 
-    network: Network
+    overlay: Overlay
     n_null: int
-    seed: int
+
+    @property
+    def network(self) -> Network:
+        """The network of all."""
+        return self.overlay.network
+
+    @property
+    def seed(self) -> int:
+        """The root of all random numbers."""
+        return self.overlay.seed
 
 
 def compare(
@@ -59,15 +74,18 @@ def compare(
     last, and are raw for those that do not depend on the order of hidden units. `nulls` are by default each measure's
     own, for measures of function always.
 
-    A null is in closed form (`n_null` 0) for raw pairs where the measure has it in that form: exact expectation,
-    deviation and p. Else `n_null` nulls are made of b (or where that is the same, their counts are
-    drawn) and each is laid over a by the same alignment (for a measure of one subject: are made of it); `n_null`
-    then says how many of them have a value.
+    A null is in closed form (`n_null` 0) where the measure has it in that form and the pair is raw, or laid by an
+    alignment that is held out (`overlay.as_it_comes`): exact expectation, deviation and p. Else `n_null` nulls are
+    made of b (or where that is the same, their counts are drawn) and each is laid over a by the same alignment (for a
+    measure of one subject: are made of it); `n_null` then says how many of them have a value.
 
     `p` is one-sided: the chance that a null is at least as alike as the two are (for a measure of one subject:
     has at least its value; for `flips`, at most). For samples it is (1 + nulls as alike) / (1 + nulls).
     `z` is (value - expected) over the null's deviation. What is undefined is null: a value without weights
     to take it from, a z where the null never varies. Pair rows describe; decisions are taken over replicates.
+
+    An alignment that is held out lays each tensor by a matching of its own. Measures that read more than one tensor at
+    a time have no rows under it where they came with their family, and are refused where they are asked for by name.
 
     Raises UserError for unknown names, equal names of subjects, masks of different networks, a measure or an
     alignment that reads weights a subject lacks, an alignment without a network, a measure of function without an exam,
@@ -75,7 +93,8 @@ def compare(
     """
     network = network or Network()
     check(subjects, network, alignments, n_null)
-    task = Comparison(network, n_null, seed)
+    check_tensorwise(measures, alignments)
+    task = Comparison(Overlay(network, seed), n_null)
     asked = list(questions(subjects, network, measures, nulls))
     check_exam((question.measure for question in asked), exam is not None)
     of_outputs = sorted(
@@ -124,25 +143,35 @@ def _pair_rows(
     task: Comparison, asked: Sequence[Question], a: Subject, b: Subject, alignment: str
 ) -> Iterator[Row]:
     """Rows of one pair under one alignment: those whose null need not be made, then those judged by samples of it."""
-    names = (a.name, b.name)
-    sampled = []
+    names, sampled = (a.name, b.name), []
+    asked = [question for question in asked if MEASURES[question.measure].subjects == 2]
+    if ALIGNMENTS[alignment].held_out:
+        asked = [question for question in asked if MEASURES[question.measure].tensorwise]
+
+    def laid(other: Subject, asked: Sequence[Question], path: Path) -> dict[Side | None, Subject]:
+        return task.overlay.laid(a, other, alignment, {question.side for question in asked}, path)
+
+    known = [question for question in asked if as_it_comes(alignment) and _made_without_null(question)]
+    placed = laid(b, known, (*names, SEEN))
     for question in asked:
-        measure = MEASURES[question.measure]
-        own = alignment == RAW and question.null == measure.null
-        if measure.subjects == 1:
-            continue
-        if own and measure.exact is not None:
-            yield from _exact_rows(task, question, a, b, names)
-        elif own and measure.drawn is not None:
-            yield from _drawn_rows(task, question, a, b, names)
-        else:
+        if question not in known:
             sampled.append(question)
+        elif MEASURES[question.measure].exact is not None:
+            yield from _exact_rows(task, question, a, placed[question.side], names, alignment)
+        else:
+            yield from _drawn_rows(task, question, a, placed[question.side], names, alignment)
 
     def values(other: Subject, asked: Sequence[Question], path: Path) -> dict[Question, Values]:
-        laid = _laid(task, a, other, alignment, {question.side for question in asked}, path)
-        return {question: _values(task, question, a, laid[question.side]) for question in asked}
+        placed = laid(other, asked, path)
+        return {question: _values(task, question, a, placed[question.side]) for question in asked}
 
     yield from _judged_rows(task, b, sampled, alignment, names, values)
+
+
+def _made_without_null(question: Question) -> bool:
+    """Whether the null is known in closed form, or its counts are drawn, where units are as they come."""
+    measure = MEASURES[question.measure]
+    return question.null == measure.null and (measure.exact is not None or measure.drawn is not None)
 
 
 def _judged_rows(
@@ -158,7 +187,7 @@ def _judged_rows(
     if not asked:
         return
     place = tuple(name for name in names if name is not None)
-    seen = values(subject, asked, (*place, "seen"))
+    seen = values(subject, asked, (*place, SEEN))
     for null in dict.fromkeys(question.null for question in asked):
         here = [question for question in asked if question.null == null]
         sampled: dict[Question, list[Values]] = {question: [] for question in here}
@@ -173,51 +202,32 @@ def _judged_rows(
             yield from _sampled_rows(question, alignment, seen[question], sampled[question], names)
 
 
-def _laid(
-    task: Comparison,
-    a: Subject,
-    b: Subject,
-    alignment: str,
-    sides: Set[Side | None],
-    path: Path,
-) -> dict[Side | None, Subject]:
-    """b laid over a for each side: anew for each where the alignment reads signs, else once for all.
-
-    Measures that read no weights go by the signs at the end, where both subjects have an end.
-    """
-    if alignment == RAW:
-        return dict.fromkeys(sides, b)
-    last: Side = "end" if a.holds("end") and b.holds("end") else "start"
-    read = {side: (side or last) if ALIGNMENTS[alignment].sided else last for side in sides}
-    laid = {}
-    for side in sorted(set(read.values())):
-        rng = stream(task.seed, "compare", "align", alignment, side, *path)
-        laid[side] = task.network.relabelled(b, align(a, b, task.network, alignment, side, rng))
-    return {side: laid[read[side]] for side in sides}
-
-
 def _values(task: Comparison, question: Question, a: Subject, b: Subject) -> Values:
     """The answer to a question in each layer and in the whole network."""
     return MEASURES[question.measure].of(Case(a, b, question.side, task.network))
 
 
 def _exact_rows(
-    task: Comparison, question: Question, a: Subject, b: Subject, names: tuple[str, str | None]
+    task: Comparison,
+    question: Question,
+    a: Subject,
+    b: Subject,
+    names: tuple[str, str | None],
+    alignment: str = RAW,
 ) -> Iterator[Row]:
     case = Case(a, b, question.side, task.network)
     for layer, judged in judged_exactly(MEASURES[question.measure], case).items():
-        yield row(names, layer, question, RAW, judged)
+        yield row(names, layer, question, alignment, judged)
 
 
 def _drawn_rows(
-    task: Comparison, question: Question, a: Subject, b: Subject, names: tuple[str, str]
+    task: Comparison, question: Question, a: Subject, b: Subject, names: tuple[str, str], alignment: str
 ) -> Iterator[Row]:
     measure, case = MEASURES[question.measure], Case(a, b, question.side, task.network)
-    rng = stream(
-        task.seed, "compare", "draw", *names, question.null or "", question.measure, question.side or ""
-    )
+    place = (*names, question.null or "", question.measure, question.side or "")
+    rng = stream(task.seed, "compare", "draw", *place, *([] if alignment == RAW else [alignment]))
     for layer, judged in judged_by_draws(measure, case, task.n_null, rng).items():
-        yield from judged_rows(names, layer, question, RAW, judged)
+        yield from judged_rows(names, layer, question, alignment, judged)
 
 
 def _sampled_rows(

@@ -95,6 +95,19 @@ def check_exam(measures: Iterable[str], there: bool) -> None:
             raise UserError(f"measure '{name}' needs the network and the data, which only a run knows of")
 
 
+def check_tensorwise(measures: Sequence[str] | None, alignments: Sequence[str]) -> None:
+    """Raises UserError for a measure that is asked for by its name and cannot be taken under an alignment that lays
+    each tensor by a matching of its own."""
+    held_out = [alignment for alignment in alignments if ALIGNMENTS[alignment].held_out]
+    for name, demanded in chosen(measures).items():
+        measure = MEASURES[name]
+        if held_out and demanded and not measure.tensorwise and measure.subjects == 2 and measure.ordered:
+            raise UserError(
+                f"measure '{name}' reads the network as a whole, and alignment '{held_out[0]}' lays each tensor by a "
+                f"matching of its own; expected a measure that reads tensors one by one, such as jaccard"
+            )
+
+
 def in_order(subjects: Sequence[Subject]) -> list[Subject]:
     """The subjects in order of replicate, whatever their arms.
 

@@ -74,7 +74,8 @@ class MeasureAt:
         """`NAME[@side,aligned,layer]`, in any order: what is no side and no alignment is a layer.
 
         Raises UserError for an unknown measure, one taken at a side without a side, and a side for one that is not; for
-        a measure of function that is not asked at the end, or aligned where the order of hidden units is all the same.
+        a measure of function that is not asked at the end, or aligned where the order of hidden units is all the same;
+        for one that reads the network as a whole by an alignment that is held out.
         """
         name, _, rest = text.removeprefix(PREFIX).partition("@")
         measures = parts.names("measure")
@@ -84,6 +85,8 @@ class MeasureAt:
             raise UserError(f"unknown measure '{name}'{nearest(name, known)}")
         found = {"name": name}
         for part in (part.strip() for part in rest.split(",") if part.strip()):
+            if "@" in part and part not in parts.names("alignment"):
+                raise UserError(f"unknown alignment '{part}'{nearest(part, parts.names('alignment'))}")
             kind = "side" if part in SIDES else "aligned" if part in parts.names("alignment") else "layer"
             if kind in found:
                 raise UserError(f"'{text}' has two of a kind: {found[kind]} and {part}, expected one {kind}")
@@ -91,7 +94,10 @@ class MeasureAt:
         if name in measures and parts.facts("measure", name)["of_outputs"]:
             return cls._of_function(found)
         at = cls(**found)
-        sided = parts.facts("measure", at.registered)["reads"] in ("side", "dense side")
+        facts = parts.facts("measure", at.registered)
+        if parts.facts("alignment", at.aligned)["held_out"] and not facts["tensorwise"]:
+            raise UserError(_whole(name, at.aligned))
+        sided = facts["reads"] in ("side", "dense side")
         if sided and at.side is None:
             raise UserError(f"'{name}' is read at a side; expected {PREFIX}{name}@start or @end")
         if at.side is not None and not sided:
@@ -107,7 +113,16 @@ class MeasureAt:
             raise UserError(
                 f"'{name}' does not depend on the order of hidden units, found '{found['aligned']}'; leave it out"
             )
+        if parts.facts("alignment", found.get("aligned", RAW))["held_out"]:
+            raise UserError(_whole(name, found["aligned"]))
         return cls(**found)
+
+
+def _whole(name: str, aligned: str) -> str:
+    return (
+        f"'{name}' reads the network as a whole, and '{aligned}' lays each tensor by a matching of its own; expected "
+        "a measure that reads tensors one by one, such as jaccard"
+    )
 
 
 class Hypothesis(BaseModel):

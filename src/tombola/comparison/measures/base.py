@@ -165,6 +165,11 @@ class Measure:
         return self.reads in ("outputs", "hidden outputs")
 
     @property
+    def tensorwise(self) -> bool:
+        """Whether it reads tensors one by one, so that each may be laid by a matching of its own."""
+        return not self.wired and not self.of_outputs
+
+    @property
     def additive(self) -> Additive:
         """Its counts. Only measures of counts have them."""
         assert isinstance(self.of, Additive)
@@ -172,7 +177,9 @@ class Measure:
 
 
 MEASURES: Registry[Measure] = Registry(
-    "measure", "tombola.comparison.measures", asked=("adjusted", "of_outputs", "ordered", "reads")
+    "measure",
+    "tombola.comparison.measures",
+    asked=("adjusted", "of_outputs", "ordered", "reads", "tensorwise"),
 )
 
 ROUNDING = 1e-12

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from tombola.alignment.align import jaccard_of_sets
-from tombola.alignment.matching import forward
+from tombola.alignment.matching import forward, ties
 from tombola.alignment.network import chain
 from tombola.comparison.measures.base import (
     MEASURES,
@@ -110,7 +110,8 @@ def matched_masks(case: Case) -> dict[str, tuple[Layer, Layer]]:
 
     Layer by layer from the input: a unit is the set of the inputs that it keeps, in the order found so far, the
     cost of a match the Jaccard distance of two such sets; linear assignment makes the sum of costs smallest (Liu
-    et al. 2020). Outputs keep their places. Without a network, linear layers follow one another.
+    et al. 2020), ties broken by colours. Outputs keep their places. Without a network, linear layers follow one
+    another.
     """
     network = case.network
     if not network.groups and network.architecture is None:
@@ -119,7 +120,9 @@ def matched_masks(case: Case) -> dict[str, tuple[Layer, Layer]]:
         {name: living.astype(np.float64) for name, living in subject.living().items()}
         for subject in (case.a, case.b)
     )
-    b = network.relabelled(case.b, forward(mine, theirs, network, jaccard_of_sets)).living()
+    b = network.relabelled(
+        case.b, forward(mine, theirs, network, jaccard_of_sets, ties(mine, theirs, network))
+    ).living()
     return {name: (living, b[name]) for name, living in case.a.living().items()}
 
 
