@@ -27,7 +27,7 @@ from tombola.study.load import load_study
 from tombola.study.plan import Plan, make_plan
 from tombola.training.batches import Batches, Group
 from tombola.training.device import prepare
-from tombola.training.engines.base import ENGINES
+from tombola.training.engines.base import ENGINES, Course, Job
 from tombola.training.record import Record
 from tombola.training.stack import Stack, Start
 
@@ -64,8 +64,8 @@ def level(plan: Plan, data: Resident, number: int) -> tuple[float, float, int]:
         for s in seeds.values()
     ]
     stack = Stack(net, starts, data.device)
-    engine = ENGINES["sparse"](net, stack, [c.replicate for c in cells], [0] * len(cells))
-    trainer = engine.trainer(study.recipe, Batches(groups, study.recipe.batch, data.device), data)
+    engine = ENGINES["sparse"](Job(net, stack, [c.replicate for c in cells], [0] * len(cells)))
+    trainer = engine.trainer(Course(study.recipe, Batches(groups, study.recipe.batch, data.device), data))
     record = Record(engine, stack, data, groups, study.recipe)
     trainer.advance(0, STEPS)
     record.evaluate(0)

@@ -47,6 +47,7 @@ from tombola.study.pruning import Pruning
 from tombola.study.spec import Study
 from tombola.study.sweep import Sweep
 from tombola.training.device import pick_device, prepare
+from tombola.training.engines.base import Demand, Job
 from tombola.training.engines.select import choose
 from tombola.training.fingerprint import recorded, require_same
 from tombola.training.loop import train_stack
@@ -364,8 +365,8 @@ def evaluate(
     stack = Stack(net, [start], resident.device)
     # Measured in the arithmetic that it was trained in.
     recipe = Recipe(precision=known.get("recipe", {}).get("precision", "float32"))
-    kind = choose(engine, net, resident.device, recipe)
-    computing = kind(net, stack, [0], [0], recipe)
+    kind = choose(engine, net, resident.device, Demand(recipe))
+    computing = kind(Job(net, stack, [0], [0], recipe))
     score = computing.score(Examples(resident, "test"))
     return Evaluation(float(score.loss[0]), float(score.accuracy[0]), resident.n_test)
 

@@ -23,7 +23,7 @@ from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture, architecture
 from tombola.seeds import Seeds, stream
 from tombola.training.batches import Batches, Group
-from tombola.training.engines.base import ENGINES
+from tombola.training.engines.base import ENGINES, Course, Job
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 from tombola.training.start import Start
@@ -159,9 +159,9 @@ class Timed:
         ]
         groups = [Group(s, 0, split(data.n_train, 1000, s.stream("split"))) for s in seeds]
         stack = Stack(net, starts, data.device)
-        computing = ENGINES[engine](net, stack, index, [0] * case.networks, case.recipe)
-        batches = Batches(groups, case.recipe.batch, data.device)
-        self._trainer, self._at = computing.trainer(case.recipe, batches, data), 0
+        computing = ENGINES[engine](Job(net, stack, index, [0] * case.networks, case.recipe))
+        course = Course(case.recipe, Batches(groups, case.recipe.batch, data.device), data)
+        self._trainer, self._at = computing.trainer(course), 0
         self.seconds(3)  # compile, allocate, start threads
 
     def seconds(self, steps: int) -> float:

@@ -26,6 +26,7 @@ from tombola.runs.estimate import estimate_time
 from tombola.seeds import Seeds, stream
 from tombola.study.plan import make_plan
 from tombola.study.spec import Study
+from tombola.training.engines.base import Job
 from tombola.training.engines.select import choose
 from tombola.training.stack import Stack
 from tombola.training.start import Start
@@ -150,7 +151,7 @@ def test_an_engine_computes_with_the_masked_matrices_of_an_lstm() -> None:
     starts = [masked(arch, 0), masked(arch, 1)]
     engine = choose("auto", arch, cpu)
     assert engine.name == "modules"
-    computing = engine(arch, Stack(arch, starts, cpu), [0, 0], [0, 0])
+    computing = engine(Job(arch, Stack(arch, starts, cpu), [0, 0], [0, 0]))
     ids, labels = (
         torch.from_numpy(stream("ids").integers(0, WORDS, (1, 7, LENGTH))),
         torch.arange(7)[None] % CLASSES,

@@ -12,6 +12,7 @@ from support.training_parts import CLASSES, CPU, IMAGES
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture, architecture
 from tombola.seeds import stream
+from tombola.training.engines.base import Job
 from tombola.training.engines.modules import ModulesEngine
 from tombola.training.stack import Stack
 from tombola.training.start import Start
@@ -78,7 +79,7 @@ def random_mask(arch: Architecture, seed: int) -> Mask:
 
 def engine_of(arch: Architecture, starts: list[Start]) -> tuple[ModulesEngine, Stack]:
     stack = Stack(arch, starts, CPU)
-    return ModulesEngine(arch, stack, [0] * len(starts), [9] * len(starts)), stack
+    return ModulesEngine(Job(arch, stack, [0] * len(starts), [9] * len(starts))), stack
 
 
 def ones(arch: Architecture) -> dict[str, torch.Tensor]:

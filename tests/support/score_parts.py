@@ -11,6 +11,7 @@ from tombola.masks.ladder import ladder
 from tombola.masks.rule import PruneRule, rates_for
 from tombola.models.architecture import Architecture
 from tombola.training.batches import Batches, Group
+from tombola.training.engines.base import Course, Demand, Job
 from tombola.training.engines.select import choose
 from tombola.training.recipe import Recipe
 from tombola.training.search.base import SEARCHES, Goal, Search
@@ -48,11 +49,12 @@ def scorer_of(
     groups = [
         Group(s.seeds, s.level, split(data.n_train, VALIDATION, s.seeds.stream("split"))) for s in starts
     ]
-    net = choose(engine, arch, CPU, chosen, moving=True)(
-        arch, stack, range(len(starts)), [s.seeds.key("dropout", s.level) for s in starts], chosen
+    keys = [s.seeds.key("dropout", s.level) for s in starts]
+    net = choose(engine, arch, CPU, Demand(chosen, moving=True))(
+        Job(arch, stack, range(len(starts)), keys, chosen)
     )
-    batches = Batches(groups, chosen.batch, CPU)
-    steps = sought.method.trainer(net, starts, chosen, batches, data, sought.goal)
+    course = Course(chosen, Batches(groups, chosen.batch, CPU), data)
+    steps = sought.method.trainer(net, course, starts, sought.goal)
     assert isinstance(steps, ScoreSteps)
     return steps
 

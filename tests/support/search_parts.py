@@ -12,6 +12,7 @@ from tombola.masks.mask import Mask
 from tombola.masks.rule import PruneRule, rates_for
 from tombola.models.architecture import Architecture
 from tombola.training.batches import Batches, Group
+from tombola.training.engines.base import Course, Demand, Job
 from tombola.training.engines.select import choose
 from tombola.training.recipe import Recipe
 from tombola.training.search.base import SEARCHES, Goal, Search
@@ -44,13 +45,14 @@ def mover(what: str, sought: Search, chosen: Recipe, starts: list[Start]) -> Mov
     groups = [
         Group(s.seeds, s.level, split(data.n_train, VALIDATION, s.seeds.stream("split"))) for s in starts
     ]
-    net = choose(engine, arch, CPU, chosen, moving=True)(
-        arch, stack, range(len(starts)), [s.seeds.key("dropout", s.level) for s in starts], chosen
+    keys = [s.seeds.key("dropout", s.level) for s in starts]
+    net = choose(engine, arch, CPU, Demand(chosen, moving=True))(
+        Job(arch, stack, range(len(starts)), keys, chosen)
     )
     method = sought.method
     assert isinstance(method, MovingMethod)
-    batches = Batches(groups, chosen.batch, CPU)
-    trainer = method.trainer(net, starts, chosen, batches, data, sought.goal)
+    course = Course(chosen, Batches(groups, chosen.batch, CPU), data)
+    trainer = method.trainer(net, course, starts, sought.goal)
     assert isinstance(trainer, MovingMasks)
     return trainer
 
@@ -59,7 +61,7 @@ def walk(trainer: MovingMasks, iterations: int) -> Iterator[tuple[int, list[Mask
     """Iteration and masks after each step."""
     for iteration in range(iterations):
         trainer.advance(iteration, iteration + 1)
-        yield iteration, trainer.found()
+        yield iteration, trainer.masks()
 
 
 def long(**other: Any) -> Recipe:

@@ -24,7 +24,7 @@ from support.training_parts import (
 )
 from tombola.errors import UserError
 from tombola.models.architecture import Architecture, architecture
-from tombola.training.engines.base import ENGINES, Engine
+from tombola.training.engines.base import ENGINES, Demand, Engine, Job
 from tombola.training.engines.select import choose
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
@@ -36,7 +36,9 @@ HALF = Recipe(precision="bfloat16")
 
 def engine_of(name: str, arch: Architecture, starts: list[Start], chosen: Recipe) -> tuple[Engine, Stack]:
     stack = Stack(arch, starts, CPU)
-    made = choose(name, arch, CPU, chosen)(arch, stack, [0] * len(starts), [7] * len(starts), chosen)
+    made = choose(name, arch, CPU, Demand(chosen))(
+        Job(arch, stack, [0] * len(starts), [7] * len(starts), chosen)
+    )
     return made, stack
 
 
@@ -153,16 +155,16 @@ def test_auto_passes_by_an_engine_that_lacks_what_the_recipe_asks(
     arch = architecture("lenet-4", IMAGES, CLASSES)
     asked = Recipe(label_smoothing=0.1, **options)
     assert choose("auto", arch, CPU) is ENGINES["sparse"]
-    assert choose("auto", arch, CPU, asked) is ENGINES["mlp"]
+    assert choose("auto", arch, CPU, Demand(asked)) is ENGINES["mlp"]
     with pytest.raises(UserError, match=f"engine 'sparse' cannot train lenet-4 with {sentence}; it is for"):
-        choose("sparse", arch, CPU, asked)
+        choose("sparse", arch, CPU, Demand(asked))
 
 
 def test_auto_passes_by_an_engine_that_holds_no_frozen_weights() -> None:
     arch = architecture("lenet-4", (6,), CLASSES)
-    assert choose("auto", arch, CPU, Recipe(), True) is ENGINES["mlp"]
+    assert choose("auto", arch, CPU, Demand(pinned=True)) is ENGINES["mlp"]
     with pytest.raises(UserError, match="engine 'sparse' cannot keep dead weights frozen"):
-        choose("sparse", arch, CPU, Recipe(), True)
+        choose("sparse", arch, CPU, Demand(pinned=True))
 
 
 def test_what_is_pinned_is_found_out_from_the_starts() -> None:
@@ -184,7 +186,7 @@ def test_what_is_pinned_is_found_out_from_the_starts() -> None:
 def test_a_network_that_an_engine_cannot_hold_is_named_before_the_recipe() -> None:
     arch = architecture(Odd, IMAGES, CLASSES)
     with pytest.raises(UserError, match=r"engine 'mlp' cannot hold .*Odd on cpu"):
-        choose("mlp", arch, CPU, HALF, True)
+        choose("mlp", arch, CPU, Demand(HALF, pinned=True))
 
 
 def test_a_network_without_an_early_stop_has_no_accuracy_there() -> None:

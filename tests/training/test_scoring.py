@@ -14,7 +14,7 @@ from tombola.data.arrays import from_arrays
 from tombola.data.dataset import Dataset
 from tombola.data.resident import chunks
 from tombola.models.architecture import architecture
-from tombola.training.engines.base import Engine
+from tombola.training.engines.base import Engine, Job
 from tombola.training.engines.select import choose
 from tombola.training.loop import train_stack
 from tombola.training.scoring import evaluate
@@ -30,7 +30,7 @@ def linear(name: str, *weights: Tensor, groups: list[int] | None = None) -> Engi
     arch = architecture(torch.nn.Sequential(torch.nn.Linear(3, 3, bias=False)), (3,), CLASSES)
     starts = [start(arch, r, state={"0.weight": weight}) for r, weight in enumerate(weights)]
     return choose(name, arch, CPU)(
-        arch, Stack(arch, starts, CPU), groups or [0] * len(weights), [0] * len(weights)
+        Job(arch, Stack(arch, starts, CPU), groups or [0] * len(weights), [0] * len(weights))
     )
 
 
@@ -118,7 +118,7 @@ class Squeezing(torch.nn.Module):
 def test_no_network_sees_a_batch_of_one(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     arch = architecture(Squeezing, (3,), CLASSES)
     stack = Stack(arch, [start(arch, 0, state={"fc.weight": 10 * torch.eye(3)})], CPU)
-    engine = choose(name, arch, CPU)(arch, stack, [0], [0])
+    engine = choose(name, arch, CPU)(Job(arch, stack, [0], [0]))
     monkeypatch.setattr(engine, "chunk", 3)
     score = evaluate(engine, lambda a, b: (X[None, a:b], Y[None, a:b]), count)
     assert score.accuracy.tolist() == [1.0]

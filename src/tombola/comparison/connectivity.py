@@ -20,7 +20,7 @@ from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import State, load_state, state_of
 from tombola.seeds import Seeds
-from tombola.training.engines.base import PLAIN, autocast
+from tombola.training.engines.base import PLAIN, Demand, Job, autocast
 from tombola.training.engines.select import choose
 from tombola.training.memory import networks_that_fit
 from tombola.training.recipe import Recipe
@@ -97,7 +97,7 @@ def path(
     augmentation. `recipe` says in which precision is computed.
     """
     plain = Recipe(precision=recipe.precision)
-    kind = choose("auto", architecture, data.device, plain)
+    kind = choose("auto", architecture, data.device, Demand(plain))
     size = networks_that_fit(architecture, data.device, plain, kind.name)
     dense = Mask.dense({name: architecture.shapes[name] for name in architecture.prunable})
     batches = [data.train(few) for few in norm_batches(rows)] if normalises(architecture) else []
@@ -107,7 +107,7 @@ def path(
         few = alphas[first : first + size]
         states = [recalibrated(architecture, interpolated(a, b, alpha), batches, plain) for alpha in few]
         stack = Stack(architecture, [Start(state, dense, Seeds.single(0)) for state in states], data.device)
-        net = kind(architecture, stack, [0] * len(few), [0] * len(few), plain)
+        net = kind(Job(architecture, stack, [0] * len(few), [0] * len(few), plain))
         scores = {split: net.score(part) for split, part in examples.items()}
         for split, score in scores.items():
             columns = zip(few, score.loss.tolist(), score.accuracy.tolist(), strict=True)

@@ -24,7 +24,7 @@ from tombola.runs.unedited import facts_of
 from tombola.seeds import Seeds
 from tombola.study.spec import Study
 from tombola.training.device import pick_device
-from tombola.training.engines.base import ENGINES
+from tombola.training.engines.base import ENGINES, Demand
 from tombola.training.engines.select import choose
 from tombola.training.engines.sparse import seconds_compiling
 from tombola.training.fingerprint import recorded, require_same
@@ -118,7 +118,7 @@ class EngineRecord:
             require_same_function(folder, architecture)
             # Arms that were added may ask for more than those that the engine was chosen for.
             where = pick_device(found.record["device"])
-            choose(found.record["engine"], architecture, where, recipe, pinned, moving)
+            choose(found.record["engine"], architecture, where, Demand(recipe, pinned, moving))
             return found
         if folder.cells():
             raise UserError(
@@ -128,7 +128,7 @@ class EngineRecord:
         where = pick_device(device)
         record = {
             "device": where.type,
-            "engine": choose(engine, architecture, where, recipe, pinned, moving).name,
+            "engine": choose(engine, architecture, where, Demand(recipe, pinned, moving)).name,
             "threads": torch.get_num_threads() if threads is None else threads,
             "data": dataset.digest,
             "initial": initial,

@@ -14,6 +14,7 @@ from tombola.data.split import validation_count
 from tombola.masks.mask import Mask
 from tombola.seeds import Seeds
 from tombola.study.plan import Plan
+from tombola.training.engines.base import Demand
 from tombola.training.engines.select import choose
 from tombola.training.loop import train_stack
 from tombola.training.memory import networks_that_fit
@@ -43,7 +44,8 @@ def estimate_time(plan: Plan, dataset: Dataset, device: torch.device, engine: st
     """
     study, architecture = plan.study, plan.architecture
     per_level = len(plan.lottery.cells(0, min(1, study.levels))) * study.replicates
-    chosen = choose(engine, architecture, device, study.recipe, plan.pinned, plan.moving)
+    demand = Demand(study.recipe, plan.pinned, plan.moving)
+    chosen = choose(engine, architecture, device, demand)
     size = min(per_level, networks_that_fit(architecture, device, study.recipe, chosen.name))
     held_out = validation_count(len(dataset.train_y), study.data.validation)
     n_test = len(dataset.test_y)

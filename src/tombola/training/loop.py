@@ -15,7 +15,7 @@ from tombola.files import canonical, digest_of
 from tombola.models.architecture import Architecture
 from tombola.training.batches import Batches, Group
 from tombola.training.checkpoint import Checkpoint
-from tombola.training.engines.base import Trainer
+from tombola.training.engines.base import Course, Demand, Job, Trainer
 from tombola.training.engines.select import choose
 from tombola.training.foreign_noise import require_batch
 from tombola.training.precision import say_if_emulated
@@ -55,17 +55,17 @@ def train_stack(
     stack = Stack(architecture, starts, data.device, moving=search is not None)
     groups, index = _groups(starts, data.n_train, validation)
     keys = [start.seeds.key("dropout", start.level) for start in starts]
-    pinned = any(start.pinned for start in starts)
-    kind = choose(engine, architecture, data.device, recipe, pinned, stack.moving)
-    net = kind(architecture, stack, index, keys, recipe)
-    batches = Batches(groups, recipe.batch, data.device)
+    demand = Demand(recipe, any(start.pinned for start in starts), stack.moving)
+    kind = choose(engine, architecture, data.device, demand)
+    net = kind(Job(architecture, stack, index, keys, recipe))
+    course = Course(recipe, Batches(groups, recipe.batch, data.device), data)
     if search is None:
-        trainer, selects_from = net.trainer(recipe, batches, data), 0
+        trainer, selects_from = net.trainer(course), 0
     else:
-        trainer = search.method.trainer(net, starts, recipe, batches, data, search.goal)
+        trainer = search.method.trainer(net, course, starts, search.goal)
         selects_from = search.method.selects_from(recipe)
     record = Record(net, stack, data, groups, recipe, selects_from)
-    watching = Watching(watch, stack, starts, recipe, batches.length) if watch else None
+    watching = Watching(watch, stack, starts, recipe, course.batches.length) if watch else None
     first = stack.iteration
     asked = [
         net.name,
@@ -96,7 +96,7 @@ def train_stack(
         progress(recipe.iterations)
     if watching:
         watching.see(recipe.iterations)
-    trained = record.finish(trainer.found())
+    trained = record.finish(trainer.masks())
     if watching:
         trained = [replace(t, birds=birds) for t, birds in zip(trained, watching.birds(), strict=True)]
     if checkpoint:

@@ -11,7 +11,7 @@ from support.training_parts import CLASSES, CPU, IMAGES, Odd, sparse, start
 from tombola.errors import UserError
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.state import load_state
-from tombola.training.engines.base import ENGINES, Engine
+from tombola.training.engines.base import ENGINES, Engine, Job
 from tombola.training.engines.chain import chain
 from tombola.training.engines.select import choose
 from tombola.training.stack import Stack
@@ -24,7 +24,7 @@ def engine_of(
     stack = Stack(arch, starts, CPU)
     stack.params = {n: t.to(dtype) for n, t in stack.params.items()}
     stack.masks = {n: t.to(dtype) for n, t in stack.masks.items()}
-    return choose(name, arch, CPU)(arch, stack, groups, [11 + r for r in range(len(starts))]), stack
+    return choose(name, arch, CPU)(Job(arch, stack, groups, [11 + r for r in range(len(starts))])), stack
 
 
 def by_hand(arch: Architecture, each: Start, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

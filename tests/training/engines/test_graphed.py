@@ -17,7 +17,7 @@ from tombola.seeds import Seeds
 from tombola.training.batches import Batches, Group
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.engines import steps
-from tombola.training.engines.base import ENGINES, Engine
+from tombola.training.engines.base import ENGINES, Course, Engine, Job
 from tombola.training.engines.stacked import StackedEngine
 from tombola.training.engines.steps import WARMUP, GradientEngine, Graphed, Recorder, Step, Steps
 from tombola.training.loop import train_stack
@@ -82,9 +82,8 @@ def record_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recorder | None], No
     """Every engine trains by `Graphed` with the recorder given, or by `Steps`."""
 
     def use(recorder: Recorder | None) -> None:
-        def trainer(self: Engine, chosen: Recipe, batches: Batches, data) -> Steps:
-            made = (self, chosen, batches, data)
-            return Steps(*made) if recorder is None else Graphed(*made, recorder=recorder)
+        def trainer(self: Engine, course: Course) -> Steps:
+            return Steps(self, course) if recorder is None else Graphed(self, course, recorder)
 
         monkeypatch.setattr(GradientEngine, "trainer", trainer)
 
@@ -183,8 +182,8 @@ def trainer_by(recorder: Recorder, chosen: Recipe) -> Graphed:
     stack = Stack(arch, [start(arch), start(arch, 0, sparse(arch))], CPU)
     seeds = Seeds.replicate(0, 0)
     groups = [Group(seeds, 0, split(data.n_train, 5, seeds.stream("split")))]
-    engine = ENGINES["mlp"](arch, stack, [0, 0], [1, 1], chosen)
-    return Graphed(engine, chosen, Batches(groups, chosen.batch, CPU), data, recorder)
+    engine = ENGINES["mlp"](Job(arch, stack, [0, 0], [1, 1], chosen))
+    return Graphed(engine, Course(chosen, Batches(groups, chosen.batch, CPU), data), recorder)
 
 
 def test_the_last_step_alone_is_the_same(record_by) -> None:
@@ -245,7 +244,7 @@ def test_engines_on_a_gpu_are_graphed_and_others_are_not(monkeypatch: pytest.Mon
     trainer = trainer_by(as_it_is, recipe())
     for device in ("cpu", "cuda"):
         trainer.engine.stack.device = torch.device(device)
-        trainer.engine.trainer(trainer.recipe, trainer.batches, trainer.data)
+        trainer.engine.trainer(trainer.course)
     assert made == ["Steps", "Graphed"]
 
 

@@ -30,7 +30,7 @@ from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture, architecture
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.engines import sparse_kernels
-from tombola.training.engines.base import ENGINES
+from tombola.training.engines.base import ENGINES, Demand, Job
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
@@ -115,7 +115,7 @@ def test_layers_stored_in_any_way_on_top_of_each_other(below: float, above: floa
     mask = Mask({name: masks[0 if name == "fc1.weight" else 1][name] for name in arch.prunable})
     begun = [start(arch, 0, mask), start(arch, 1)]
     stack = Stack(arch, begun, CPU)
-    stored = ENGINES["sparse"](arch, stack, [0, 1], [0, 0]).nets[0].arrays.layers[:, sparse_kernels.KIND]  # type: ignore[attr-defined]
+    stored = ENGINES["sparse"](Job(arch, stack, [0, 1], [0, 0])).nets[0].arrays.layers[:, sparse_kernels.KIND]  # type: ignore[attr-defined]
     assert stored.tolist() == [KINDS[below], KINDS[above], sparse_kernels.SPARSE], (
         "what is tested is what was meant"
     )
@@ -251,10 +251,11 @@ def test_resumed_is_undisturbed(tmp_path: Path) -> None:
 def test_what_it_cannot_hold_is_refused() -> None:
     lenet, odd = architecture("lenet-7-5", (6,), CLASSES), architecture(Odd, (2, 6, 6), CLASSES)
     holds = ENGINES["sparse"].holds
-    assert holds(lenet, CPU, recipe(), False)
-    assert not holds(odd, CPU, recipe(), False)
-    assert not holds(lenet, torch.device("cuda"), recipe(), False)
-    assert not holds(lenet, CPU, recipe(precision="bfloat16"), False)
+    assert holds(lenet, CPU)
+    assert not holds(odd, CPU)
+    assert not holds(lenet, torch.device("cuda"))
+    assert not holds(lenet, CPU, Demand(recipe(precision="bfloat16")))
+    assert not holds(lenet, CPU, Demand(moving=True))
     frozen = start(lenet, 0, sparse(lenet), dead={"fc1.weight": torch.ones(7, 6)})
     with pytest.raises(UserError, match="frozen at values other than zero"):
         train_stack(lenet, [frozen], resident(), recipe(), 0.1, engine="sparse")

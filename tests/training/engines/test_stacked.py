@@ -26,7 +26,7 @@ from support.training_parts import (
 )
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.state import load_state
-from tombola.training.engines.base import ENGINES, PLAIN
+from tombola.training.engines.base import ENGINES, PLAIN, Demand, Job
 from tombola.training.engines.select import choose
 from tombola.training.engines.stacked import StackedEngine
 from tombola.training.loop import train_stack
@@ -84,7 +84,7 @@ def three(arch: Architecture, replicates: Sequence[int] = (0, 1, 2)) -> list[Sta
 def engine_of(
     arch: Architecture, starts: list[Start], groups: Sequence[int], chosen: Recipe = PLAIN
 ) -> StackedEngine:
-    return StackedEngine(arch, Stack(arch, starts, CPU), groups, [11 + g for g in groups], chosen)
+    return StackedEngine(Job(arch, Stack(arch, starts, CPU), groups, [11 + g for g in groups], chosen))
 
 
 def by_hand(arch: Architecture, each: Start, key: int, x: Tensor, y: Tensor, smoothing: float = 0.0):
@@ -258,13 +258,13 @@ REFUSED: dict[str, Callable[[Own, Tensor], Tensor]] = {
 def test_what_cannot_be_vectorised_is_refused(change: Callable[[Own, Tensor], Tensor]) -> None:
     arch = architecture(lambda: Own(change), (6,), CLASSES)
     before = torch.random.get_rng_state()
-    assert not StackedEngine.holds(arch, CPU, PLAIN, False)
+    assert not StackedEngine.holds(arch, CPU)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_batch_norm_that_averages_by_count_is_refused() -> None:
     arch = architecture(lambda: nn.Sequential(nn.BatchNorm1d(6, momentum=None), nn.Linear(6, 3)), (6,), 3)
-    assert not StackedEngine.holds(arch, CPU, PLAIN, False)
+    assert not StackedEngine.holds(arch, CPU)
 
 
 @every_network
@@ -272,7 +272,7 @@ def test_what_can_be_vectorised_is_held_in_every_precision_and_with_pins(what: s
     arch = network(what)
     assert ENGINES["stacked"] is StackedEngine
     for precision in ("float32", "bfloat16"):
-        assert StackedEngine.holds(arch, CPU, recipe(precision=precision), True)
+        assert StackedEngine.holds(arch, CPU, Demand(recipe(precision=precision), pinned=True))
 
 
 def test_a_gpu_gets_it_after_mlp_and_a_cpu_by_name_alone() -> None:

@@ -15,7 +15,7 @@ from support.training_parts import CPU, kind, same
 from tombola.errors import UserError
 from tombola.masks.rule import PruneRule
 from tombola.training.checkpoint import Checkpoint
-from tombola.training.engines.base import ENGINES
+from tombola.training.engines.base import ENGINES, Demand
 from tombola.training.engines.select import choose
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
@@ -157,7 +157,7 @@ def test_other_seeds_find_other_masks_and_the_same_seed_the_same() -> None:
 
 def test_engines_that_read_masks_once_are_not_for_searches() -> None:
     arch = kind("mlp")[0]
-    assert choose("auto", arch, CPU, moving=True) is ENGINES["mlp"]
+    assert choose("auto", arch, CPU, Demand(moving=True)) is ENGINES["mlp"]
     assert choose("auto", arch, CPU) is ENGINES["sparse"]
     with pytest.raises(
         UserError, match="engine 'sparse' cannot train networks whose masks change while they train"

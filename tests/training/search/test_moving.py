@@ -15,7 +15,7 @@ from support.training_parts import CPU, kind, start
 from tombola.masks.mask import Mask
 from tombola.masks.rule import PruneRule
 from tombola.models.architecture import Architecture
-from tombola.training.engines.base import ENGINES
+from tombola.training.engines.base import ENGINES, Job
 from tombola.training.engines.steps import Graphed
 from tombola.training.recipe import Recipe
 from tombola.training.search.moving import MovingMasks
@@ -73,7 +73,7 @@ def test_what_is_pruned_little_by_little_is_what_scores_lowest() -> None:
     trainer.advance(0, 10)
     held = {name: trainer.stack.params[name][0].clone() for name in arch.prunable}
     trainer.advance(10, 11)
-    for name, mask in trainer.found()[0].items():
+    for name, mask in trainer.masks()[0].items():
         count = sought.goal.counts[name]
         border = held[name].abs().flatten().sort(descending=True).values[count - 1]
         assert torch.equal(mask, held[name].abs() >= border)
@@ -159,7 +159,7 @@ def at_first_move(
     assert trainer.points == [4]
     trainer.advance(0, 4)
     held = {layer: trainer.stack.params[layer][0].clone() for layer in trainer.stack.params}
-    return trainer, begin, trainer.found()[0], held
+    return trainer, begin, trainer.masks()[0], held
 
 
 @pytest.mark.usefixtures("float64")
@@ -174,7 +174,7 @@ def test_rigl_grows_where_the_gradient_of_the_batch_is_largest() -> None:
     F.cross_entropy(F.linear(x, leaves["out.weight"], leaves["out.bias"]), y).backward()
     trainer.advance(4, 5)
     moved = 0
-    for name, after in trainer.found()[0].items():
+    for name, after in trainer.masks()[0].items():
         living, weight = before[name].numpy().ravel(), held[name].numpy().ravel()
         gradient = leaves[name].grad
         assert gradient is not None
@@ -194,7 +194,7 @@ def test_rigl_grows_where_the_gradient_of_the_batch_is_largest() -> None:
 def test_what_grows_starts_at_zero_and_what_stays_stays(name: str) -> None:
     trainer, _, before, held = at_first_move(name)
     trainer._move(4)
-    (after,) = trainer.found()
+    (after,) = trainer.masks()
     assert after != before
     for layer, living in after.items():
         param = trainer.stack.params[layer].detach()[0]
@@ -211,7 +211,7 @@ def test_a_move_by_gradient_stands_for_the_step_and_a_random_one_does_not() -> N
     for name, stands in (("rigl", True), ("set", False)):
         trainer, _, before, held = at_first_move(name)
         trainer.advance(4, 5)
-        (after,) = trainer.found()
+        (after,) = trainer.masks()
         both = after["fc1.weight"] & before["fc1.weight"]
         same = torch.equal(trainer.stack.params["fc1.weight"].detach()[0][both], held["fc1.weight"][both])
         assert same is stands
@@ -220,7 +220,7 @@ def test_a_move_by_gradient_stands_for_the_step_and_a_random_one_does_not() -> N
 def test_set_replaces_the_smallest() -> None:
     trainer, _, before, held = at_first_move("set")
     trainer._move(4)
-    for name, after in trainer.found()[0].items():
+    for name, after in trainer.masks()[0].items():
         gone = before[name] & ~after
         staying = before[name] & after
         if gone.any():
@@ -239,12 +239,12 @@ def test_a_network_does_not_depend_on_who_is_in_its_stack(name: str) -> None:
     alone = mover("odd", sought, long(), starts_of(arch, sought, 1))
     for trainer in (together, alone):
         trainer.advance(0, 20)
-    assert together.found()[1] == alone.found()[0]
-    assert together.found()[1] != together.found()[0]
+    assert together.masks()[1] == alone.masks()[0]
+    assert together.masks()[1] != together.masks()[0]
     again = mover("odd", sought, long(), starts_of(arch, sought, 1))
     for begin, end in ((0, 3), (3, 4), (4, 4), (4, 20)):
         again.advance(begin, end)
-    assert again.found() == alone.found(), "however it is cut into pieces"
+    assert again.masks() == alone.masks(), "however it is cut into pieces"
 
 
 @pytest.mark.parametrize("name", ["gradual", "set", "rigl"])
@@ -256,8 +256,8 @@ def test_a_network_that_diverged_keeps_its_mask_and_the_others_go_on(name: str) 
     trainer.stack.params["conv.weight"][0, 0] = torch.nan
     for each in (trainer, undisturbed):
         each.advance(0, 20)
-    assert trainer.found()[0] == starts[0].mask
-    assert trainer.found()[1] == undisturbed.found()[1] != starts[1].mask
+    assert trainer.masks()[0] == starts[0].mask
+    assert trainer.masks()[1] == undisturbed.masks()[1] != starts[1].mask
 
 
 @pytest.mark.parametrize("name", ["gradual", "set", "rigl"])
@@ -267,10 +267,10 @@ def test_recorded_steps_see_the_moving_masks(name: str) -> None:
     sought = search(arch, name)
     plain, recorded = (mover("mlp", sought, SGD, starts_of(arch, sought, 0, 1)) for _ in range(2))
     steps = recorded.steps
-    recorded.steps = Graphed(steps.engine, steps.recipe, steps.batches, steps.data, lambda step, device: step)
+    recorded.steps = Graphed(steps.engine, steps.course, lambda step, device: step)
     for trainer in (plain, recorded):
         trainer.advance(0, 20)
-    assert plain.found() == recorded.found()
+    assert plain.masks() == recorded.masks()
     for layer, param in plain.stack.params.items():
         assert torch.equal(param, recorded.stack.params[layer])
 
@@ -284,7 +284,7 @@ def test_the_engine_that_cuts_dead_units_out_leaves_them_in_when_masks_move() ->
     gradients = []
     for name, moving in (("mlp", True), ("modules", True), ("modules", False)):
         stack = Stack(arch, [start(arch, 0, Mask(bits))], CPU, moving)
-        ENGINES[name](arch, stack, [0], [1]).backward(x, y, 0)
+        ENGINES[name](Job(arch, stack, [0], [1])).backward(x, y, 0)
         gradient = stack.params["fc2.weight"].grad
         assert gradient is not None
         gradients.append(gradient[0, :, :5].clone())

@@ -125,7 +125,7 @@ def test_counts_are_exact_and_weights_never_move(what: str, name: str, allocatio
     plain = [starts_of(arch, search(arch, name, rule), r)[0].state for r in (0, 1)]
     seen = []
     for iteration in range(20):
-        for r, mask in enumerate(steps.found()):
+        for r, mask in enumerate(steps.masks()):
             assert mask.count() == sum(counts.values())
             if allocation != "global":
                 assert mask.counts() == counts
@@ -137,7 +137,7 @@ def test_counts_are_exact_and_weights_never_move(what: str, name: str, allocatio
                 scale = mask.size(n) / max(mask.count(n), 1) if name == "supermask" else 1.0
                 factor = torch.tensor(scale, dtype=torch.float32)
                 assert torch.equal(held[n], torch.where(mask[n], plain[r][n] * factor, 0.0))
-        seen.append(steps.found())
+        seen.append(steps.masks())
         steps.advance(iteration, iteration + 1)
     assert seen[0] != seen[-1], "something is learnt"
     assert seen[-1][0] != seen[-1][1]
@@ -154,7 +154,7 @@ def test_a_tensor_that_keeps_all_its_weights_has_no_scores(name: str) -> None:
     steps.advance(0, 5)
     last = arch.prunable[-1]
     assert last not in steps.scores
-    for r, mask in enumerate(steps.found()):
+    for r, mask in enumerate(steps.masks()):
         assert mask.density(last) == 1
         assert torch.equal(steps.stack.params[last][r], starts_of(arch, search(arch, name), r)[0].state[last])
 
@@ -164,7 +164,7 @@ def test_where_all_weights_live_nothing_happens(name: str) -> None:
     arch = kind("mlp")[0]
     steps = walked("mlp", name, PruneRule(rate=0.5, rates={"linear": 0.0, "output": 0.0}))
     steps.advance(0, 3)
-    assert steps.found() == [dense(arch)] * 2
+    assert steps.masks() == [dense(arch)] * 2
     assert same(steps.stack.state(1), starts_of(arch, search(arch, name), 1)[0].state)
 
 
@@ -179,7 +179,7 @@ def test_a_network_does_not_depend_on_who_else_is_there(name: str) -> None:
     ))  # fmt: skip
     for n, scores in alone.scores.items():
         assert not torch.equal(scores[0], together.scores[n][0])
-    assert alone.found()[0] == together.found()[1]
+    assert alone.masks()[0] == together.masks()[1]
 
 
 def test_weights_live_with_their_chance() -> None:
@@ -207,7 +207,7 @@ def test_chances_begin_at_the_density_and_masks_at_random() -> None:
     for name, score in steps.scores.items():
         density = goal.counts[name] / score[0].numel()
         torch.testing.assert_close(score.sigmoid(), torch.full_like(score, density))
-    first, second = steps.found()
+    first, second = steps.masks()
     assert first != second
 
 
@@ -227,7 +227,7 @@ def test_scores_that_are_lost_are_a_divergence(name: str) -> None:
     steps.advance(0, 1)
     sound = [all(bool(t.isfinite().all()) for t in steps.stack.state(r).values()) for r in (0, 1)]
     assert sound == [True, False]
-    assert all(isinstance(mask, Mask) for mask in steps.found())
+    assert all(isinstance(mask, Mask) for mask in steps.masks())
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -244,7 +244,7 @@ def test_levels_draw_for_themselves() -> None:
         (start,) = starts_of(arch, sought, 0)
         other = type(start)(start.state, start.mask, start.seeds, LEVEL + 1)
         a, b = (scorer("mlp", sought, [s]) for s in (start, other))
-        assert a.found() != b.found()
+        assert a.masks() != b.masks()
 
 
 REFUSED = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -20,7 +21,45 @@ from tombola.training.scoring import Examples, Score, evaluate
 from tombola.training.stack import Stack
 
 PLAIN = Recipe()
-"""The recipe of who only measures: float32, nothing smoothed or augmented."""
+"""The recipe where networks are only measured: float32, nothing smoothed or augmented."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What an engine is asked for beside a network: the arithmetic and the loss of a `recipe`, and its augmentation."""
+
+    recipe: Recipe = PLAIN
+    pinned: bool = False
+    """Some network freezes dead weights at values other than zero."""
+    moving: bool = False
+    """Masks change while networks train, in place."""
+
+
+LEAST = Demand()
+"""The least that an engine can be asked for."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The networks that an engine computes.
+
+    `groups[r]` is the batch that network r sees, `dropout_keys[r]` where its dropout begins.
+    """
+
+    architecture: Architecture
+    stack: Stack
+    groups: Sequence[int]
+    dropout_keys: Sequence[int]
+    recipe: Recipe = PLAIN
+
+
+@dataclass(frozen=True)
+class Course:
+    """What networks are trained on, and how: the batches of each iteration, from a data set, by a recipe."""
+
+    recipe: Recipe
+    batches: Batches
+    data: Resident
 
 
 class Trainer(ABC):
@@ -38,17 +77,18 @@ class Trainer(ABC):
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Put back what `tensors` returned; the stack's own tensors are already back."""
 
-    def found(self) -> list[Mask] | None:
-        """The mask of each network, for trainings that find them; None for all others."""
+    def masks(self) -> list[Mask] | None:
+        """The mask of each network, for trainings that search for one; None for all others."""
         return None
 
 
 class Engine(ABC):
-    """Scores a stack's networks and hands out what trains them: all in the stack's tensors, in place, in the precision
-    and with the loss of a recipe. One that gives gradients is a `GradientEngine` (steps.py); others take whole steps.
+    """Scores the networks of a job and hands out what trains them: all in the stack's tensors, in place, in the
+    precision and with the loss of the recipe. One that gives gradients is a `GradientEngine` (steps.py); others take
+    whole steps.
 
-    `groups[r]` is the batch that network r sees: x is [G, batch, *shape] and y is [G, batch]; when G is 1
-    all networks see the one batch.
+    x is [G, batch, *shape] and y is [G, batch], of which network r sees number `groups[r]`; when G is 1 all networks
+    see the one batch.
     """
 
     name: ClassVar[str]
@@ -60,27 +100,16 @@ class Engine(ABC):
     groups: Sequence[int] | Tensor
 
     @abstractmethod
-    def __init__(
-        self,
-        architecture: Architecture,
-        stack: Stack,
-        groups: Sequence[int],
-        dropout_keys: Sequence[int],
-        recipe: Recipe = PLAIN,
-    ) -> None: ...
+    def __init__(self, job: Job) -> None: ...
 
     @staticmethod
     @abstractmethod
-    def holds(
-        architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
-    ) -> bool:
-        """Whether this engine can train the architecture by the recipe on the device; `pinned`: some network
-        of the stack freezes dead weights at values other than zero; `moving`: masks change while it trains, in
-        place."""
+    def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
+        """Whether this engine can train the architecture on the device as is demanded."""
         ...
 
     @abstractmethod
-    def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
+    def trainer(self, course: Course) -> Trainer:
         """What advances this engine's stack."""
         ...
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from tombola.models.architecture import Architecture
-from tombola.training.engines.base import ENGINES, PLAIN, autocast, widened
+from tombola.training.engines.base import ENGINES, LEAST, Demand, Job, autocast, widened
 from tombola.training.engines.chain import Layer, chain
 from tombola.training.engines.steps import GradientEngine
-from tombola.training.recipe import Recipe
-from tombola.training.stack import Stack
 
 
 def layers_of(architecture: Architecture) -> list[Layer] | None:
@@ -34,28 +31,19 @@ class MlpEngine(GradientEngine):
     chunk: ClassVar[int] = 1000
     stack_size: ClassVar[int] = 32
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        stack: Stack,
-        groups: Sequence[int],
-        dropout_keys: Sequence[int],
-        recipe: Recipe = PLAIN,
-    ) -> None:
-        layers = architecture.ask(layers_of)
+    def __init__(self, job: Job) -> None:
+        layers = job.architecture.ask(layers_of)
         assert layers is not None, "holds() was asked first"
-        self.stack, self.layers, self.recipe = stack, layers, recipe
-        self.groups = torch.tensor(list(groups), device=stack.device)
-        count = max(groups) + 1
+        self.stack, self.layers, self.recipe = job.stack, layers, job.recipe
+        self.groups = torch.tensor(list(job.groups), device=job.stack.device)
+        count = max(job.groups) + 1
         # Arms of a replicate stand side by side, so equal groups are a reshape of the stack's axis.
-        arms = stack.size // count
-        even = list(groups) == [r // arms for r in range(count * arms)]
-        self._count = count if even else stack.size
+        arms = job.stack.size // count
+        even = list(job.groups) == [r // arms for r in range(count * arms)]
+        self._count = count if even else job.stack.size
 
     @staticmethod
-    def holds(
-        architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
-    ) -> bool:
+    def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
         return architecture.ask(layers_of) is not None
 
     def _spread(self, x: Tensor) -> Tensor:

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from tombola.models.architecture import Architecture
 from tombola.models.generators import put_back, seed_all
-from tombola.training.engines.base import ENGINES, PLAIN, autocast, widened
+from tombola.training.engines.base import ENGINES, LEAST, Demand, Job, autocast, widened
 from tombola.training.engines.chain import Link
 from tombola.training.engines.compact import chain_of, compact
 from tombola.training.engines.steps import GradientEngine
 from tombola.training.foreign_noise import habits
 from tombola.training.noise import Noise, swap_dropout
-from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 
 
@@ -94,17 +93,11 @@ class ModulesEngine(GradientEngine):
     chunk: ClassVar[int] = 120
     stack_size: ClassVar[int] = 1
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        stack: Stack,
-        groups: Sequence[int],
-        dropout_keys: Sequence[int],
-        recipe: Recipe = PLAIN,
-    ) -> None:
-        self.stack, self.groups, self.recipe = stack, list(groups), recipe
-        self.keys = list(dropout_keys)
-        self.noises = [Noise(key, stack.device) for key in dropout_keys]
+    def __init__(self, job: Job) -> None:
+        architecture, stack = job.architecture, job.stack
+        self.stack, self.groups, self.recipe = stack, list(job.groups), job.recipe
+        self.keys = list(job.dropout_keys)
+        self.noises = [Noise(key, stack.device) for key in self.keys]
         # Noise that is not ours has no counter; such networks get everybody's generators seeded afresh each step.
         self._seeded = architecture.ask(habits).draws
         self._overwrites = architecture.ask(habits).overwrites
@@ -121,9 +114,7 @@ class ModulesEngine(GradientEngine):
         ]
 
     @staticmethod
-    def holds(
-        architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
-    ) -> bool:
+    def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
         return True
 
     def _own_generator(self) -> AbstractContextManager[None]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import torch
 
 from tombola.errors import UserError
 from tombola.models.architecture import Architecture
 from tombola.training.augment import require_images
-from tombola.training.engines.base import ENGINES, PLAIN, Engine
+from tombola.training.engines.base import ENGINES, LEAST, PLAIN, Demand, Engine
 from tombola.training.foreign_noise import habits
-from tombola.training.recipe import Recipe
 
 PREFERENCE = {"cpu": ("sparse", "mlp", "modules"), "cuda": ("mlp", "stacked", "modules")}
 """Which engine "auto" takes on a kind of device: the first that holds all that is asked. The order is fixed, not timed
@@ -19,54 +19,44 @@ afresh for every run, so that equal runs have equal bits; `tombola bench` times 
 
 
 def choose(
-    name: str,
-    architecture: Architecture,
-    device: torch.device,
-    recipe: Recipe = PLAIN,
-    pinned: bool = False,
-    moving: bool = False,
+    name: str, architecture: Architecture, device: torch.device, demand: Demand = LEAST
 ) -> type[Engine]:
-    """The engine called `name`, or for "auto" the first of PREFERENCE that holds architecture, recipe, pins and
-    moving masks.
+    """The engine called `name`, or for "auto" the first of PREFERENCE that can do what is demanded.
 
-    Raises UserError when the named engine cannot hold them, saying what it lacks, and when the recipe augments
-    what are not images.
+    Raises UserError when the named engine cannot, saying what it lacks, and when the recipe augments what are not
+    images.
     """
-    require_images(recipe, architecture.input_shape)
+    require_images(demand.recipe, architecture.input_shape)
     if name == "auto":
-        return _preferred(architecture, device, recipe, pinned, moving)
+        return _preferred(architecture, device, demand)
     engine = ENGINES[name]
-    if not engine.holds(architecture, device, recipe, pinned, moving):
-        what = _refused(engine, architecture, device, recipe, moving)
+    if not engine.holds(architecture, device, demand):
+        what = _lacking(engine, architecture, device, demand)
         raise UserError(f"engine '{name}' cannot {what}; it is for: {ENGINES.describe(name)}")
     return engine
 
 
-def _preferred(
-    architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool
-) -> type[Engine]:
+def _preferred(architecture: Architecture, device: torch.device, demand: Demand) -> type[Engine]:
     order = [ENGINES[name] for name in PREFERENCE[device.type]]
-    found = next(engine for engine in order if engine.holds(architecture, device, recipe, pinned, moving))
-    if device.type == "cuda" and found is order[-1]:
+    first = next(engine for engine in order if engine.holds(architecture, device, demand))
+    if device.type == "cuda" and first is order[-1]:
         warnings.warn(
             f"{architecture.name} does something that cannot be computed for a whole stack at once, so engine "
-            f"'{found.name}' computes its networks one after the other, which a GPU is slow at",
+            f"'{first.name}' computes its networks one after the other, which a GPU is slow at",
             stacklevel=3,
         )
-    return found
+    return first
 
 
-def _refused(
-    engine: type[Engine], architecture: Architecture, device: torch.device, recipe: Recipe, moving: bool
-) -> str:
-    """What an engine cannot do, of all that was asked: found by asking for one thing at a time."""
-    if not engine.holds(architecture, device, PLAIN, False):
+def _lacking(engine: type[Engine], architecture: Architecture, device: torch.device, demand: Demand) -> str:
+    """What an engine cannot do, of all that is demanded: one thing is tried at a time."""
+    if not engine.holds(architecture, device):
         noisy = architecture.ask(habits).draws
         why = ", which draws random numbers of its own as it computes" if noisy else ""
         return f"hold {architecture.name} on {device.type}{why}"
-    for option, value in recipe:
-        if not engine.holds(architecture, device, PLAIN.model_copy(update={option: value}), False):
+    for option, value in demand.recipe:
+        if not engine.holds(architecture, device, Demand(PLAIN.model_copy(update={option: value}))):
             return f"train {architecture.name} with recipe.{option} = {value}"
-    if not engine.holds(architecture, device, recipe, False, moving):
+    if not engine.holds(architecture, device, replace(demand, pinned=False)):
         return "train networks whose masks change while they train"
     return "keep dead weights frozen at values other than zero"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, ClassVar
@@ -12,31 +12,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tombola.data.resident import Resident
 from tombola.models.architecture import Architecture
-from tombola.training.batches import Batches
-from tombola.training.engines.base import ENGINES, PLAIN, Engine, Trainer
+from tombola.training.engines import sparse_kernels
+from tombola.training.engines.base import ENGINES, LEAST, Course, Demand, Engine, Job, Trainer
+from tombola.training.engines.compiling import listen
 from tombola.training.engines.mlp import layers_of
-from tombola.training.recipe import Recipe
+from tombola.training.engines.sparse_layout import Living, aligned
 from tombola.training.scoring import Examples, Score
-from tombola.training.stack import Stack
 
-try:
-    from tombola.training.engines import sparse_kernels
-    from tombola.training.engines.compiling import listen
-    from tombola.training.engines.sparse_layout import Living, aligned
-
-    _compiling = listen(
-        sparse_kernels.__name__,
-        "compiling the sparse engine for this machine, once; later trainings find it on disk",
-    )
-except ImportError:  # pragma: no cover - numba has wheels for Linux and macOS only
-    kernels = None
+_compiling = listen(
+    sparse_kernels.__name__,
+    "compiling the sparse engine for this machine, once; later trainings find it on disk",
+)
 
 
 def seconds_compiling() -> float:
     """Seconds that compiling the sparse engine took in this process; they are not a training's."""
-    return 0.0 if sparse_kernels is None else _compiling.seconds
+    return _compiling.seconds
 
 
 @ENGINES.register("sparse")
@@ -51,37 +43,23 @@ class SparseEngine(Engine):
     chunk: ClassVar[int] = 1024
     stack_size: ClassVar[int] = 32
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        stack: Stack,
-        groups: Sequence[int],
-        dropout_keys: Sequence[int],
-        recipe: Recipe = PLAIN,
-    ) -> None:
-        layers = architecture.ask(layers_of)
+    def __init__(self, job: Job) -> None:
+        layers = job.architecture.ask(layers_of)
         assert layers is not None, "holds() was asked first"
-        self.stack, self.groups = stack, list(groups)
-        self.nets = [Living(stack, layers, r) for r in range(stack.size)]
+        self.stack, self.groups = job.stack, list(job.groups)
+        self.nets = [Living(job.stack, layers, r) for r in range(job.stack.size)]
         self._kept: dict[Examples, NDArray[Any]] = {}
 
     @staticmethod
-    def holds(
-        architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
-    ) -> bool:
-        if (
-            sparse_kernels is None
-            or device.type != "cpu"
-            or pinned
-            or moving
-            or recipe.precision != "float32"
-            or recipe.augments
-        ):
+    def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
+        if device.type != "cpu" or demand.pinned or demand.moving:
+            return False
+        if demand.recipe.precision != "float32" or demand.recipe.augments:
             return False
         return architecture.ask(layers_of) is not None and architecture.ask(_is_single)
 
-    def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
-        return SparseTrainer(self, recipe, batches, data)
+    def trainer(self, course: Course) -> Trainer:
+        return SparseTrainer(self, course)
 
     def logits(self, x: Tensor) -> Tensor:
         flat = x.flatten(2).numpy()
@@ -160,8 +138,9 @@ class SparseTrainer(Trainer):
     Networks of a group see the same batches, so these are laid out once for all of them.
     """
 
-    def __init__(self, engine: SparseEngine, recipe: Recipe, batches: Batches, data: Resident) -> None:
-        self.engine, self.recipe, self.batches = engine, recipe, batches
+    def __init__(self, engine: SparseEngine, course: Course) -> None:
+        recipe, data = course.recipe, course.data
+        self.engine, self.recipe, self.batches = engine, recipe, course.batches
         self.raw, self.shift, self.scale = data.raw("train")
         self.labels = data.train_y.numpy()
         self._laid = np.empty(0, self.raw.dtype)

@@ -18,7 +18,7 @@ from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import state_of
 from tombola.seeds import Seeds
-from tombola.training.engines.base import ENGINES, PLAIN, autocast, widened
+from tombola.training.engines.base import ENGINES, LEAST, PLAIN, Demand, Job, autocast, widened
 from tombola.training.engines.steps import GradientEngine
 from tombola.training.foreign_noise import habits
 from tombola.training.noise import Noise, swap_dropout
@@ -69,29 +69,20 @@ class StackedEngine(GradientEngine):
     chunk: ClassVar[int] = 250
     stack_size: ClassVar[int] = 8
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        stack: Stack,
-        groups: Sequence[int],
-        dropout_keys: Sequence[int],
-        recipe: Recipe = PLAIN,
-    ) -> None:
-        self.stack, self.recipe = stack, recipe
-        self.groups = torch.tensor(list(groups), device=stack.device)
-        self._keys = torch.tensor(list(dropout_keys), dtype=torch.int64, device=stack.device)
-        self._noise = Noise(0, stack.device)
+    def __init__(self, job: Job) -> None:
+        self.stack, self.recipe, device = job.stack, job.recipe, job.stack.device
+        self.groups = torch.tensor(list(job.groups), device=device)
+        self._keys = torch.tensor(list(job.dropout_keys), dtype=torch.int64, device=device)
+        self._noise = Noise(0, device)
         # Its own weights are never used: every call brings the stack's.
-        self._module = swap_dropout(architecture.build(), self._noise).to(stack.device)
+        self._module = swap_dropout(job.architecture.build(), self._noise).to(device)
         # A frozen parameter has no gradient, and the optimizer passes it by.
         self._trained = [name for name, param in self._module.named_parameters() if param.requires_grad]
 
     @staticmethod
-    def holds(
-        architecture: Architecture, device: torch.device, recipe: Recipe, pinned: bool, moving: bool = False
-    ) -> bool:
+    def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
         """Found out by one step of two networks on the CPU: there is no other way to know what a forward does."""
-        return architecture.ask(_vectorises, recipe.precision, recipe.label_smoothing)
+        return architecture.ask(_vectorises, demand.recipe.precision, demand.recipe.label_smoothing)
 
     def _one(self, params: Tensors, buffers: Tensors, key: Tensor, x: Tensor) -> tuple[Tensor, Tensors]:
         """Logits of one network and its buffers afterwards, as vmap sees it; x is [batch, *shape]."""
@@ -154,17 +145,13 @@ def _try(architecture: Architecture, recipe: Recipe) -> None:
         raise UserError(f"{architecture.name} draws random numbers as it computes")
     mask = Mask.dense({name: architecture.shapes[name] for name in architecture.prunable})
     start = Start(state_of(architecture.build()), mask, Seeds.single(0))
-    x, y = (
-        architecture.blank(2, 2),
-        torch.zeros(2, 2, dtype=torch.int64),
-    )
+    x, y = architecture.blank(2, 2), torch.zeros(2, 2, dtype=torch.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # An operation that vmap has no rule for would run network by network, with this warning.
         warnings.filterwarnings("error", message="There is a performance drop")
         for count in (1, 2):
-            engine = StackedEngine(
-                architecture, Stack(architecture, [start] * 2, cpu), [0, count - 1], [1, 2], recipe
-            )
+            stack = Stack(architecture, [start] * 2, cpu)
+            engine = StackedEngine(Job(architecture, stack, [0, count - 1], [1, 2], recipe))
             engine.backward(x[:count], y[:count], 0)
             engine.logits(x[:count])

@@ -9,36 +9,34 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tombola.data.resident import Resident
 from tombola.training.augment import Augment
-from tombola.training.batches import Batches
-from tombola.training.engines.base import Engine, Trainer
+from tombola.training.engines.base import Course, Engine, Trainer
 from tombola.training.optimizer import make_optimizer
-from tombola.training.recipe import Recipe
 
 
 class GradientEngine(Engine):
     """An engine that gives gradients, with which steps are taken here, through torch."""
 
-    def trainer(self, recipe: Recipe, batches: Batches, data: Resident) -> Trainer:
+    def trainer(self, course: Course) -> Trainer:
         """One step after the other, on a GPU as a recorded graph."""
-        kind = Graphed if self.stack.device.type == "cuda" else Steps
-        return kind(self, recipe, batches, data)
+        return Graphed(self, course) if self.stack.device.type == "cuda" else Steps(self, course)
 
     @abstractmethod
     def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
         """Leave the gradient of each network's mean cross-entropy (with the recipe's label smoothing) in `.grad`
-        of the stack's parameters. `iteration` may be an int64 scalar on the device, which nobody on the host reads."""
+        of the stack's parameters. `iteration` may be an int64 scalar on the device, which is never read on the host."""
         ...
 
 
 class Steps(Trainer):
     """One step after the other through torch: gather, augmentation, gradients, mask, fused optimizer."""
 
-    def __init__(self, engine: GradientEngine, recipe: Recipe, batches: Batches, data: Resident) -> None:
-        self.engine, self.recipe, self.batches, self.data = engine, recipe, batches, data
-        self.optimizer = make_optimizer(list(engine.stack.params.values()), recipe)
-        self.augment = Augment(recipe, batches.groups, data.device) if recipe.augments else None
+    def __init__(self, engine: GradientEngine, course: Course) -> None:
+        self.engine, self.course, self.data = engine, course, course.data
+        self.recipe, self.batches = course.recipe, course.batches
+        self.optimizer = make_optimizer(list(engine.stack.params.values()), self.recipe)
+        groups, device = self.batches.groups, self.data.device
+        self.augment = Augment(self.recipe, groups, device) if self.recipe.augments else None
 
     def advance(self, start: int, stop: int) -> None:
         for iteration in range(start, stop):
@@ -105,15 +103,9 @@ class Graphed(Steps):
     optimizers read nothing else. A step that cannot be recorded is run as it is, with a warning, to the same end.
     """
 
-    def __init__(
-        self,
-        engine: GradientEngine,
-        recipe: Recipe,
-        batches: Batches,
-        data: Resident,
-        recorder: Recorder = captured,
-    ) -> None:
-        super().__init__(engine, recipe, batches, data)
+    def __init__(self, engine: GradientEngine, course: Course, recorder: Recorder = captured) -> None:
+        super().__init__(engine, course)
+        recipe, batches = course.recipe, course.batches
         self._recorder = recorder
         self._replay: Step | None = None
         device = engine.stack.device

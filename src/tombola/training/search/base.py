@@ -1,7 +1,7 @@
 """Searches: trainings that find a mask.
 
 A method is a table of options that knows how a network is trained by it, registered under its name. The trainer that it
-makes says in the end what it has `found`; all else about a search is as in any other training.
+makes has `masks` in the end; all else about a search is as in any other training.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tombola.data.resident import Resident
 from tombola.masks.allocation import pools_of
 from tombola.masks.mask import Mask
 from tombola.masks.prune import prune_to
 from tombola.masks.rule import PruneRule
 from tombola.models.state import State
 from tombola.registry import Registry
-from tombola.training.batches import Batches
-from tombola.training.engines.base import Engine, Trainer
+from tombola.training.engines.base import Course, Engine, Trainer
 from tombola.training.recipe import Recipe
 from tombola.training.search.options import Options
 from tombola.training.start import Start
@@ -72,16 +70,9 @@ class Method(Options):
         """The mask that a network of initial weights `state` is trained with at first."""
 
     @abstractmethod
-    def trainer(
-        self,
-        engine: Engine,
-        starts: Sequence[Start],
-        recipe: Recipe,
-        batches: Batches,
-        data: Resident,
-        goal: Goal,
-    ) -> Trainer:
-        """What trains the networks of an engine's stack, whose masks may move, and has `found` masks of the goal."""
+    def trainer(self, engine: Engine, course: Course, starts: Sequence[Start], goal: Goal) -> Trainer:
+        """What trains the networks of an engine's stack, whose masks may move, and in the end has `masks` of the
+        goal."""
 
     def selects_from(self, recipe: Recipe) -> int:
         """The first iteration at which an evaluation may choose the early-stop network: none is chosen before it has

@@ -11,10 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tombola.data.resident import Resident
 from tombola.masks.mask import Mask
-from tombola.training.batches import Batches
-from tombola.training.engines.base import Engine, Trainer
+from tombola.training.engines.base import Course, Engine, Trainer
 from tombola.training.engines.steps import Steps
 from tombola.training.recipe import Recipe
 from tombola.training.search.base import Goal, Method
@@ -56,16 +54,8 @@ class MovingMethod(Method):
     def moved(self, moment: Moment) -> Mask:
         """The next mask of a network whose weights and gradient are finite."""
 
-    def trainer(
-        self,
-        engine: Engine,
-        starts: Sequence[Start],
-        recipe: Recipe,
-        batches: Batches,
-        data: Resident,
-        goal: Goal,
-    ) -> Trainer:
-        steps = engine.trainer(recipe, batches, data)
+    def trainer(self, engine: Engine, course: Course, starts: Sequence[Start], goal: Goal) -> Trainer:
+        steps = engine.trainer(course)
         assert isinstance(steps, Steps), "engines that hold moving masks take their steps through torch"
         return MovingMasks(self, steps, starts, goal)
 
@@ -89,7 +79,7 @@ class MovingMasks(Trainer):
             done = point + self.method.by_gradient
         self.steps.advance(done, stop)
 
-    def found(self) -> list[Mask]:
+    def masks(self) -> list[Mask]:
         return [self._mask(r) for r in range(self.stack.size)]
 
     def tensors(self) -> dict[str, Tensor]:

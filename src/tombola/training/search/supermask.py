@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -12,14 +13,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tombola.data.resident import Resident
 from tombola.errors import UserError
 from tombola.masks.ladder import in_proportion
 from tombola.masks.mask import Mask
 from tombola.masks.rule import PruneRule
 from tombola.models.state import State
-from tombola.training.batches import Batches
-from tombola.training.engines.base import Engine
+from tombola.training.engines.base import Course, Engine
 from tombola.training.engines.steps import GradientEngine, Steps
 from tombola.training.noise import UNIFORM_BITS, hash64, uniform
 from tombola.training.optimizer import Sgd
@@ -75,18 +74,11 @@ class ScoreMethod(Method):
     def first(self, state: State, goal: Goal, rng: np.random.Generator) -> Mask:
         return goal.dense(state)
 
-    def trainer(
-        self,
-        engine: Engine,
-        starts: Sequence[Start],
-        recipe: Recipe,
-        batches: Batches,
-        data: Resident,
-        goal: Goal,
-    ) -> ScoreSteps:
+    def trainer(self, engine: Engine, course: Course, starts: Sequence[Start], goal: Goal) -> ScoreSteps:
         own = {"lr": self.lr, "schedule": self.schedule, "warmup": 0, "milestones": ()}
         assert isinstance(engine, GradientEngine), "engines that hold moving masks give gradients"
-        return ScoreSteps(self, engine, starts, recipe.model_copy(update=own), batches, data, goal)
+        own_course = replace(course, recipe=course.recipe.model_copy(update=own))
+        return ScoreSteps(self, engine, own_course, starts, goal)
 
 
 class Contest:
@@ -118,13 +110,11 @@ class ScoreSteps(Steps):
         self,
         method: ScoreMethod,
         engine: GradientEngine,
+        course: Course,
         starts: Sequence[Start],
-        recipe: Recipe,
-        batches: Batches,
-        data: Resident,
         goal: Goal,
     ) -> None:
-        super().__init__(engine, recipe, batches, data)
+        super().__init__(engine, course)
         self.method, self.stack = method, engine.stack
         self.frozen: dict[str, Tensor] = {}
         self.scores: dict[str, Tensor] = {}
@@ -180,7 +170,7 @@ class ScoreSteps(Steps):
             living[name] = drawn < score.sigmoid() * (1 << UNIFORM_BITS)
         return living
 
-    def found(self) -> list[Mask]:
+    def masks(self) -> list[Mask]:
         chosen = self.highest()
         masks = {name: chosen.get(name, held.bool()) for name, held in self.stack.masks.items()}
         return [Mask({name: mask[r] for name, mask in masks.items()}) for r in range(self.stack.size)]
