@@ -16,7 +16,7 @@ from tombola.lottery.arms.masks import MASK_ACTIONS
 from tombola.lottery.cell import Cell
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_mask
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.runs.folder import Run
 
@@ -67,7 +67,9 @@ def test_the_criterion(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     initial = {"w": torch.tensor([[2.0, 0.5, 1.0, -3.0]])}
     final = {"w": torch.tensor([[3.0, 1.5, 0.5, 0.0]])}
     rule = PruneRule(criterion="relative-movement")
-    mask = prune_mask(Mask.dense({"w": (1, 4)}), initial, final, {"w": 0.5}, rule, np.random.default_rng(0))
+    mask = Pruner(rule, {"w": 0.5}, np.random.default_rng(0)).by_rate(
+        Mask.dense({"w": (1, 4)}), initial, final
+    )
     assert mask["w"].tolist() == [[False, True, False, True]]
 
 

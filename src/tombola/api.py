@@ -29,7 +29,7 @@ from tombola.lottery.modes import check_rewind
 from tombola.lottery.ticket import Ticket
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probe
-from tombola.masks.prune import prune_mask
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule, rates_for
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.spec import ModelSpec
@@ -263,7 +263,7 @@ def prune(
     before = mask or Mask.dense({name: tuple(final[name].shape) for name in roles})
     rates = rates_for(rule, roles)
     probe = None if examples is None else partial(Probe, copy.deepcopy(network), *examples)
-    return prune_mask(before, initial or final, final, rates, rule, stream(seed, "ties"), probe)
+    return Pruner(rule, rates, stream(seed, "ties"), probe).by_rate(before, initial or final, final)
 
 
 def compare(
@@ -397,7 +397,7 @@ def _named(model: Model, net: Architecture, prune: Sequence[str]) -> ModelSpec:
 
 
 def _dense(net: Architecture) -> Mask:
-    return Mask.dense({name: net.shapes[name] for name in net.prunable})
+    return Mask.dense(net.prunable_shapes)
 
 
 def _scores(trained: Trained) -> dict[str, Any]:

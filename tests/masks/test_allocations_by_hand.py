@@ -11,7 +11,7 @@ import torch
 from tombola.errors import UserError
 from tombola.masks.ladder import ladder
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_mask, prune_to_counts
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.seeds import stream
 
@@ -80,29 +80,31 @@ def test_a_tensor_that_has_less_than_its_share_is_named() -> None:
     mask = Mask({**mask, "out": lone})
     rule = PruneRule(allocation="uniform")
     with pytest.raises(UserError, match="uniform allocation asks 'out' to keep 6, but only 1 live there"):
-        prune_mask(mask, ones(SHAPES), ones(SHAPES), dict.fromkeys(SHAPES, 0.3), rule, stream(0))
+        Pruner(rule, dict.fromkeys(SHAPES, 0.3), stream(0)).by_rate(mask, ones(SHAPES), ones(SHAPES))
 
 
 def test_counts_of_another_ticket_are_kept_to_the_weight() -> None:
     wanted = {"fc": 7, "conv": 54, "out": 1}
     rule = PruneRule(criterion="random", allocation="global", rate=0.9)
     dense = Mask.dense(SHAPES)
-    mask = prune_to_counts(dense, ones(SHAPES), ones(SHAPES), wanted, rule, stream(0))
+    mask = Pruner(rule, {}, stream(0)).to_layer_counts(dense, ones(SHAPES), ones(SHAPES), wanted)
     assert mask.counts() == wanted
-    assert prune_to_counts(dense, ones(SHAPES), ones(SHAPES), wanted, rule, stream(1)) != mask
+    assert Pruner(rule, {}, stream(1)).to_layer_counts(dense, ones(SHAPES), ones(SHAPES), wanted) != mask
     with pytest.raises(UserError, match="count to keep in 'fc' is 8, expected 0 to 7"):
-        prune_to_counts(mask, ones(SHAPES), ones(SHAPES), wanted | {"fc": 8}, rule, stream(0))
+        Pruner(rule, {}, stream(0)).to_layer_counts(mask, ones(SHAPES), ones(SHAPES), wanted | {"fc": 8})
     with pytest.raises(UserError, match="count to keep in 'out' is none"):
-        prune_to_counts(dense, ones(SHAPES), ones(SHAPES), {"fc": 7, "conv": 54}, rule, stream(0))
+        Pruner(rule, {}, stream(0)).to_layer_counts(dense, ones(SHAPES), ones(SHAPES), {"fc": 7, "conv": 54})
 
 
 def test_counts_that_groups_cannot_give_are_refused() -> None:
     rule = PruneRule(structure="channels")
     states, dense = ones(SHAPES), Mask.dense(SHAPES)
     # Rows of 6, 18 and 5 weights.
-    given = prune_to_counts(dense, states, states, {"fc": 12, "conv": 36, "out": 5}, rule, stream(0))
+    given = Pruner(rule, {}, stream(0)).to_layer_counts(
+        dense, states, states, {"fc": 12, "conv": 36, "out": 5}
+    )
     assert given.counts() == {"fc": 12, "conv": 36, "out": 5}
     with pytest.raises(
         UserError, match="'fc' is 13, which structure 'channels' cannot give; the nearest is 12"
     ):
-        prune_to_counts(dense, states, states, {"fc": 13, "conv": 36, "out": 5}, rule, stream(0))
+        Pruner(rule, {}, stream(0)).to_layer_counts(dense, states, states, {"fc": 13, "conv": 36, "out": 5})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from functools import partial
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ from tombola.masks.allocation import pools_of
 from tombola.masks.criteria import CRITERIA, Needs
 from tombola.masks.ladder import ladder
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_mask, prune_to
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.masks.structure import Structure, structure
 from tombola.seeds import stream
@@ -80,7 +79,9 @@ def test_masks_and_one_shot_masks_go_down_the_ladder(rule: PruneRule, of: Net) -
         for label, members in pool.contests.items()
     }
     for rung, mask in zip(rungs, levels, strict=True):
-        shot = prune_to(of.dense, of.state(0), of.state(1), rung, rates(of, rule), rule, stream(0), of.probe)
+        shot = Pruner(rule, rates(of, rule), stream(0), of.probe).to_counts(
+            of.dense, of.state(0), of.state(1), rung
+        )
         for one in (mask, shot):
             assert living(one, of, rule) == living(mask, of, rule)
             for label, members in contests.items():
@@ -132,11 +133,14 @@ def test_another_stream_draws_other_weights_where_scores_are_equal(rule: PruneRu
 @every_rule
 @both_nets
 def test_nothing_and_everything_can_be_removed(rule: PruneRule, of: Net) -> None:
-    shot = partial(prune_to, of.dense, of.state(0), of.state(1))
+    def shot(counts: dict[str, int]) -> Mask:
+        pruner = Pruner(rule, rates(of, rule), stream(0), of.probe)
+        return pruner.to_counts(of.dense, of.state(0), of.state(1), counts)
+
     whole = ladder(of.shapes, rates(of, rule), rule.allocation, 0, rule.structure)[0]
-    assert shot(whole, rates(of, rule), rule, stream(0), of.probe) == of.dense
-    still = prune_mask(
-        of.dense, of.state(0), of.state(1), dict.fromkeys(of.shapes, 0.0), rule, stream(0), of.probe
+    assert shot(whole) == of.dense
+    still = Pruner(rule, dict.fromkeys(of.shapes, 0.0), stream(0), of.probe).by_rate(
+        of.dense, of.state(0), of.state(1)
     )
     assert still == of.dense
     none = dict.fromkeys(whole, 0)
@@ -145,6 +149,6 @@ def test_nothing_and_everything_can_be_removed(rule: PruneRule, of: Net) -> None
             UserError,
             match=r"structure '2:4' leaves \d+ of the \d+ weights of '.*', but the allocation keeps 0",
         ):
-            shot(none, rates(of, rule), rule, stream(0), of.probe)
+            shot(none)
     else:
-        assert shot(none, rates(of, rule), rule, stream(0), of.probe).count() == 0
+        assert shot(none).count() == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -25,7 +24,7 @@ from tombola.errors import UserError
 from tombola.masks.criteria import CRITERIA, Needs
 from tombola.masks.ladder import ladder
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_mask, prune_to
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.masks.structure import structure
 from tombola.seeds import stream
@@ -47,19 +46,12 @@ def test_more_than_lives_cannot_be_kept(rule: PruneRule, of: Net) -> None:
         with pytest.raises(
             UserError, match=f"count to keep in '{label}' is {count + 1}, expected 0 to {count}"
         ):
-            prune_to(
-                of.dense,
-                of.state(0),
-                of.state(1),
-                whole | {label: count + 1},
-                rates(of, rule),
-                rule,
-                stream(0),
-                of.probe,
+            Pruner(rule, rates(of, rule), stream(0), of.probe).to_counts(
+                of.dense, of.state(0), of.state(1), whole | {label: count + 1}
             )
     thin = once(of, rule, of.dense)
     with pytest.raises(UserError, match=r"count to keep in '.*' is \d+, expected 0 to \d+"):
-        prune_to(thin, of.state(0), of.state(1), whole, rates(of, rule), rule, stream(0), of.probe)
+        Pruner(rule, rates(of, rule), stream(0), of.probe).to_counts(thin, of.state(0), of.state(1), whole)
 
 
 @every_part
@@ -91,14 +83,17 @@ def test_states_and_rates_that_do_not_fit_are_told(rule: PruneRule, of: Net) -> 
     with pytest.raises(UserError, match=f"final state: '{hit}' has shape .*, expected "):
         once(of, rule, of.dense, final=good | {hit: torch.zeros(3)})
     some = rates(of, rule)
-    call = partial(prune_mask, of.dense, good, good)
+
+    def call(rates: dict[str, float]) -> Mask:
+        return Pruner(rule, rates, stream(0), of.probe).by_rate(of.dense, good, good)
+
     with pytest.raises(UserError, match=f"pruning rates lack '{hit}'"):
-        call({key: rate for key, rate in some.items() if key != hit}, rule, stream(0), of.probe)
+        call({key: rate for key, rate in some.items() if key != hit})
     for rate in (-0.1, 1.0, math.nan):
         with pytest.raises(UserError, match=f"pruning rate of '{hit}' is .*, expected 0 to below 1"):
-            call(some | {hit: rate}, rule, stream(0), of.probe)
+            call(some | {hit: rate})
     with pytest.raises(UserError, match=r"count to keep in '.*' is none, expected 0 to"):
-        prune_to(of.dense, good, good, {}, some, rule, stream(0), of.probe)
+        Pruner(rule, some, stream(0), of.probe).to_counts(of.dense, good, good, {})
 
 
 @pytest.mark.parametrize(("criterion", "allocation", "kind"), [row for row in MATRIX if refused(*row)])
@@ -118,7 +113,7 @@ def test_a_criterion_that_needs_a_probe_says_so(rule: PruneRule, of: Net) -> Non
     with pytest.raises(
         UserError, match=f"criterion '{rule.criterion}' looks at the network .* expected a probe"
     ):
-        prune_mask(of.dense, of.state(0), of.state(1), rates(of, rule), rule, stream(0))
+        Pruner(rule, rates(of, rule), stream(0)).by_rate(of.dense, of.state(0), of.state(1))
 
 
 @over([rule for rule in RULES if not has_ratio(rule) and rule.allocation in ("uniform", "erk")])

@@ -16,7 +16,7 @@ from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probe, balanced_batch
-from tombola.masks.prune import prune_mask
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.models.state import State, load_state, prunable, state_of
 from tombola.seeds import stream
@@ -137,7 +137,9 @@ def test_a_probing_changes_nothing_and_draws_nothing(criterion: str) -> None:
     def probing() -> Mask:
         rates = dict.fromkeys(mask, 0.3)
         rule = PruneRule(criterion=criterion)
-        return prune_mask(mask, state, state, rates, rule, stream(0), lambda s, m: Probe(module, x, y, s, m))
+        return Pruner(rule, rates, stream(0), lambda s, m: Probe(module, x, y, s, m)).by_rate(
+            mask, state, state
+        )
 
     first, second = probing(), probing()
     assert first == second
@@ -159,8 +161,8 @@ def test_one_answer_does_not_change_another() -> None:
 def test_the_network_is_scored_at_its_final_weights(criterion: str) -> None:
     of, rule = net("mlp"), PruneRule(criterion=criterion, rate=0.5)
     masks = [
-        prune_mask(
-            of.dense, of.state(a), of.state(b), dict.fromkeys(of.shapes, 0.5), rule, stream(0), of.probe
+        Pruner(rule, dict.fromkeys(of.shapes, 0.5), stream(0), of.probe).by_rate(
+            of.dense, of.state(a), of.state(b)
         )
         for a, b in ((0, 1), (1, 1), (0, 0))
     ]
@@ -206,7 +208,7 @@ def test_synflow_goes_down_in_a_hundred_rounds_and_looks_anew_in_each() -> None:
 
     rule = PruneRule(criterion="synflow", allocation="global", rate=0.9)
     state = of.state(0)
-    after = prune_mask(of.dense, state, state, dict.fromkeys(of.shapes, 0.9), rule, stream(0), watched)
+    after = Pruner(rule, dict.fromkeys(of.shapes, 0.9), stream(0), watched).by_rate(of.dense, state, state)
     # 216 weights, 194 to go; what is left after k rounds is 216 * (22 / 216) ** (k / 100), to the nearest weight.
     left = [round(216 * (22 / 216) ** (k / 100)) for k in range(101)]
     assert after.count() == left[100] == 22
@@ -229,7 +231,7 @@ def test_synflow_in_rounds_keeps_every_layer_where_one_shot_loses_one() -> None:
         return Probe(module, torch.zeros(1, 10), torch.tensor([0]), s, m)
 
     assert (10 * 4 + 4) - round(0.93 * 44) == 3
-    mask = prune_mask(dense, state, state, rates, rule, stream(0), probe)
+    mask = Pruner(rule, rates, stream(0), probe).by_rate(dense, state, state)
     assert mask.count() == 3
     assert not mask.empty_layers()
     flow = probe(state, dense).flow

@@ -10,7 +10,7 @@ from tombola.errors import UserError
 from tombola.masks.allocation import removals
 from tombola.masks.criteria import CRITERIA, Weights
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_mask, prune_to
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.masks.structure import lowest
 from tombola.seeds import stream
@@ -30,21 +30,21 @@ def bits(mask: Mask) -> dict[str, list[int]]:
 def test_layerwise_takes_each_tensors_smallest_survivors() -> None:
     # a: five live, 0.4 of them is 2: 0.1 and 0.2 go, whatever sits at the dead place.
     # b: four live, 0.2 of them is 0.8, so 1: 0.04 goes.
-    mask = prune_mask(LIVING, INITIAL, FINAL, {"a": 0.4, "b": 0.2}, PruneRule(), stream(0))
+    mask = Pruner(PruneRule(), {"a": 0.4, "b": 0.2}, stream(0)).by_rate(LIVING, INITIAL, FINAL)
     assert bits(mask) == {"a": [1, 0, 1, 1, 0, 0], "b": [1, 1, 1, 0]}
 
 
 def test_global_takes_the_smallest_of_all() -> None:
     # Nine live, 0.3 of them is 2.7, so 3: 0.04, 0.05 and 0.1 go.
     rule = PruneRule(allocation="global")
-    mask = prune_mask(LIVING, INITIAL, FINAL, {"a": 0.3, "b": 0.3}, rule, stream(0))
+    mask = Pruner(rule, {"a": 0.3, "b": 0.3}, stream(0)).by_rate(LIVING, INITIAL, FINAL)
     assert bits(mask) == {"a": [1, 0, 1, 1, 1, 0], "b": [0, 1, 1, 0]}
 
 
 def test_global_leaves_tensors_of_rate_zero_out_of_the_pool() -> None:
     # Five live in a, 0.4 of them is 2: b keeps its smaller weights.
     rule = PruneRule(allocation="global")
-    mask = prune_mask(LIVING, INITIAL, FINAL, {"a": 0.4, "b": 0.0}, rule, stream(0))
+    mask = Pruner(rule, {"a": 0.4, "b": 0.0}, stream(0)).by_rate(LIVING, INITIAL, FINAL)
     assert bits(mask) == {"a": [1, 0, 1, 1, 0, 0], "b": [1, 1, 1, 1]}
 
 
@@ -52,7 +52,7 @@ def test_global_may_empty_a_layer_and_the_mask_says_so() -> None:
     rule = PruneRule(allocation="global")
     final = {"a": FINAL["a"] + 10 * FINAL["a"].sign(), "b": FINAL["b"]}
     # Nine live, 0.45 of them is 4.05, so 4: all of b.
-    mask = prune_mask(LIVING, INITIAL, final, {"a": 0.45, "b": 0.45}, rule, stream(0))
+    mask = Pruner(rule, {"a": 0.45, "b": 0.45}, stream(0)).by_rate(LIVING, INITIAL, final)
     assert mask.empty_layers() == ["b"]
     assert mask.count("a") == 5
 
@@ -60,20 +60,23 @@ def test_global_may_empty_a_layer_and_the_mask_says_so() -> None:
 def test_global_refuses_rates_that_differ() -> None:
     rule = PruneRule(allocation="global")
     with pytest.raises(UserError, match=r"takes one rate, found 0.1 for 'b' and 0.2 for 'a'"):
-        prune_mask(LIVING, INITIAL, FINAL, {"a": 0.2, "b": 0.1}, rule, stream(0))
+        Pruner(rule, {"a": 0.2, "b": 0.1}, stream(0)).by_rate(LIVING, INITIAL, FINAL)
 
 
 def test_one_shot_keeps_the_counts_it_is_given() -> None:
-    mask = prune_to(LIVING, INITIAL, FINAL, {"a": 1, "b": 2}, {"a": 0.2, "b": 0.2}, PruneRule(), stream(0))
+    mask = Pruner(PruneRule(), {"a": 0.2, "b": 0.2}, stream(0)).to_counts(
+        LIVING, INITIAL, FINAL, {"a": 1, "b": 2}
+    )
     assert bits(mask) == {"a": [1, 0, 0, 0, 0, 0], "b": [0, 1, 1, 0]}
 
 
 def test_weights_of_both_signs_are_treated_alike() -> None:
     flipped = {name: -value for name, value in FINAL.items()}
     rates = {"a": 0.4, "b": 0.4}
-    assert prune_mask(LIVING, INITIAL, FINAL, rates, PruneRule(), stream(0)) == prune_mask(
-        LIVING, INITIAL, flipped, rates, PruneRule(), stream(0)
+    plain, turned = (
+        Pruner(PruneRule(), rates, stream(0)).by_rate(LIVING, INITIAL, final) for final in (FINAL, flipped)
     )
+    assert plain == turned
 
 
 @pytest.mark.parametrize(
@@ -117,5 +120,5 @@ def test_large_final_is_the_magnitude_after_training() -> None:
 
 def test_half_precision_weights_are_pruned_alike() -> None:
     final = {name: value.to(torch.bfloat16) for name, value in FINAL.items()}
-    mask = prune_mask(LIVING, INITIAL, final, {"a": 0.4, "b": 0.2}, PruneRule(), stream(0))
+    mask = Pruner(PruneRule(), {"a": 0.4, "b": 0.2}, stream(0)).by_rate(LIVING, INITIAL, final)
     assert bits(mask) == {"a": [1, 0, 1, 1, 0, 0], "b": [1, 1, 1, 0]}

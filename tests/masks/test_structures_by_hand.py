@@ -9,7 +9,7 @@ import torch
 from tombola.errors import UserError
 from tombola.masks.ladder import ladder
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_mask, prune_to
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.masks.structure import structure
 from tombola.seeds import stream
@@ -24,7 +24,7 @@ def pruned(
 ) -> Mask:
     state = {name: torch.tensor(value) for name, value in weights.items()}
     dense = Mask.dense({name: tuple(value.shape) for name, value in state.items()})
-    return prune_mask(dense, state, state, rates, PruneRule(structure=kind, **rule), stream(seed))
+    return Pruner(PruneRule(structure=kind, **rule), rates, stream(seed)).by_rate(dense, state, state)
 
 
 def test_the_weakest_unit_goes_with_all_its_weights() -> None:
@@ -50,7 +50,7 @@ def test_a_channel_scores_by_its_living_weights() -> None:
     state = {"fc": torch.tensor([[5.0, 1.0], [3.0, 3.0], [2.0, 9.0]])}
     mask = Mask({"fc": torch.tensor([[True, False], [True, True], [True, False]])})
     # Means 5, 3 and 2 of what lives.
-    after = prune_mask(mask, state, state, {"fc": 0.3}, PruneRule(structure="channels"), stream(0))
+    after = Pruner(PruneRule(structure="channels"), {"fc": 0.3}, stream(0)).by_rate(mask, state, state)
     assert bits(after, "fc") == [[1, 0], [1, 1], [0, 0]]
 
 
@@ -147,7 +147,7 @@ def test_ladders_of_unlike_channels_count_their_mean() -> None:
     rng = stream("weights")
     state = {name: torch.from_numpy(rng.standard_normal(shape)) for name, shape in shapes.items()}
     rule = PruneRule(allocation="global", structure="channels")
-    mask = prune_to(Mask.dense(shapes), state, state, rungs[1], rates, rule, stream(0))
+    mask = Pruner(rule, rates, stream(0)).to_counts(Mask.dense(shapes), state, state, rungs[1])
     assert sum(int(mask[name].flatten(1).any(1).sum()) for name in shapes) == 11
 
 

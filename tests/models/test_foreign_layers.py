@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tombola.errors import UserError
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_mask
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule, rates_for
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.state import load_state, state_of
@@ -95,7 +95,7 @@ def test_pruning_takes_its_share_of_every_kind_of_layer(arch: Architecture) -> N
     state = arch.initial(stream(0))
     dense = Mask.dense(PRUNABLE)
     rule = PruneRule(rate=0.3)
-    mask = prune_mask(dense, state, state, rates_for(rule, arch.roles), rule, stream("ties"))
+    mask = Pruner(rule, rates_for(rule, arch.roles), stream("ties")).by_rate(dense, state, state)
     for name in PRUNABLE:
         size = dense.size(name)
         assert mask.count(name) == size - int(0.3 * size + 0.5), name

@@ -116,7 +116,7 @@ def scene(network: str = "lenet", draw: int = 0, level: int = 3, r: int = 0, who
     full = [kept] if whole else []
     fresh = arch.initial(stream(r, level, draw, "fresh"))
     own = mixed(arch, 0.5, 0.9, full, seed=1000 * r + 10 * level + draw + 2)
-    dense = Mask.dense({name: arch.shapes[name] for name in arch.prunable})
+    dense = Mask.dense(arch.prunable_shapes)
     return Scene(
         architecture=arch,
         mask=mixed(arch, 0.2, 0.7, full, seed=0),

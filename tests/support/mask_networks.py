@@ -51,7 +51,7 @@ class Net:
 
     @property
     def dense(self) -> Mask:
-        return Mask.dense({name: self.architecture.shapes[name] for name in self.architecture.prunable})
+        return Mask.dense(self.architecture.prunable_shapes)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,7 @@ from support.mask_networks import Net, net
 from tombola.masks.allocation import ALLOCATIONS, pools_of
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_mask
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.masks.structure import EXAMPLES, STRUCTURES, structure
 from tombola.seeds import stream
@@ -81,7 +81,7 @@ def rates(of: Net, rule: PruneRule) -> dict[str, float]:
 def once(of: Net, rule: PruneRule, mask: Mask, seed: int = 0, **states: Mapping[str, torch.Tensor]) -> Mask:
     """One pruning."""
     initial, final = states.get("initial", of.state(0)), states.get("final", of.state(1))
-    return prune_mask(mask, initial, final, rates(of, rule), rule, stream(seed), of.probe)
+    return Pruner(rule, rates(of, rule), stream(seed), of.probe).by_rate(mask, initial, final)
 
 
 def living(mask: Mask, of: Net, rule: PruneRule) -> dict[str, int]:

@@ -27,7 +27,7 @@ def search(arch: Architecture, name: str, rule: PruneRule | None = None, **optio
     """A search for the mask of level 2 of a ladder of halves."""
     rule = rule or PruneRule(rate=0.5)
     rates = rates_for(rule, arch.roles)
-    shapes = {name: arch.shapes[name] for name in arch.prunable}
+    shapes = arch.prunable_shapes
     rung = ladder(shapes, rates, rule.allocation, LEVEL, rule.structure)[LEVEL]
     return Search(SEARCHES[name](**options), Goal(rung, rates, rule))
 

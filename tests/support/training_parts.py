@@ -100,7 +100,7 @@ def _described(name: str) -> Architecture:
 
 
 def dense(arch: Architecture) -> Mask:
-    return Mask.dense({name: arch.shapes[name] for name in arch.prunable})
+    return Mask.dense(arch.prunable_shapes)
 
 
 def sparse(arch: Architecture, seed: int = 0, density: float = 0.5) -> Mask:

@@ -99,7 +99,7 @@ def path(
     plain = Recipe(precision=recipe.precision)
     kind = choose("auto", architecture, data.device, Demand(plain))
     size = networks_that_fit(architecture, data.device, plain, kind.name)
-    dense = Mask.dense({name: architecture.shapes[name] for name in architecture.prunable})
+    dense = Mask.dense(architecture.prunable_shapes)
     batches = [data.train(few) for few in norm_batches(rows)] if normalises(architecture) else []
     examples = {"train": Examples(data, "train", rows[None]), "test": Examples(data, "test")}
     found = []

@@ -68,7 +68,7 @@ class Climb:
         self.lottery, self.seeds = lottery, replicates
         build = lottery.architecture
         self.initial = {r: build.initial(seeds.stream("init")) for r, seeds in replicates.items()}
-        self.dense = Mask.dense({name: build.shapes[name] for name in build.prunable})
+        self.dense = Mask.dense(build.prunable_shapes)
         self.masks, self.rewound = dict.fromkeys(replicates, self.dense), dict(self.initial)
         self.trained: dict[int, State] = {}
         self.whole: dict[int, Rung] = {}

@@ -11,7 +11,7 @@ from tombola.lottery.modes import Mode
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probing
-from tombola.masks.prune import prune_mask, prune_to
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
@@ -70,10 +70,10 @@ class Lottery:
         asks = self.probing is not None and CRITERIA.needs(self.rule.criterion).probe
         probe, ties = self.probing(r) if self.probing and asks else None, seeds.stream("ties", level)
         if self.mode in ("iterative", "continued"):
-            return prune_mask(mask, initial, trained, self.rates, self.rule, ties, probe)
+            return Pruner(self.rule, self.rates, ties, probe).by_rate(mask, initial, trained)
         scored = initial if self.mode == "at-init" else trained
         dense = Mask.dense(mask.shapes)
-        return prune_to(dense, initial, scored, self.alive[level], self.rates, self.rule, ties, probe)
+        return Pruner(self.rule, self.rates, ties, probe).to_counts(dense, initial, scored, self.alive[level])
 
 
 def rewind_point(iteration: int, initial: State, dense: Trained) -> State:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from tombola.errors import UserError, nearest
 from tombola.masks.allocation import Pool, pools_of
-from tombola.masks.criteria import CRITERIA, Weights
+from tombola.masks.criteria import CRITERIA, Needs, Weights
 from tombola.masks.ladder import check_ratio, in_proportion
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probe, Probing
@@ -24,123 +25,123 @@ Contests = Mapping[str, tuple[str, ...]]
 """Label -> the tensors whose weights compete."""
 
 
-def prune_mask(
-    mask: Mask,
-    initial: Mapping[str, Tensor],
-    final: Mapping[str, Tensor],
-    rates: Mapping[str, float],
-    rule: PruneRule,
-    rng: np.random.Generator,
-    probe: Probing | None = None,
-) -> Mask:
-    """One pruning of what lives: floor(rate * alive + 1/2) of each pool go, lowest scores first.
-
-    What is counted are single weights or, where the structure has groups, groups. `initial` and `final` are the states
-    a training started from and ended with (twice the same for pruning at initialisation), `rates` come from
-    `rates_for`; `probe` makes a probe of the network, for criteria that need one (`CRITERIA.needs`). The result is
-    nested in the mask and may have empty layers.
-
-    Raises UserError when a tensor is missing or mis-shaped, a living weight's score is not finite, a probe is needed
-    and not given, or the criterion, the allocation, the structure and the rates do not go together.
-    """
-    pruning = _Pruning(initial, final, rule, rng, probe)
-    pools, contests = _contests(mask, rates, rule)
-    alive = pruning.alive(mask, contests)
-    dense = {
-        name: pruning.groups.count(np.ones(shape, dtype=np.bool_)) for name, shape in mask.shapes.items()
-    }
-    keep = {label: count for pool in pools for label, count in pool.keep(dense, alive).items()}
-    return pruning.settled(mask, contests, keep)
-
-
-def prune_to(
-    mask: Mask,
-    initial: Mapping[str, Tensor],
-    final: Mapping[str, Tensor],
-    counts: Mapping[str, int],
-    rates: Mapping[str, float],
-    rule: PruneRule,
-    rng: np.random.Generator,
-    probe: Probing | None = None,
-) -> Mask:
-    """One pruning down to the counts of a rung of `ladder`: one-shot pruning, from dense to any level.
-
-    Like `prune`, but each contest keeps as many weights as `counts` says under its label, and of groups the number
-    that comes nearest; `rates` only say how the tensors are pooled. Raises UserError for a missing count, or one
-    above what lives.
-    """
-    pruning = _Pruning(initial, final, rule, rng, probe)
-    _, contests = _contests(mask, rates, rule)
-    alive = pruning.alive(mask, contests)
-    keep = {}
-    for label, members in contests.items():
-        living = sum(mask.count(name) for name in members)
-        count = counts.get(label, -1)
-        if not 0 <= count <= living:
-            found = f"{count}" if label in counts else "none"
-            raise UserError(f"count to keep in '{label}' is {found}, expected 0 to {living}")
-        keep[label] = in_proportion(count, living, alive[label])
-    return pruning.settled(mask, contests, keep)
-
-
-def prune_to_counts(
-    mask: Mask,
-    initial: Mapping[str, Tensor],
-    final: Mapping[str, Tensor],
-    counts: Mapping[str, int],
-    rule: PruneRule,
-    rng: np.random.Generator,
-    probe: Probing | None = None,
-) -> Mask:
-    """One pruning to a count for each tensor, such as `ticket.mask.counts()`; the rule's allocation has no say.
-
-    Raises UserError for a count that is missing, above what lives or, of groups, not to be had.
-    """
-    layerwise = rule.model_copy(update={"allocation": "layerwise"})
-    pruned = prune_to(mask, initial, final, counts, dict.fromkeys(mask, 0.0), layerwise, rng, probe)
-    for name, count in pruned.counts().items():
-        if count != counts[name]:
-            raise UserError(
-                f"count to keep in '{name}' is {counts[name]}, which structure '{rule.structure}' cannot give; "
-                f"the nearest is {count}"
-            )
-    return pruned
-
-
-@dataclass(frozen=True)
-class _Pruning:
-    """What stays the same while a mask is pruned; see `prune` for what it is."""
+class States(NamedTuple):
+    """What a training started from and ended with; twice the same for pruning at initialisation."""
 
     initial: Mapping[str, Tensor]
     final: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """Prunes masks by a rule: one pruning a call.
+
+    `rates` come from `rates_for`; the stream `rng` decides between weights of equal score; `probe` makes a probe of
+    the network, for criteria that need one (`CRITERIA.needs`). What is counted are single weights or, where the
+    structure has groups, groups. `initial` and `final` are the states that a training started from and ended with
+    (twice the same for pruning at initialisation). A new mask is nested in the old one and may have empty layers.
+
+    All methods raise UserError when a tensor is missing or mis-shaped, a living weight's score is not finite, a probe
+    is needed and not given, or the criterion, the allocation, the structure and the rates do not go together.
+    """
+
     rule: PruneRule
+    rates: Mapping[str, float]
     rng: np.random.Generator
-    probe: Probing | None
+    probe: Probing | None = None
+
+    def by_rate(self, mask: Mask, initial: Mapping[str, Tensor], final: Mapping[str, Tensor]) -> Mask:
+        """What is left when floor(rate * alive + 1/2) of each pool have gone, lowest scores first."""
+        alive = self._alive(mask, self._contests(mask))
+        whole = {name: np.ones(shape, dtype=np.bool_) for name, shape in mask.shapes.items()}
+        dense = {name: self._groups.count(ones) for name, ones in whole.items()}
+        keep = {label: n for pool in self._pools(mask) for label, n in pool.keep(dense, alive).items()}
+        return self._pruned(mask, States(initial, final), keep)
+
+    def to_counts(
+        self,
+        mask: Mask,
+        initial: Mapping[str, Tensor],
+        final: Mapping[str, Tensor],
+        counts: Mapping[str, int],
+    ) -> Mask:
+        """What is left when each contest keeps as many weights as a rung of `ladder` says under its label, and of
+        groups the number that comes nearest: one-shot pruning, from dense to any level.
+
+        The rates only say how tensors are pooled. Raises UserError for a missing count, or one above what lives.
+        """
+        keep, contests = {}, self._contests(mask)
+        alive = self._alive(mask, contests)
+        for label, members in contests.items():
+            living = sum(mask.count(name) for name in members)
+            count = counts.get(label, -1)
+            if not 0 <= count <= living:
+                found = f"{count}" if label in counts else "none"
+                raise UserError(f"count to keep in '{label}' is {found}, expected 0 to {living}")
+            keep[label] = in_proportion(count, living, alive[label])
+        return self._pruned(mask, States(initial, final), keep)
+
+    def to_layer_counts(
+        self,
+        mask: Mask,
+        initial: Mapping[str, Tensor],
+        final: Mapping[str, Tensor],
+        counts: Mapping[str, int],
+    ) -> Mask:
+        """What is left when each tensor keeps its count, as of `ticket.mask.counts()`; allocation and rates have no
+        say.
+
+        Raises UserError for a count that is missing, above what lives or, of groups, not to be had.
+        """
+        rule = self.rule.model_copy(update={"allocation": "layerwise"})
+        layerwise = replace(self, rule=rule, rates=dict.fromkeys(mask, 0.0))
+        pruned = layerwise.to_counts(mask, initial, final, counts)
+        for name, count in pruned.counts().items():
+            if count != counts[name]:
+                raise UserError(
+                    f"count to keep in '{name}' is {counts[name]}, which structure '{rule.structure}' cannot give; "
+                    f"the nearest is {count}"
+                )
+        return pruned
 
     @cached_property
-    def groups(self) -> Structure:
+    def _groups(self) -> Structure:
         return structure(self.rule.structure)
 
-    def alive(self, mask: Mask, contests: Contests) -> dict[str, int]:
+    @property
+    def _needs(self) -> Needs:
+        return CRITERIA.needs(self.rule.criterion)
+
+    def _pools(self, mask: Mask) -> tuple[Pool, ...]:
+        return pools_of(mask.shapes, self.rates, self.rule.allocation)
+
+    def _contests(self, mask: Mask) -> Contests:
+        return {label: members for pool in self._pools(mask) for label, members in pool.contests.items()}
+
+    def _alive(self, mask: Mask, contests: Contests) -> dict[str, int]:
         """What lives in each contest, counted in the groups of the structure."""
         return {
-            label: sum(self.groups.count(mask[name].numpy()) for name in members)
+            label: sum(self._groups.count(mask[name].numpy()) for name in members)
             for label, members in contests.items()
         }
 
-    def settled(self, mask: Mask, contests: Contests, keep: Mapping[str, int]) -> Mask:
+    def _pruned(self, mask: Mask, states: States, keep: Mapping[str, int]) -> Mask:
         """The mask with `keep` left in each contest, in as many rounds as the criterion takes."""
-        self._require_fitting_parts(mask, contests, keep)
-        alive = before = self.alive(mask, contests)
-        rounds = CRITERIA.needs(self.rule.criterion).rounds
-        for turn in range(1, rounds + 1):
-            stay = {label: _between(alive[label], keep[label], turn / rounds) for label in contests}
+        contests = self._contests(mask)
+        self._require_states(mask, states)
+        alive = before = self._alive(mask, contests)
+        for label, members in contests.items():
+            masks = [mask[name].numpy() for name in members]
+            check_ratio(self.rule.structure, masks, alive[label], keep[label], f"'{label}'")
+        for turn in range(1, self._needs.rounds + 1):
+            share = turn / self._needs.rounds
+            stay = {label: _between(alive[label], keep[label], share) for label in contests}
             if stay != before:
-                mask, before = self._round(mask, contests, stay), stay
+                mask, before = self._round(mask, states, contests, stay), stay
         return mask
 
-    def _require_fitting_parts(self, mask: Mask, contests: Contests, keep: Mapping[str, int]) -> None:
-        for state, which in ((self.initial, "initial"), (self.final, "final")):
+    def _require_states(self, mask: Mask, states: States) -> None:
+        for which, state in states._asdict().items():
             for name, shape in mask.shapes.items():
                 if name not in state:
                     raise UserError(f"{which} state lacks '{name}'{nearest(name, state)}")
@@ -148,33 +149,25 @@ class _Pruning:
                     raise UserError(
                         f"{which} state: '{name}' has shape {tuple(state[name].shape)}, expected {shape}"
                     )
-        criterion, kind = self.rule.criterion, self.rule.structure
-        if CRITERIA.needs(criterion).probe and self.probe is None:
+        if self._needs.probe and self.probe is None:
             raise UserError(
-                f"criterion '{criterion}' looks at the network and its data; expected a probe of them"
+                f"criterion '{self.rule.criterion}' looks at the network and its data; expected a probe of them"
             )
-        alive = self.alive(mask, contests)
-        for label, members in contests.items():
-            masks = [mask[name].numpy() for name in members]
-            check_ratio(kind, masks, alive[label], keep[label], f"'{label}'")
 
-    def _round(self, mask: Mask, contests: Contests, stay: Mapping[str, int]) -> Mask:
+    def _round(self, mask: Mask, states: States, contests: Contests, stay: Mapping[str, int]) -> Mask:
         """The mask when the lowest scores of each contest are gone, but for `stay`."""
-        needs_probe = CRITERIA.needs(self.rule.criterion).probe
-        probe = self.probe(self.final, mask) if self.probe and needs_probe else None
+        probe = self.probe(states.final, mask) if self.probe and self._needs.probe else None
         survivors = {}
         for label, members in contests.items():
             alive = {name: mask[name].numpy() for name in members}
-            scores = {name: self._scores(name, mask[name], probe) for name in members}
-            remove = sum(map(self.groups.count, alive.values())) - stay[label]
-            survivors.update(self.groups.survivors(scores, alive, remove, self.rng))
+            scores = {name: self._scores(name, states, mask[name], probe) for name in members}
+            remove = sum(map(self._groups.count, alive.values())) - stay[label]
+            survivors.update(self._groups.survivors(scores, alive, remove, self.rng))
         return Mask({name: torch.from_numpy(living) for name, living in survivors.items()})
 
-    def _scores(self, name: str, alive: Tensor, probe: Probe | None) -> Floats:
+    def _scores(self, name: str, states: States, alive: Tensor, probe: Probe | None) -> Floats:
         """Scores in double precision, which holds any float exactly and so neither makes nor breaks ties."""
-        initial, final = (
-            state[name].detach().to("cpu", torch.float64) for state in (self.initial, self.final)
-        )
+        initial, final = (state[name].detach().to("cpu", torch.float64) for state in states)
         criterion = self.rule.criterion
         score = CRITERIA[criterion](Weights(initial, final, self.rng, name, alive, probe))
         if score.shape != alive.shape:
@@ -189,11 +182,6 @@ class _Pruning:
                 "(has the training diverged?)"
             )
         return values
-
-
-def _contests(mask: Mask, rates: Mapping[str, float], rule: PruneRule) -> tuple[tuple[Pool, ...], Contests]:
-    pools = pools_of(mask.shapes, rates, rule.allocation)
-    return pools, {label: members for pool in pools for label, members in pool.contests.items()}
 
 
 def _between(alive: int, keep: int, share: float) -> int:

@@ -20,7 +20,7 @@ from tombola.models.builds import (
     require_repeatable,
     seeded_build,
 )
-from tombola.models.catalog import MODELS, find, is_ours
+from tombola.models.catalog import find, is_ours
 from tombola.models.computed import require_own_weights
 from tombola.models.factory import load, maker, protected
 from tombola.models.hidden import require_registered
@@ -30,7 +30,6 @@ from tombola.models.spec import ModelSpec, Option
 from tombola.models.state import (
     State,
     frozen_in,
-    load_state,
     prunable,
     require_memory_of_their_own,
     roles_of,
@@ -38,16 +37,6 @@ from tombola.models.state import (
     state_of,
 )
 from tombola.models.trial import WholeNumbersError, made_up, require_fit, require_sizes, try_out
-
-__all__ = [
-    "MODELS",
-    "Architecture",
-    "State",
-    "architecture",
-    "load_state",
-    "prunable",
-    "state_of",
-]
 
 T = TypeVar("T")
 
@@ -84,6 +73,11 @@ class Architecture:
     """Prunable names whose weights, other than constant ones, are the same for every seed: all, where it cannot be
     drawn anew."""
     _found: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def prunable_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of each prunable weight, in module order."""
+        return {name: self.shapes[name] for name in self.prunable}
 
     @property
     def scope(self) -> Scope:

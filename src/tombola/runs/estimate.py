@@ -83,7 +83,7 @@ def _probes(
     data = Resident(few, study.data.normalisation, device)
     rng = Seeds.single(study.seed).stream("probe")
     mean = sum(plan.densities[cell.level] for cell in plan.cells()) / len(plan.cells())
-    shapes = {name: architecture.shapes[name] for name in architecture.prunable}
+    shapes = architecture.prunable_shapes
     mask = Mask({name: torch.from_numpy(rng.random(shape) < mean) for name, shape in shapes.items()})
     state = architecture.initial(rng)
     starts = [Start(state, mask, Seeds.replicate(study.seed, r)) for r in range(size)]

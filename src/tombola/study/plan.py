@@ -134,7 +134,7 @@ def make_plan(study: Study, architecture: Architecture) -> Plan:
     require_batch(architecture, study.recipe)
     rule, search = study.pruning.rule, study.pruning.search
     rates = rates_for(rule, architecture.roles)
-    shapes = {name: architecture.shapes[name] for name in architecture.prunable}
+    shapes = architecture.prunable_shapes
     alive = ladder(shapes, rates, rule.allocation, study.levels, rule.structure)
     for arm in study.arms:
         _require_what_it_needs(arm, study.replicates, architecture)

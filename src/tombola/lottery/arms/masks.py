@@ -18,7 +18,7 @@ from tombola.lottery.arms.catalog import AT_INIT
 from tombola.lottery.arms.context import Actions, Rung, Scene
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_to_counts
+from tombola.masks.prune import Pruner
 from tombola.masks.rewire import rewired
 from tombola.masks.rule import PruneRule
 from tombola.models.architecture import Architecture
@@ -155,7 +155,7 @@ def _pruned_like_the_ticket(scene: Scene, action: str, rung: Rung | None, rule: 
     asks = CRITERIA.needs(rule.criterion).probe
     probe = scene.probing() if scene.probing and asks else None
     counts, ties = scene.mask.counts(), scene.rng(action)
-    return prune_to_counts(rung.mask, rung.start, rung.trained, counts, rule, ties, probe)
+    return Pruner(rule, {}, ties, probe).to_layer_counts(rung.mask, rung.start, rung.trained, counts)
 
 
 def _scatter(like: list[Tensor], alive: int | float, rng: np.random.Generator) -> list[Tensor]:

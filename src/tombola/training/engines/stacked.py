@@ -143,7 +143,7 @@ def _try(architecture: Architecture, recipe: Recipe) -> None:
     cpu = torch.device("cpu")
     if architecture.ask(habits).draws:
         raise UserError(f"{architecture.name} draws random numbers as it computes")
-    mask = Mask.dense({name: architecture.shapes[name] for name in architecture.prunable})
+    mask = Mask.dense(architecture.prunable_shapes)
     start = Start(state_of(architecture.build()), mask, Seeds.single(0))
     x, y = architecture.blank(2, 2), torch.zeros(2, 2, dtype=torch.int64)
     with warnings.catch_warnings():

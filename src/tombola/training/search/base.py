@@ -17,7 +17,7 @@ import numpy as np
 
 from tombola.masks.allocation import pools_of
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_to
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.models.state import State
 from tombola.registry import Registry
@@ -56,7 +56,7 @@ class Goal:
     def random(self, state: State, rng: np.random.Generator) -> Mask:
         """A random mask with the counts."""
         rule = self.rule.model_copy(update={"criterion": "random"})
-        return prune_to(self.dense(state), state, state, self.counts, self.rates, rule, rng)
+        return Pruner(rule, self.rates, rng).to_counts(self.dense(state), state, state, self.counts)
 
 
 class Method(Options):

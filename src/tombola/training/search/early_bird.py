@@ -6,23 +6,21 @@ Nothing of the training changes: between two steps its weights are looked at, an
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from tombola.errors import UserError
-from tombola.masks.allocation import removals
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_to
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
-from tombola.masks.structure import Floats, lowest
+from tombola.masks.structure import Floats
 from tombola.training.recipe import PositiveInt, Recipe
 from tombola.training.search.base import Goal
 from tombola.training.search.bird import Bird
@@ -44,49 +42,15 @@ def distance_map(masks: Sequence[Mask]) -> Floats:
     return distances
 
 
-@dataclass(frozen=True)
-class EarlyBird:
-    """Says when a ticket is drawn: when the last `window` distances from one epoch's mask to the next were all below
-    `threshold` (You et al. 2020, section 3). Raises UserError for a threshold or window that is not above 0."""
-
-    threshold: float = 0.1
-    window: int = 5
-
-    def __post_init__(self) -> None:
-        if not self.threshold > 0 or self.window < 1:
-            raise UserError(
-                f"early bird with threshold {self.threshold} and window {self.window}, expected both above 0"
-            )
-
-    def drawn(self, masks: Sequence[Mask]) -> int | None:
-        """Index of the first mask at which it is drawn, of one mask an epoch; None if it is not yet."""
-        calm = 0
-        for epoch, (before, now) in enumerate(itertools.pairwise(masks), start=1):
-            calm = calm + 1 if mask_distance(before, now) < self.threshold else 0
-            if calm == self.window:
-                return epoch
-        return None
-
-
-def norm_scales(module: nn.Module) -> dict[str, Tensor]:
-    """The scales of a network's batch norms, by the names of the parameters: copies on the CPU, one for a channel."""
-    return {
-        f"{name}.weight" if name else "weight": part.weight.detach().to("cpu", copy=True)
-        for name, part in module.named_modules()
-        if isinstance(part, _BatchNorm) and part.affine
-    }
-
-
-def channel_mask(scales: Mapping[str, Tensor], rate: float, rng: np.random.Generator) -> Mask:
-    """The channels that live when floor(rate * channels + 1/2) of all go, those with the smallest batch-norm scales in
-    magnitude first (network slimming: Liu et al. 2017; the masks of You et al. 2020). The stream breaks ties."""
-    names = sorted(scales)
-    flat = torch.cat([scales[name].detach().to("cpu", torch.float64).abs().reshape(-1) for name in names])
-    if not flat.isfinite().all():
-        raise UserError("batch-norm scales are not all finite (has the training diverged?)")
-    living = torch.from_numpy(~lowest(flat.numpy(), removals(len(flat), rate), rng))
-    parts = torch.split(living, [scales[name].numel() for name in names])
-    return Mask({name: part.view(scales[name].shape) for name, part in zip(names, parts, strict=True)})
+def first_calm(masks: Sequence[Mask], threshold: float, window: int) -> int | None:
+    """Index of the first mask, of one an epoch, at which the last `window` distances from one mask to the next were all
+    below `threshold` (You et al. 2020, section 3); None if there is none yet."""
+    calm = 0
+    for epoch, (before, now) in enumerate(itertools.pairwise(masks), start=1):
+        calm = calm + 1 if mask_distance(before, now) < threshold else 0
+        if calm == window:
+            return epoch
+    return None
 
 
 class EarlyBirds(Options):
@@ -161,7 +125,7 @@ class Watching:
                 # The stream that one-shot pruning breaks ties by, the same at every look: what ties again, goes again.
                 ties = start.seeds.stream("ties", level)
                 dense = goal.dense(start.state)
-                mask = prune_to(dense, start.state, weights, goal.counts, goal.rates, goal.rule, ties)
+                mask = Pruner(goal.rule, goal.rates, ties).to_counts(dense, start.state, weights, goal.counts)
                 masks.append(mask.pack())
 
     def birds(self) -> list[tuple[Bird, ...]]:
@@ -198,6 +162,6 @@ class Watching:
     def _bird(self, level: int, start: Start, packed: Sequence[dict[str, Tensor]]) -> Bird:
         masks = [Mask.unpack(bits, start.mask.shapes) for bits in packed]
         options, seen = self.watch.options, tuple(self.points[: len(masks)])
-        drawn = EarlyBird(options.threshold, options.window).drawn(masks)
+        drawn = first_calm(masks, options.threshold, options.window)
         chosen = len(masks) - 1 if drawn is None else drawn
         return Bird(level, masks[chosen], seen[chosen], drawn is not None, seen, distance_map(masks))

@@ -14,7 +14,7 @@ from tombola.errors import UserError
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.ladder import in_proportion
 from tombola.masks.mask import Mask
-from tombola.masks.prune import prune_to
+from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
 from tombola.masks.structure import structure
 from tombola.models.state import State
@@ -23,26 +23,14 @@ from tombola.training.search.base import SEARCHES, Goal, share_of
 from tombola.training.search.moving import Moment, MovingMethod
 
 
-def cubic_density(iteration: int, begin: int, end: int, initial: float, final: float) -> float:
-    """Density at an iteration: `initial` up to `begin`, `final` from `end` on, fast at first and slower towards the end
-    in between: final + (initial - final) * (1 - progress)^3 (Zhu & Gupta 2017, section 3).
-
-    Raises UserError unless begin < end and 0 <= final <= initial <= 1.
-    """
-    if not 0 <= final <= initial <= 1:
-        raise UserError(
-            f"gradual pruning from density {initial} to {final}, expected 1 >= first >= last >= 0"
-        )
-    return float(final + (initial - final) * _to_go(iteration, begin, end))
-
-
 def cubic_counts(
     iteration: int, begin: int, end: int, initial: Mapping[str, int], final: Mapping[str, int]
 ) -> dict[str, int]:
-    """The same for counts, such as two rungs of a ladder: what `prune_to` takes. Rounded half up, and exactly `final`
-    at the end; counts never rise from an iteration to a later one.
+    """Counts at an iteration: `initial` up to `begin`, `final` from `end` on, fast at first and slower towards the end
+    in between: final + (initial - final) * (1 - progress)^3 (Zhu & Gupta 2017, section 3), rounded half up.
 
-    Raises UserError unless begin < end, and for labels or counts of `final` that `initial` does not have.
+    Labels and counts are those of two rungs of a ladder; they never rise from an iteration to a later one. Raises
+    UserError unless begin < end, and for labels or counts of `final` that `initial` does not have.
     """
     for label in {**initial, **final}:
         if label not in initial or label not in final or not 0 <= final[label] <= initial[label]:
@@ -116,7 +104,9 @@ class Gradual(MovingMethod):
         begin, end = _span(self.begin, self.end, moment.iterations)
         wanted = cubic_counts(moment.iteration, begin, end, goal.whole_counts(mask), goal.counts)
         counts = _reachable(mask, wanted, goal)
-        return prune_to(mask, moment.start.state, moment.weights, counts, goal.rates, goal.rule, moment.rng)
+        return Pruner(goal.rule, goal.rates, moment.rng).to_counts(
+            mask, moment.start.state, moment.weights, counts
+        )
 
     def _span(self, recipe: Recipe) -> tuple[int, int]:
         return _span(self.begin, self.end, recipe.iterations)
@@ -128,11 +118,10 @@ def _span(begin: float, end: float, iterations: int) -> tuple[int, int]:
 
 
 def _reachable(mask: Mask, wanted: dict[str, int], goal: Goal) -> dict[str, int]:
-    """Counts of weights of which `prune_to` leaves, of a mask that has been pruned before, as many groups as it would
-    leave of the dense one: where groups are unlike, those that live are no longer of average size."""
+    """Counts of weights of which `Pruner.to_counts` leaves, of a mask that has been pruned before, as many groups as
+    it would leave of the dense one: where groups are unlike, those that live are no longer of average size."""
     groups, whole = structure(goal.rule.structure), goal.whole_counts(mask)
-    dense = Mask.dense(mask.shapes)
-    counts = {}
+    dense, counts = Mask.dense(mask.shapes), {}
     for label, members in goal.contests(mask.shapes).items():
         there, alive = (sum(groups.count(of[name].numpy()) for name in members) for of in (dense, mask))
         stay = in_proportion(wanted[label], whole[label], there)
