@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from support.registries import put_back
 from tombola.cli.app import main
 from tombola.lottery.arms.catalog import ARMS
 from tombola.lottery.arms.masks import MASK_ACTIONS
@@ -27,10 +28,7 @@ EXAMPLES = dict(re.findall(r"## (.*?)\n.*?```python\n(.*?)```", TEXT, re.DOTALL)
 @pytest.fixture(autouse=True)
 def _registries_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for registry in (ARMS, MASK_ACTIONS, CRITERIA):
-        for name in ("_known", "_lines", "_needs", "_traits"):
-            if hasattr(registry, name):
-                monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+    put_back(monkeypatch, ARMS, MASK_ACTIONS, CRITERIA)
 
 
 def execute(title: str) -> dict[str, Any]:

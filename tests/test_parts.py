@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import Tensor
 
+from support.registries import put_back
 from tombola import parts
 from tombola.errors import UserError
 from tombola.masks.criteria import CRITERIA, Weights
@@ -13,7 +14,7 @@ from tombola.masks.rule import PruneRule
 
 def test_facts_of_the_house() -> None:
     assert parts.facts("criterion", "synflow") == {"probe": True, "rounds": 100}
-    assert parts.facts("weights action", "reinit") == ["initialiser", "random"]
+    assert parts.facts("weights action", "reinit") == {"traits": ["random", "initialiser"]}
     barrier = {
         "adjusted": False,
         "of_outputs": True,
@@ -30,8 +31,7 @@ def test_an_unknown_name() -> None:
 
 
 def test_a_part_of_ones_own_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_known", "_lines", "_needs"):
-        monkeypatch.setattr(CRITERIA, name, dict(getattr(CRITERIA, name)))
+    put_back(monkeypatch, CRITERIA)
 
     @CRITERIA.register("largest", rounds=2)
     def largest(weights: Weights) -> Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.registries import put_back
 from tombola.cli.app import main
 from tombola.lottery.arms.catalog import ARMS
 from tombola.lottery.arms.weights import WEIGHT_ACTIONS
@@ -78,7 +79,5 @@ def test_readme_studies_run(block: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.strip().splitlines()[0][:40])
 def test_readme_python(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for registry in (ARMS, WEIGHT_ACTIONS, CRITERIA, MODELS):  # what an example registers goes again
-        for name in ("_known", "_lines"):
-            monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+    put_back(monkeypatch, ARMS, WEIGHT_ACTIONS, CRITERIA, MODELS)
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})

@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from tombola.errors import UserError, nearest
@@ -26,28 +30,40 @@ class Registry(Mapping[str, T], Generic[T]):
     read, so that a part is found by itself and nothing is imported before it is needed.
 
     Looking up an unknown name raises UserError with the nearest valid one. `describe` returns the first
-    line of a part's docstring, which is what `tombola catalog` prints. `asked` are the attributes of a part that
-    a study is checked against, see `facts`.
+    line of a part's docstring, which is what `tombola catalog` prints. What studies are checked against are the facts
+    of a part: the attributes that `asked` names, and what is said where it is registered, for which `defaults` stand.
+
+    A family of parts has capitals in its name that stand for whole numbers ("N:M", "resnet-D-wK"; `-A-B-...` for one
+    or more) and an example of a name; `match` finds it by the names of its members.
     """
 
-    def __init__(self, kind: str, *homes: str, asked: Collection[str] = ()) -> None:
-        self.kind, self.homes, self.asked = kind, homes, asked
+    def __init__(
+        self, kind: str, *homes: str, asked: Collection[str] = (), defaults: Mapping[str, Any] | None = None
+    ) -> None:
+        self.kind, self.homes, self.asked, self.defaults = kind, homes, asked, defaults or {}
         OPEN[kind].append(self)
         self._known: dict[str, T] = {}
-        self._lines: dict[str, str] = {}
+        self._about: dict[str, About] = {}
         self._complete = not homes
 
-    def register(self, name: str, line: str = "") -> Callable[[T], T]:
-        """Decorator that adds a part under `name`, described by `line` or the docstring's first line."""
+    def register(self, name: str, line: str = "", *, example: str = "", **facts: Any) -> Callable[[T], T]:
+        """Decorator that adds a part under `name`, described by `line` or the docstring's first line.
+
+        Raises ValueError for a name that is taken, and TypeError for facts that parts of this kind do not have.
+        """
+        if strange := [key for key in facts if key not in self.defaults]:
+            raise TypeError(f"{self.kind} '{name}': nothing is asked about {strange[0]}")
 
         def add(part: T) -> T:
+            module = _running_module()
             # One's own part meets those of the house here, and not when these are imported later.
-            if not sys._getframe(1).f_globals.get("__name__", "").startswith(HOUSE):
+            if not module.startswith(HOUSE):
                 self._complete_it()
             if name in self._known:
                 raise ValueError(f"{self.kind} '{name}' is registered twice")
             self._known[name] = part
-            self._lines[name] = line or (inspect.getdoc(part) or "").partition("\n")[0]
+            described = line or (inspect.getdoc(part) or "").partition("\n")[0]
+            self._about[name] = About(described, example, {**self.defaults, **facts}, module)
             return part
 
         return add
@@ -73,25 +89,79 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._known
 
     def _complete_it(self) -> None:
-        """Import the homes, once; a registry that is read while they are imported holds what is there by then."""
+        """Import the homes, once; a registry that is read while they are imported holds what is there by then. Where
+        one fails to import, the next reader tries again."""
         if self._complete:
             return
         self._complete = True
-        for home in self.homes:
-            module = importlib.import_module(home)
-            for file in pkgutil.iter_modules(getattr(module, "__path__", ())):
-                importlib.import_module(f"{home}.{file.name}")
+        try:
+            for home in self.homes:
+                module = importlib.import_module(home)
+                for file in pkgutil.iter_modules(getattr(module, "__path__", ())):
+                    importlib.import_module(f"{home}.{file.name}")
+        except BaseException:
+            self._complete = False
+            for registry in chain.from_iterable(OPEN.values()):
+                registry._forget_what_failed()
+            raise
+
+    def _forget_what_failed(self) -> None:
+        """Drop the parts of modules that failed after they had registered them: they will do so again."""
+        for name, about in list(self._about.items()):
+            if about.module.startswith(HOUSE) and about.module not in sys.modules:
+                del self._known[name], self._about[name]
 
     @property
     def so_far(self) -> Collection[str]:
         """The names that are registered by now; nothing is imported."""
         return self._known
 
+    @property
+    def examples(self) -> list[str]:
+        """A name of each part as it can be used: of a family its example."""
+        return [self._about[name].example or name for name in self]
+
+    def match(self, name: str) -> tuple[T, tuple[int, ...]] | None:
+        """The part of a name and, where it is of a family, the numbers in that name; None where there is none."""
+        if name in self and not self._about[name].example:
+            return self[name], ()
+        for key in self:
+            if self._about[key].example and re.fullmatch(_pattern(key), name):
+                return self[key], tuple(map(int, re.findall("[0-9]+", name)))
+        return None
+
     def facts(self, name: str) -> Any:
-        """What a study is checked against, as JSON."""
-        return {key: getattr(self[name], key) for key in self.asked}
+        """What a study is checked against, as JSON. Raises UserError for an unknown name."""
+        return {**{key: getattr(self[name], key) for key in self.asked}, **self._about_of(name).facts}
 
     def describe(self, name: str) -> str:
         """One line on what the part is."""
+        return self._about_of(name).line
+
+    def _about_of(self, name: str) -> About:
         self[name]
-        return self._lines[name]
+        return self._about[name]
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said of a part where it is registered: a line, a name of its family, facts; and by which module."""
+
+    line: str
+    example: str
+    facts: Mapping[str, Any]
+    module: str
+
+
+def _pattern(family: str) -> str:
+    """The names of a family, as a regular expression: numbers above 0, without leading zeros."""
+    number = "[1-9][0-9]*"
+    return re.sub("[A-Z]", number, family.replace("-A-B-...", f"(-{number})+"))
+
+
+def _running_module() -> str:
+    """The name of the innermost module that is being executed, "" where there is none (in a thread)."""
+    frame: FrameType | None = sys._getframe()
+    while frame and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", "")) if frame else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from support.mask_rules import (
 from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.masks.allocation import pools_of
-from tombola.masks.criteria import CRITERIA, Needs
+from tombola.masks.criteria import CRITERIA
 from tombola.masks.ladder import ladder
 from tombola.masks.mask import Mask
 from tombola.masks.prune import Pruner
@@ -34,8 +35,9 @@ from tombola.seeds import stream
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three rounds where a criterion takes a hundred: what happens in them is the same."""
     for name in CRITERIA:
-        needs = CRITERIA.needs(name)
-        monkeypatch.setitem(CRITERIA._needs, name, Needs(needs.probe, min(needs.rounds, 3)))
+        facts = CRITERIA.facts(name)
+        about = replace(CRITERIA._about[name], facts={**facts, "rounds": min(facts["rounds"], 3)})
+        monkeypatch.setitem(CRITERIA._about, name, about)
 
 
 @every_rule
@@ -120,7 +122,7 @@ def test_the_same_stream_gives_the_same_mask_whatever_the_order_of_names(rule: P
 @every_rule
 @both_nets
 def test_another_stream_draws_other_weights_where_scores_are_equal(rule: PruneRule, of: Net) -> None:
-    if CRITERIA.needs(rule.criterion).probe:
+    if CRITERIA.facts(rule.criterion)["probe"]:
         # Equal weights do not make equal scores here; weights of zero make the product with the gradient zero.
         ties = {key: torch.zeros_like(value) for key, value in of.state(0).items()}
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from support.mask_rules import (
     refused,
 )
 from tombola.errors import UserError
-from tombola.masks.criteria import CRITERIA, Needs
+from tombola.masks.criteria import CRITERIA
 from tombola.masks.ladder import ladder
 from tombola.masks.mask import Mask
 from tombola.masks.prune import Pruner
@@ -34,8 +35,9 @@ from tombola.seeds import stream
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three rounds where a criterion takes a hundred: what happens in them is the same."""
     for name in CRITERIA:
-        needs = CRITERIA.needs(name)
-        monkeypatch.setitem(CRITERIA._needs, name, Needs(needs.probe, min(needs.rounds, 3)))
+        facts = CRITERIA.facts(name)
+        about = replace(CRITERIA._about[name], facts={**facts, "rounds": min(facts["rounds"], 3)})
+        monkeypatch.setitem(CRITERIA._about, name, about)
 
 
 @every_rule
@@ -107,7 +109,7 @@ def test_what_cannot_combine_is_refused_with_a_sentence(criterion: str, allocati
             )
 
 
-@over([rule for rule in RULES if CRITERIA.needs(rule.criterion).probe])
+@over([rule for rule in RULES if CRITERIA.facts(rule.criterion)["probe"]])
 @both_nets
 def test_a_criterion_that_needs_a_probe_says_so(rule: PruneRule, of: Net) -> None:
     with pytest.raises(

@@ -144,14 +144,14 @@ def test_random_scores_are_those_of_the_stream() -> None:
 
 
 def test_what_a_criterion_needs_is_declared() -> None:
-    found = {name: (CRITERIA.needs(name).probe, CRITERIA.needs(name).rounds) for name in CRITERIA}
+    found = {name: (CRITERIA.facts(name)["probe"], CRITERIA.facts(name)["rounds"]) for name in CRITERIA}
     assert found == {
         **dict.fromkeys([*FROM_WEIGHTS, "random"], (False, 1)),
         **dict.fromkeys(["gradient", "snip", "grasp"], (True, 1)),
         "synflow": (True, 100),
     }
     with pytest.raises(UserError, match="unknown criterion 'snap'; did you mean 'snip'"):
-        CRITERIA.needs("snap")
+        CRITERIA.facts("snap")
 
 
 def test_a_criterion_without_its_probe_says_so() -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from support.model_parts import SMALL, by_role, parameters, sizes
 from tombola.errors import UserError
 from tombola.models.architecture import architecture
-from tombola.models.catalog import FAMILIES, MODELS
+from tombola.models.catalog import MODELS
 from tombola.models.spec import ModelSpec
 from tombola.seeds import stream
 
@@ -122,20 +122,28 @@ def test_networks_take_images_of_the_usual_sizes(name: str, channels: int, side:
     assert arch.build()(torch.zeros(3, channels, side, side)).shape == (3, 7)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
-def test_every_registered_model_has_a_line_and_builds(name: str) -> None:
-    assert MODELS.describe(name)
-    arch = architecture(FAMILIES.get(name, name), (1, 16, 16), 4)
+@pytest.mark.parametrize("name", MODELS.examples)
+def test_every_registered_model_builds(name: str) -> None:
+    arch = architecture(name, (1, 16, 16), 4)
     assert arch.can_reinit
     assert arch.build()(torch.zeros(3, 1, 16, 16)).shape == (3, 4)
 
 
 def test_families_are_those_registered_and_their_examples_are_of_them() -> None:
-    assert set(FAMILIES) == {name for name in MODELS if name != name.lower()}
-    for family, example in FAMILIES.items():
-        assert example not in MODELS
+    examples = dict(zip(MODELS, MODELS.examples, strict=True))
+    families = {name for name in MODELS if name != name.lower()}
+    assert families == {name for name, example in examples.items() if name != example}
+    assert len(families) == 5
+    for family in families:
+        match = MODELS.match(examples[family])
+        assert match is not None
+        assert match[0] is MODELS[family]
         with pytest.raises(UserError):  # the pattern itself is no name
             architecture(family, IMAGE, 10)
+
+
+def test_every_registered_model_has_a_line() -> None:
+    assert all(map(MODELS.describe, MODELS))
 
 
 @pytest.mark.parametrize(

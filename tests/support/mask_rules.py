@@ -15,7 +15,7 @@ from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
 from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
-from tombola.masks.structure import EXAMPLES, STRUCTURES, structure
+from tombola.masks.structure import STRUCTURES, structure
 from tombola.seeds import stream
 
 LAYERS = ",".join(
@@ -24,13 +24,13 @@ LAYERS = ",".join(
 )
 SHARES = [f"like:{LAYERS}" if name == "like:TICKET" else name for name in ALLOCATIONS]
 """One of each kind of allocation."""
-KINDS = [EXAMPLES.get(kind, kind) for kind in STRUCTURES]
+KINDS = STRUCTURES.examples
 
 
 def refused(criterion: str, allocation: str, kind: str) -> bool:
     """What cannot combine: a ratio per group with densities that differ by layer, or with many small steps."""
     return structure(kind).most is not None and (
-        allocation == "erk" or allocation.startswith("like:") or CRITERIA.needs(criterion).rounds > 1
+        allocation == "erk" or allocation.startswith("like:") or CRITERIA.facts(criterion)["rounds"] > 1
     )
 
 

@@ -67,7 +67,7 @@ class Lottery:
 
     def pruned(self, r: int, seeds: Seeds, level: int, mask: Mask, initial: State, trained: State) -> Mask:
         """The mask of replicate r at a level, from the one a level above and the weights it ended with."""
-        asks = self.probing is not None and CRITERIA.needs(self.rule.criterion).probe
+        asks = self.probing is not None and CRITERIA.facts(self.rule.criterion)["probe"]
         probe, ties = self.probing(r) if self.probing and asks else None, seeds.stream("ties", level)
         if self.mode in ("iterative", "continued"):
             return Pruner(self.rule, self.rates, ties, probe).by_rate(mask, initial, trained)

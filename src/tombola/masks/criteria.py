@@ -1,14 +1,13 @@
 """Criteria: what a weight scores. The lowest scores are pruned.
 
 A new criterion is a function of `Weights` that returns a score for every weight, registered under its name. The
-criteria here look at weights alone; saliency.py has those that look at the network and its data.
+last ones here look at the network and its data as well, through a probe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -52,46 +51,9 @@ class Weights:
 Criterion = Callable[[Weights], Tensor]
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What pruning by a criterion takes: a probe of the network, and in how many rounds it is done."""
-
-    probe: bool = False
-    rounds: int = 1
-    """Weights are scored anew in each; how many are left falls exponentially from round to round."""
-
-
-class Criteria(Registry[Criterion]):
-    """Criteria by name, with what they need."""
-
-    def __init__(self) -> None:
-        super().__init__("criterion")
-        self._needs: dict[str, Needs] = {}
-
-    def register(
-        self, name: str, line: str = "", *, probe: bool = False, rounds: int = 1
-    ) -> Callable[[Criterion], Criterion]:
-        """Decorator that adds a criterion, and says so where it needs a probe or is iterated."""
-        add = super().register(name, line)
-
-        def add_with_needs(criterion: Criterion) -> Criterion:
-            add(criterion)
-            self._needs[name] = Needs(probe, rounds)
-            return criterion
-
-        return add_with_needs
-
-    def facts(self, name: str) -> Any:
-        """What it needs, as JSON."""
-        return asdict(self.needs(name))
-
-    def needs(self, name: str) -> Needs:
-        """What a criterion needs. Raises UserError for an unknown name."""
-        self[name]
-        return self._needs[name]
-
-
-CRITERIA = Criteria()
+CRITERIA: Registry[Criterion] = Registry("criterion", defaults={"probe": False, "rounds": 1})
+"""Criteria by name. `probe`: it looks at the network and its data; `rounds`: in how many pruning by it is done. Weights
+are scored anew in each, and how many are left falls exponentially from round to round."""
 
 
 @CRITERIA.register("large-final")

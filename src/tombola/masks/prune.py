@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tombola.errors import UserError, nearest
 from tombola.masks.allocation import Pool, pools_of
-from tombola.masks.criteria import CRITERIA, Needs, Weights
+from tombola.masks.criteria import CRITERIA, Weights
 from tombola.masks.ladder import check_ratio, in_proportion
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probe, Probing
@@ -37,7 +37,7 @@ class Pruner:
     """Prunes masks by a rule: one pruning a call.
 
     `rates` come from `rates_for`; the stream `rng` decides between weights of equal score; `probe` makes a probe of
-    the network, for criteria that need one (`CRITERIA.needs`). What is counted are single weights or, where the
+    the network, for criteria that need one (`CRITERIA.facts`). What is counted are single weights or, where the
     structure has groups, groups. `initial` and `final` are the states that a training started from and ended with
     (twice the same for pruning at initialisation). A new mask is nested in the old one and may have empty layers.
 
@@ -108,9 +108,9 @@ class Pruner:
     def _groups(self) -> Structure:
         return structure(self.rule.structure)
 
-    @property
-    def _needs(self) -> Needs:
-        return CRITERIA.needs(self.rule.criterion)
+    @cached_property
+    def _needs_probe(self) -> bool:
+        return bool(CRITERIA.facts(self.rule.criterion)["probe"])
 
     def _pools(self, mask: Mask) -> tuple[Pool, ...]:
         return pools_of(mask.shapes, self.rates, self.rule.allocation)
@@ -133,9 +133,9 @@ class Pruner:
         for label, members in contests.items():
             masks = [mask[name].numpy() for name in members]
             check_ratio(self.rule.structure, masks, alive[label], keep[label], f"'{label}'")
-        for turn in range(1, self._needs.rounds + 1):
-            share = turn / self._needs.rounds
-            stay = {label: _between(alive[label], keep[label], share) for label in contests}
+        rounds: int = CRITERIA.facts(self.rule.criterion)["rounds"]
+        for turn in range(1, rounds + 1):
+            stay = {label: _between(alive[label], keep[label], turn / rounds) for label in contests}
             if stay != before:
                 mask, before = self._round(mask, states, contests, stay), stay
         return mask
@@ -149,14 +149,14 @@ class Pruner:
                     raise UserError(
                         f"{which} state: '{name}' has shape {tuple(state[name].shape)}, expected {shape}"
                     )
-        if self._needs.probe and self.probe is None:
+        if self._needs_probe and self.probe is None:
             raise UserError(
                 f"criterion '{self.rule.criterion}' looks at the network and its data; expected a probe of them"
             )
 
     def _round(self, mask: Mask, states: States, contests: Contests, stay: Mapping[str, int]) -> Mask:
         """The mask when the lowest scores of each contest are gone, but for `stay`."""
-        probe = self.probe(states.final, mask) if self.probe and self._needs.probe else None
+        probe = self.probe(states.final, mask) if self.probe and self._needs_probe else None
         survivors = {}
         for label, members in contests.items():
             alive = {name: mask[name].numpy() for name in members}

@@ -1,14 +1,12 @@
 """Structures: which weights live or die together.
 
 A new structure is a function, registered under its name, that returns a `Structure`: the group of every weight.
-A capital letter in a registered name stands for a whole number, which the function is called with: "N:M" makes
-"2:4" and all others of its kind.
+That of a family is called with the numbers in a name: "N:M" makes "2:4" and all others of its kind.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -92,19 +90,15 @@ class Structure:
 
 
 STRUCTURES: Registry[Callable[..., Structure]] = Registry("structure")
-EXAMPLES = {"block-HxW": "block-4x4", "N:M": "2:4"}
-"""One of each family of structures: to suggest to somebody who misspelt a name, and to try out."""
 
 
 def structure(name: str) -> Structure:
     """The structure of a name such as "channels" or "2:4". Raises UserError, with the nearest, for an unknown one."""
-    for key, make in STRUCTURES.items():
-        found = re.fullmatch(re.sub("[A-Z]", "([1-9][0-9]*)", key), name)
-        if found:
-            return make(*map(int, found.groups()))
-    raise UserError(
-        f"unknown structure '{name}'{nearest(name, [EXAMPLES.get(key, key) for key in STRUCTURES])}"
-    )
+    match = STRUCTURES.match(name)
+    if match is None:
+        raise UserError(f"unknown structure '{name}'{nearest(name, STRUCTURES.examples)}")
+    make, numbers = match
+    return make(*numbers)
 
 
 @STRUCTURES.register("weights")
@@ -122,7 +116,7 @@ def channels() -> Structure:
     return Structure(lambda shape: np.repeat(np.arange(shape[0]), math.prod(shape[1:])))
 
 
-@STRUCTURES.register("block-HxW")
+@STRUCTURES.register("block-HxW", example="block-4x4")
 def blocks(height: int, width: int) -> Structure:
     """Blocks of H outputs by W of the inputs (channel by kernel), smaller at the edges (Narang et al. 2017)."""
 
@@ -134,7 +128,7 @@ def blocks(height: int, width: int) -> Structure:
     return Structure(groups)
 
 
-@STRUCTURES.register("N:M")
+@STRUCTURES.register("N:M", example="2:4")
 def n_of_m(n: int, m: int) -> Structure:
     """At most N of each M consecutive inputs (channel by kernel) of a unit live (Mishra et al. 2021)."""
     if n >= m:

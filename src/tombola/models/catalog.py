@@ -1,13 +1,13 @@
 """The networks known by name, and how their weights are drawn.
 
-A new one is a function that takes shape, classes and its options. The name of a family (see FAMILIES) has
-capitals that stand for whole numbers (`-A-B-...` for one or more): its function gets their tuple first.
+A new one is a function that takes shape, classes and its options. That of a family, such as "vgg-D-wK", gets the
+numbers in a name first, as a tuple.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from torch import nn
@@ -19,14 +19,6 @@ Shape = tuple[int, ...]
 Factory = Callable[..., nn.Module]
 
 MODELS: Registry[Factory] = Registry("model", "tombola.models")
-FAMILIES = {
-    "lenet-A-B-...": "lenet-300-100",
-    "resnet-D-wK": "resnet-20-w4",
-    "vgg-D-wK": "vgg-16-w2",
-    "vit-P-D-W": "vit-4-6-192",
-    "wrn-D-K": "wrn-32-2",
-}
-"""Family -> one of its names, which is suggested to somebody who misspelt one."""
 
 
 def find(name: str) -> Factory:
@@ -37,10 +29,9 @@ def find(name: str) -> Factory:
     tidy = re.sub(r"[^a-z0-9]+", "-", name.lower())  # lenet-300_100 and LeNet 300 100 alike
     if _lookup(tidy) is not None:
         raise UserError(f"unknown model '{name}'; did you mean '{tidy}'?")
-    known = [FAMILIES.get(key, key) for key in MODELS]
     raise UserError(
         f"unknown model '{name}' (a network of your own is given as 'package.module:factory')"
-        f"{nearest(name, _of_its_kind(tidy, known) or known)}"
+        f"{nearest(name, _of_its_kind(tidy) or MODELS.examples)}"
     )
 
 
@@ -53,24 +44,21 @@ def is_ours(name: str) -> bool:
 
 
 def _lookup(name: str) -> Factory | None:
-    if name in MODELS and name not in FAMILIES:
-        return MODELS[name]
-    for key in FAMILIES:
-        pattern = re.sub("[A-Z]", "[0-9]+", key.replace("-A-B-...", "(-[0-9]+)+"))
-        if re.fullmatch(pattern, name):
-            if any(number.startswith("0") for number in re.findall("[0-9]+", name)):
-                raise UserError(f"model '{name}': its numbers must be positive, without leading zeros")
-            return partial(MODELS[key], _numbers(name))
+    if match := MODELS.match(name):
+        factory, numbers = match
+        return partial(factory, numbers) if numbers else factory
+    if MODELS.match(re.sub("(?<![0-9])0+", "1", name)):
+        raise UserError(f"model '{name}': its numbers must be positive, without leading zeros")
     return None
 
 
-def _of_its_kind(name: str, known: Iterable[str]) -> list[str]:
+def _of_its_kind(name: str) -> list[str]:
     """The nearest of the known names that differ by their numbers only: resnet-20 for resnet-21."""
 
     def far(other: str) -> list[int]:
         return [abs(n - m) for n, m in zip(_numbers(other), _numbers(name), strict=True)]
 
-    kin = [each for each in known if re.sub("[0-9]+", "#", each) == re.sub("[0-9]+", "#", name)]
+    kin = [each for each in MODELS.examples if re.sub("[0-9]+", "#", each) == re.sub("[0-9]+", "#", name)]
     return sorted(kin, key=far)[:1]
 
 

@@ -12,7 +12,7 @@ from tombola.errors import UserError
 from tombola.models.catalog import MODELS, Shape, require_image
 
 
-@MODELS.register("lenet-A-B-...")
+@MODELS.register("lenet-A-B-...", example="lenet-300-100")
 def lenet(widths: tuple[int, ...], /, shape: Shape, classes: int) -> nn.Module:
     """Fully connected ReLU network with hidden layers of widths A, B, ... (Frankle & Carbin 2019, Figure 2).
 

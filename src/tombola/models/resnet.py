@@ -42,7 +42,9 @@ class BasicBlock(nn.Module):
 
 
 @MODELS.register(
-    "resnet-D-wK", "the resnet of depth D with every width times K (He et al. 2016): resnet-20-w4"
+    "resnet-D-wK",
+    "the resnet of depth D with every width times K (He et al. 2016): resnet-20-w4",
+    example="resnet-20-w4",
 )
 def resnet(numbers: tuple[int, int], /, shape: Shape, classes: int) -> nn.Module:
     """Stem, stages of basic blocks, average pool, one linear layer (He et al. 2016, sections 4.2 and 4.1).
@@ -123,7 +125,7 @@ class PreActivationBlock(nn.Module):
         return out
 
 
-@MODELS.register("wrn-D-K")
+@MODELS.register("wrn-D-K", example="wrn-32-2")
 def wrn(numbers: tuple[int, int], /, shape: Shape, classes: int) -> nn.Module:
     """Wide residual network of depth D, K times as wide (Zagoruyko & Komodakis 2016, Table 1): wrn-32-2.
 

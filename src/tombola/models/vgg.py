@@ -15,7 +15,9 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 @MODELS.register(
-    "vgg-D-wK", "the vgg of depth D with every width times K (Simonyan & Zisserman 2015): vgg-16-w2"
+    "vgg-D-wK",
+    "the vgg of depth D with every width times K (Simonyan & Zisserman 2015): vgg-16-w2",
+    example="vgg-16-w2",
 )
 def vgg(numbers: tuple[int, int], /, shape: Shape, classes: int) -> nn.Module:
     """Five groups of 3x3 convolutions with batch norm and ReLU, then one linear layer (F19, Appendix I.2).

@@ -91,7 +91,9 @@ def places(rows: int, columns: int, width: int) -> np.ndarray[tuple[int, int], n
 
 
 @MODELS.register(
-    "vit-P-D-W", "the vit with patches of PxP pixels, D blocks and width W (Dosovitskiy et al. 2021)"
+    "vit-P-D-W",
+    "the vit with patches of PxP pixels, D blocks and width W (Dosovitskiy et al. 2021)",
+    example="vit-4-6-192",
 )
 def vit(numbers: tuple[int, int, int], /, shape: Shape, classes: int) -> nn.Module:
     """Pre-norm vision transformer without dropout (Dosovitskiy et al. 2021; plain as in Beyer et al. 2022).

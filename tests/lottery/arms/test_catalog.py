@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ from support.arm_table import KEEPS, NETWORKS, every_arm, every_network, scene, 
 from support.lottery_parts import same
 from tombola.errors import UserError
 from tombola.files import digest_of
-from tombola.lottery.arms.catalog import ARMS
+from tombola.lottery.arms.catalog import ARMS, Trait
 from tombola.lottery.arms.context import Scene
+from tombola.lottery.arms.masks import MASK_ACTIONS
 from tombola.lottery.arms.treat import treat
+from tombola.lottery.arms.weights import DEAD_ACTIONS, WEIGHT_ACTIONS
 from tombola.masks.mask import Mask
 
 
@@ -128,6 +131,12 @@ def test_shuffles_of_two_arms_are_not_the_same_draw() -> None:
     one = {name: where.mask[name] for name in list(where.mask)[:1]}
     alone = replace(where, mask=Mask(one))
     assert treat(ARMS["random-mask"], alone)[0] != treat(ARMS["random-mask-global"], alone)[0]
+
+
+def test_actions_have_known_traits() -> None:
+    known = set(get_args(Trait))
+    for registry in (MASK_ACTIONS, WEIGHT_ACTIONS, DEAD_ACTIONS):
+        assert all(known.issuperset(registry.facts(name)["traits"]) for name in registry)
 
 
 @every_arm

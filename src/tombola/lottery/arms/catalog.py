@@ -49,7 +49,9 @@ class Arm:
     def traits(self) -> frozenset[Trait]:
         """What its actions do or need, taken together. Raises UserError for an unknown action."""
         return frozenset(
-            trait for key, kind in ACTIONS.items() for trait in parts.facts(kind, getattr(self, key))
+            trait
+            for key, kind in ACTIONS.items()
+            for trait in parts.facts(kind, getattr(self, key))["traits"]
         )
 
     @property

@@ -1,23 +1,20 @@
-"""What the actions of an arm act upon, and the registries that they are in."""
+"""What the actions of an arm act upon."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from tombola.errors import UserError
-from tombola.lottery.arms.catalog import Trait
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probing
 from tombola.masks.rule import PruneRule
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
 from tombola.models.units import permute, unit_axes
-from tombola.registry import Registry
 from tombola.seeds import Seeds
 
 
@@ -103,36 +100,3 @@ class Scene:
         """
         groups, rng = unit_axes(self.architecture), self.rng("permute")
         return permute(tensors, groups, [rng.permutation(group.size) for group in groups])
-
-
-T = TypeVar("T")
-
-
-class Actions(Registry[Callable[[Scene], T]], Generic[T]):
-    """Actions of one kind by name, with their traits."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self._traits: dict[str, frozenset[Trait]] = {}
-
-    def register(
-        self, name: str, line: str = "", *, traits: Collection[Trait] = ()
-    ) -> Callable[[Callable[[Scene], T]], Callable[[Scene], T]]:
-        """Decorator that adds an action, and says what it does or needs."""
-        add = super().register(name, line)
-
-        def add_with_traits(action: Callable[[Scene], T]) -> Callable[[Scene], T]:
-            add(action)
-            self._traits[name] = frozenset(traits)
-            return action
-
-        return add_with_traits
-
-    def facts(self, name: str) -> Any:
-        """Its traits, as JSON."""
-        return sorted(self.traits(name))
-
-    def traits(self, name: str) -> frozenset[Trait]:
-        """What an action does or needs. Raises UserError for an unknown name."""
-        self[name]
-        return self._traits[name]

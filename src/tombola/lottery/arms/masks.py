@@ -5,6 +5,7 @@ A tensor whose rate is 0 stays whole in all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -15,15 +16,16 @@ from torch import Tensor
 
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import AT_INIT
-from tombola.lottery.arms.context import Actions, Rung, Scene
+from tombola.lottery.arms.context import Rung, Scene
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
 from tombola.masks.prune import Pruner
 from tombola.masks.rewire import rewired
 from tombola.masks.rule import PruneRule
 from tombola.models.architecture import Architecture
+from tombola.registry import Registry
 
-MASK_ACTIONS: Actions[Mask] = Actions("mask action")
+MASK_ACTIONS: Registry[Callable[[Scene], Mask]] = Registry("mask action", defaults={"traits": []})
 
 
 @MASK_ACTIONS.register("keep")
@@ -152,7 +154,7 @@ def _pruned_like_the_ticket(scene: Scene, action: str, rung: Rung | None, rule: 
         raise UserError(
             f"mask action '{action}' at level {scene.level} prunes trained weights, and there are none"
         )
-    asks = CRITERIA.needs(rule.criterion).probe
+    asks = CRITERIA.facts(rule.criterion)["probe"]
     probe = scene.probing() if scene.probing and asks else None
     counts, ties = scene.mask.counts(), scene.rng(action)
     return Pruner(rule, {}, ties, probe).to_layer_counts(rung.mask, rung.start, rung.trained, counts)

@@ -6,6 +6,7 @@ are those of the rewound state.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -14,10 +15,11 @@ from torch import Tensor
 
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import NOISES
-from tombola.lottery.arms.context import Actions, Scene
+from tombola.lottery.arms.context import Scene
 from tombola.models.state import State
+from tombola.registry import Registry
 
-WEIGHT_ACTIONS: Actions[State] = Actions("weights action")
+WEIGHT_ACTIONS: Registry[Callable[[Scene], State]] = Registry("weights action", defaults={"traits": []})
 
 
 @WEIGHT_ACTIONS.register("rewind")
@@ -152,7 +154,7 @@ def _reordered(old: Tensor, among: list[Tensor], rng: np.random.Generator) -> Te
     return new
 
 
-DEAD_ACTIONS: Actions[State] = Actions("dead-weights action")
+DEAD_ACTIONS: Registry[Callable[[Scene], State]] = Registry("dead-weights action", defaults={"traits": []})
 
 
 @DEAD_ACTIONS.register("zero")

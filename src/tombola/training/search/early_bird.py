@@ -68,7 +68,7 @@ class EarlyBirds(Options):
 
     def require(self, rule: PruneRule, recipe: Recipe) -> None:
         """Raise UserError where masks cannot be made of weights on their way."""
-        if CRITERIA.needs(rule.criterion).probe:
+        if CRITERIA.facts(rule.criterion)["probe"]:
             raise UserError(
                 f"early-bird masks are made of weights while they train, which criterion '{rule.criterion}' cannot: it "
                 "looks at the network and its data; expected another criterion"

@@ -78,7 +78,7 @@ class Gradual(MovingMethod):
                 f"gradual pruning begins at iteration {begin} and ends at {end} of {recipe.iterations} (pruning.search "
                 f"has begin = {self.begin:g}, end = {self.end:g}), expected a later end"
             )
-        if CRITERIA.needs(rule.criterion).probe:
+        if CRITERIA.facts(rule.criterion)["probe"]:
             raise UserError(
                 f"gradual pruning scores weights while they train, which criterion '{rule.criterion}' cannot: it looks "
                 "at the network and its data; expected another criterion"
