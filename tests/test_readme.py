@@ -17,6 +17,7 @@ from tombola.lottery.arms.catalog import ARMS
 from tombola.lottery.arms.weights import WEIGHT_ACTIONS
 from tombola.masks.criteria import CRITERIA
 from tombola.models.catalog import MODELS
+from tombola.runs.options import RunOptions
 from tombola.runs.runner import run_study as execute
 from tombola.study.load import parse_study
 
@@ -71,7 +72,7 @@ def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_readme_studies_run(block: str, tmp_path: Path) -> None:
     small = ["recipe.iterations=20", "levels=1", "replicates=2"]
     study = parse_study(block, "README.md", small)
-    done = execute(study, tmp_path, threads=1)
+    done = execute(study, RunOptions(tmp_path, threads=1))
     assert all(done.record(cell)["status"] == "ok" for cell in done.cells())
     assert study.expect
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, overload
+from typing import Any, Unpack, overload
 
 import torch
 from torch import nn
@@ -36,9 +36,8 @@ from tombola.models.spec import ModelSpec
 from tombola.models.state import roles_of, state_of
 from tombola.models.trial import EXAMPLES
 from tombola.runs.folder import Run
-from tombola.runs.progress import Progress
-from tombola.runs.runner import run_study
-from tombola.runs.sweeping import run_sweep
+from tombola.runs.options import RunKeywords, options_of
+from tombola.runs.runner import run_study, run_sweep
 from tombola.runs.sweeps import SweepRun
 from tombola.seeds import Seeds, stream
 from tombola.study.load import load_sweep
@@ -66,67 +65,35 @@ Data = str | Dataset
 """A name, or a data set (see `tombola.data.arrays.from_arrays`)."""
 
 
-class RunOptions(TypedDict, total=False):
-    """What `run` can be told beside the study."""
-
-    out: Path | str
-    settings: Sequence[str]
-    model: nn.Module | Callable[..., nn.Module] | None
-    data: Dataset | None
-    data_dir: Path | str | None
-    device: str
-    engine: str
-    threads: int | None
-    progress: Progress | None
-    track: Sequence[str]
-
-
 @overload
-def run(what: Study, **options: Unpack[RunOptions]) -> Run: ...
+def run(what: Study, *, settings: Sequence[str] = (), **options: Unpack[RunKeywords]) -> Run: ...
 @overload
-def run(what: Sweep, **options: Unpack[RunOptions]) -> SweepRun: ...
+def run(what: Sweep, *, settings: Sequence[str] = (), **options: Unpack[RunKeywords]) -> SweepRun: ...
 @overload
-def run(what: str | Path, **options: Unpack[RunOptions]) -> Run | SweepRun: ...
+def run(
+    what: str | Path, *, settings: Sequence[str] = (), **options: Unpack[RunKeywords]
+) -> Run | SweepRun: ...
 
 
 def run(
-    what: Study | Sweep | str | Path,
-    *,
-    out: Path | str = "runs",
-    settings: Sequence[str] = (),
-    model: nn.Module | Callable[..., nn.Module] | None = None,
-    data: Dataset | None = None,
-    data_dir: Path | str | None = None,
-    device: str = "auto",
-    engine: str = "auto",
-    threads: int | None = None,
-    progress: Progress | None = None,
-    track: Sequence[str] = (),
+    what: Study | Sweep | str | Path, *, settings: Sequence[str] = (), **options: Unpack[RunKeywords]
 ) -> Run | SweepRun:
-    """Run a study or a sweep (or a preset's name or a TOML file of either) and return its folder.
+    """Run a study or a sweep (or a preset's name or a TOML file of either, with `key=value` settings put over it) and
+    return its folder.
 
-    `model` and `data` take the place of what the study names; the trackers named in `track` ("tensorboard", ...) are
-    told of every cell. See `tombola.runs.runner.run_study` and `run_sweep`. Raises
-    UserError for a user's mistake.
+    The options: `out`, the folder that the run's lies in ("runs"); `model` and `data`, in the place of what the study
+    names; `data_dir`; `device`, `engine` ("auto") and `threads`; `progress`, which watches; `track`, the names of
+    trackers ("tensorboard", ...) that are told of every cell. See `tombola.runs.options`, and `run_study` and
+    `run_sweep` of `tombola.runs.runner`. Raises UserError for a user's mistake.
     """
     if not isinstance(what, Study | Sweep):
         found = load_sweep(str(what), settings)
-        if (model is not None or data is not None) and not any(s.startswith("title") for s in settings):
+        handed_in = options.get("model") is not None or options.get("data") is not None
+        if handed_in and not any(s.startswith("title") for s in settings):
             found = found.untitled()  # the file was not written of these
         what = found if found.keys else found.first
-    given: dict[str, Any] = {
-        "device": device,
-        "engine": engine,
-        "threads": threads,
-        "data_dir": Path(data_dir) if data_dir is not None else None,
-        "dataset": data,
-        "model": model,
-        "progress": progress,
-        "track": track,
-    }
-    if isinstance(what, Sweep):
-        return run_sweep(what, Path(out), **given)
-    return run_study(what, Path(out), **given)
+    chosen = options_of(options)
+    return run_sweep(what, chosen) if isinstance(what, Sweep) else run_study(what, chosen)
 
 
 def train(

@@ -26,7 +26,7 @@ from tombola.analysis.pairing import KINDS
 from tombola.errors import UserError
 from tombola.files import read_tensors
 from tombola.lottery.cell import Cell, Drawn
-from tombola.runs import copies
+from tombola.runs import stacks
 from tombola.runs.copies import Copy, CopyRun, start_of
 from tombola.runs.folder import Run
 from tombola.seeds import NOISE, Seeds
@@ -173,7 +173,7 @@ class Stop(Notes):
 def test_a_stopped_run_goes_on_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    monkeypatch.setattr(copies, "Checkpoint", partial(Checkpoint, seconds=seconds))
+    monkeypatch.setattr(stacks, "Checkpoint", partial(Checkpoint, seconds=seconds))
     whole, torn = (run_tiny(tmp_path / name, REWOUND) for name in ("whole", "torn"))
     connected(whole, arms=["ticket", "random-mask"])
     with pytest.raises(KeyboardInterrupt):

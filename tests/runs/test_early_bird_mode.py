@@ -15,7 +15,7 @@ from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
 from tombola.masks.mask import Mask
-from tombola.runs import runner
+from tombola.runs import stacks
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
 from tombola.study.cells import planned_cells
@@ -126,7 +126,7 @@ def test_a_run_that_is_extended_ends_with_the_same_bits(keep: str, tmp_path: Pat
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
     stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "Checkpoint", partial(Checkpoint, seconds=0.0))
+    monkeypatch.setattr(stacks, "Checkpoint", partial(Checkpoint, seconds=0.0))
     whole = run_tiny(tmp_path / "whole", birds())
     with pytest.raises(KeyboardInterrupt):
         run_tiny(tmp_path / "parts", birds(), progress=Notes(stop_after=stop))

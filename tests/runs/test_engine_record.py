@@ -9,7 +9,7 @@ import pytest
 
 from support.study_kit import run_tiny, tiny
 from tombola.lottery.cell import Cell
-from tombola.runs import runner
+from tombola.runs import stacks
 from tombola.runs.environment import EngineRecord, packed
 from tombola.runs.folder import Run
 from tombola.training.engines.base import ENGINES
@@ -93,23 +93,23 @@ def test_a_cell_that_is_done_without_a_record_is_left_alone(tmp_path: Path) -> N
 def test_a_run_trains_in_the_stacks_that_it_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ENGINES["mlp"], "stack_size", 3)
     trained: list[int] = []
-    real = runner.train_stack
+    real = stacks.train_stack
 
     def train_stack(architecture: Any, starts: Any, *args: Any, **options: Any) -> Any:
         trained.append(len(starts))
         return real(architecture, starts, *args, **options)
 
-    monkeypatch.setattr(runner, "train_stack", train_stack)
+    monkeypatch.setattr(stacks, "train_stack", train_stack)
     run = run_tiny(tmp_path)
-    stacks = run.environment["record"]["stacks"]
-    assert [len(stack) for stack in stacks] == trained == [2, 3, 3, 3, 3]
-    assert sorted(name for stack in stacks for name in stack) == sorted(str(cell) for cell in run.cells())
+    made = run.environment["record"]["stacks"]
+    assert [len(stack) for stack in made] == trained == [2, 3, 3, 3, 3]
+    assert sorted(name for stack in made for name in stack) == sorted(str(cell) for cell in run.cells())
 
     trained.clear()
     monkeypatch.setattr(ENGINES["mlp"], "stack_size", 100)
     run_tiny(tmp_path, tiny(levels=3))
     assert trained == [6], "only the new level, in a stack of today's size"
-    assert run.environment["record"]["stacks"][:5] == stacks
+    assert run.environment["record"]["stacks"][:5] == made
 
 
 def test_a_finished_stack_is_left_alone_whatever_else_is_asked_for(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from support.cases import also_slow
 from support.killed_runs import STUDY
 from support.study_kit import contents, no_leftovers, run_tiny, tiny
 from tombola.lottery.cell import Cell, Drawn
-from tombola.runs import runner
+from tombola.runs import stacks
 from tombola.runs.folder import Run
 from tombola.study.cells import planned_cells
 from tombola.training.checkpoint import Checkpoint
@@ -37,7 +37,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def checkpoints_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "Checkpoint", partial(Checkpoint, seconds=0.0))
+    monkeypatch.setattr(stacks, "Checkpoint", partial(Checkpoint, seconds=0.0))
 
 
 def die(out: Path, *deaths: str) -> list[str]:

@@ -15,7 +15,7 @@ from support.study_kit import Notes, bound, cells_of, contents, run_tiny, times,
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
 from tombola.models.architecture import architecture
-from tombola.runs import runner
+from tombola.runs import stacks
 from tombola.runs.folder import Run
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
@@ -129,7 +129,7 @@ def test_weights_of_a_ladder_that_somebody_removed_are_missed(tmp_path: Path) ->
 
 def test_a_ladder_that_diverges_ends_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks of the fresh ladder of replicate 0 begin beyond all bounds at level 2."""
-    real = runner.train_stack
+    real = stacks.train_stack
 
     def wild(net: Any, starts: Any, *rest: Any, **options: Any) -> Any:
         trained = real(net, starts, *rest, **options)
@@ -139,14 +139,14 @@ def test_a_ladder_that_diverges_ends_alone(tmp_path: Path, monkeypatch: pytest.M
             for cell, result in zip(cells, trained, strict=True)
         ]
 
-    inner = runner.Worker._train_stack
+    inner = stacks.StackTrainer._train_starts
 
-    def noted(self: Any, cells: Any, begin: Any) -> Any:
+    def noted(self: Any, cells: Any, wanted: Any, starts: Any) -> Any:
         wild.cells = cells  # type: ignore[attr-defined]
-        return inner(self, cells, begin)
+        return inner(self, cells, wanted, starts)
 
-    monkeypatch.setattr(runner, "train_stack", wild)
-    monkeypatch.setattr(runner.Worker, "_train_stack", noted)
+    monkeypatch.setattr(stacks, "train_stack", wild)
+    monkeypatch.setattr(stacks.StackTrainer, "_train_starts", noted)
     study = tiny(arms=[{"name": "fresh", "draws": 2}], levels=4)
     run = run_tiny(tmp_path, study)
     monkeypatch.undo()

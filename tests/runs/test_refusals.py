@@ -16,7 +16,7 @@ from support.study_kit import Notes, bound, run_tiny, times, tiny
 from tombola.data.dataset import DATASETS
 from tombola.errors import UserError
 from tombola.models.initializers import glorot
-from tombola.runs import runner
+from tombola.runs import folder
 from tombola.runs.folder import LOCK, Run
 
 ARCHITECTURE = importlib.import_module("tombola.models.architecture")
@@ -25,7 +25,7 @@ ARCHITECTURE = importlib.import_module("tombola.models.architecture")
 def test_a_second_process_is_refused(made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from filelock import FileLock
 
-    monkeypatch.setattr(runner, "PATIENCE", 0.01)
+    monkeypatch.setattr(folder, "PATIENCE", 0.01)
     before = times(made.path)
     with FileLock(made.path / LOCK):
         assert made.is_locked()

@@ -19,7 +19,8 @@ from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell, level_cells
 from tombola.models.architecture import architecture
-from tombola.runs import runner
+from tombola.runs import stacks
+from tombola.runs.options import RunOptions
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
 from tombola.runs.runner import run_study
@@ -119,7 +120,7 @@ def test_the_best_of_a_search_is_kept_whole(tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
     mode: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "Checkpoint", partial(Checkpoint, seconds=0.0))
+    monkeypatch.setattr(stacks, "Checkpoint", partial(Checkpoint, seconds=0.0))
     study = searching(mode, levels=1)
     whole = run_tiny(tmp_path / "whole", study)
     with pytest.raises(KeyboardInterrupt):
@@ -153,7 +154,7 @@ def test_on_digits_it_learns(mode: str, tmp_path: Path) -> None:
             "pruning": {"mode": mode, "rate": 0.5, "search": {"every": 20}},
         }
     )
-    folder = run_study(study, tmp_path, device="cpu", threads=1)
+    folder = run_study(study, RunOptions(tmp_path, device="cpu", threads=1))
     assert folder.environment["record"]["engine"] == "mlp", "the engine of choice holds masks that move"
     for row in results_of(folder).to_dicts():
         assert row["final_test_accuracy"] > 0.6, row
@@ -179,7 +180,7 @@ def test_a_search_that_diverges_ends_the_ladder_of_its_replicate(
 ) -> None:
     study = searching("rigl")
     whole = run_tiny(tmp_path / "whole", study)
-    monkeypatch.setattr(runner, "train_stack", failing(Cell(1, 1, "rigl", 0)))
+    monkeypatch.setattr(stacks, "train_stack", failing(Cell(1, 1, "rigl", 0)))
     folder = run_tiny(tmp_path / "broken", study)
     assert {str(cell) for cell in folder.cells() if cell.replicate == 1} == {
         "r1/L00/ticket/0",

@@ -14,7 +14,8 @@ from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
 from tombola.models.state import State
-from tombola.runs import runner
+from tombola.runs import stacks
+from tombola.runs.options import RunOptions
 from tombola.runs.progress import missing
 from tombola.runs.runner import run_study
 from tombola.study.cells import planned_cells
@@ -78,7 +79,7 @@ def test_a_run_that_is_extended_ends_with_the_same_bits(mode: str, tmp_path: Pat
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
     mode: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "Checkpoint", partial(Checkpoint, seconds=0.0))
+    monkeypatch.setattr(stacks, "Checkpoint", partial(Checkpoint, seconds=0.0))
     study = scoring(mode, levels=1)
     whole = run_tiny(tmp_path / "whole", study)
     with pytest.raises(KeyboardInterrupt):
@@ -100,7 +101,7 @@ def test_on_digits_a_supermask_computes_and_its_ticket_learns(tmp_path: Path) ->
             "pruning": {"mode": "supermask", "rate": 0.5},
         }
     )
-    folder = run_study(study, tmp_path, device="cpu", threads=1)
+    folder = run_study(study, RunOptions(tmp_path, device="cpu", threads=1))
     accuracy = {cell.arm: folder.record(cell)["final_test_accuracy"] for cell in folder.cells() if cell.level}
     assert accuracy["supermask"] > 0.7
     assert accuracy[TICKET] > accuracy["supermask"]

@@ -15,10 +15,11 @@ from support.study_kit import Notes, bound, cells_of, contents, no_leftovers, ru
 from tombola.errors import UserError
 from tombola.runs import reuse
 from tombola.runs.locate import find, find_run, find_runs
+from tombola.runs.options import RunOptions
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
 from tombola.runs.reuse import shares_dense
-from tombola.runs.sweeping import run_sweep
+from tombola.runs.runner import run_sweep
 from tombola.runs.sweeps import SweepRun, sweep_results
 from tombola.study.spec import Study
 from tombola.study.sweep import Member, Sweep
@@ -43,7 +44,7 @@ def criteria(**changes: Any) -> Sweep:
 
 def sweep_tiny(out: Path, sweep: Sweep | None = None, **options: Any) -> SweepRun:
     settings = {"dataset": toy_data(), "device": "cpu", "threads": 1, "engine": "mlp", **options}
-    return run_sweep(sweep or criteria(), out, **settings)
+    return run_sweep(sweep or criteria(), RunOptions(out, **settings))
 
 
 def alone(out: Path, study: Study) -> Path:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from support.study_kit import run_tiny, tiny
-from tombola.runs import runner
+from tombola.runs import stacks
 from tombola.training.checkpoint import Checkpoint
 
 STUDY = tiny(recipe={"iterations": 30, "evaluate_every": 3, "curve_every": 6}, pruning={"rewind": 6})
@@ -78,7 +78,7 @@ def main(out: pathlib.Path, deaths: list[str]) -> None:
         kind, _, when = death.partition(":")
         child = os.fork()
         if child == 0:
-            runner.Checkpoint = partial(Checkpoint, seconds=0.0)  # type: ignore[misc, assignment]
+            stacks.Checkpoint = partial(Checkpoint, seconds=0.0)  # type: ignore[misc, assignment]
             if kind == "op":
                 die_at(int(when))
             run_tiny(out / place, STUDY)

@@ -12,6 +12,7 @@ from tombola.data.arrays import from_arrays
 from tombola.data.dataset import Dataset
 from tombola.lottery.cell import Cell, Drawn
 from tombola.runs.folder import Run
+from tombola.runs.options import RunOptions
 from tombola.runs.runner import run_study
 from tombola.study.spec import Study
 
@@ -52,8 +53,9 @@ def run_tiny(out: Path, study: Study | None = None, **options: Any) -> Run:
     """Run a tiny study on the toy data, on the CPU with one thread; LeNets on the engine that starts fastest."""
     study = study or tiny()
     engine = "mlp" if study.model.name.startswith("lenet") and "model" not in options else "auto"
+    donors = options.pop("dense_from", ())
     settings = {"dataset": toy_data(), "device": "cpu", "threads": 1, "engine": engine, **options}
-    return run_study(study, out, **settings)
+    return run_study(study, RunOptions(out, **settings), dense_from=donors)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

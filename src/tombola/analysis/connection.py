@@ -12,7 +12,6 @@ from pathlib import Path
 
 import polars as pl
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 
 from tombola.analysis.pairing import DEFAULT_KINDS, Pair, pairs_of
@@ -25,15 +24,14 @@ from tombola.files import write_parquet
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
-from tombola.runs.copies import Copy, Trainer, place_of
+from tombola.runs.copies import Copy, place_of, train_copies
 from tombola.runs.environment import EngineRecord
-from tombola.runs.folder import LOCK, Run
+from tombola.runs.folder import Run
 from tombola.runs.progress import Progress, Silent
 from tombola.runs.results import summary
-from tombola.runs.runner import PATIENCE
 from tombola.seeds import Seeds
 from tombola.study.plan import bind
-from tombola.training.device import pick_device, prepare
+from tombola.training.device import prepare
 
 TRAIN_EXAMPLES = 5000
 """Training examples that networks on a path are measured on, and that batch norms take their statistics from."""
@@ -89,18 +87,14 @@ def connect_run(
     pairs = pairs_of(run, levels=levels, arms=arms, kinds=kinds, copies=copies)
     spec, dataset, net = bind(run.study, data_dir, dataset, model)
     record = EngineRecord.of(run, net, dataset, spec.seed, spec.recipe, False, False, device=device)
-    torch.set_num_threads(record.record["threads"])
-    where = pick_device(record.record["device"] if device == "auto" else device)
-    data = Resident(dataset, spec.data.normalisation, where)
-    try:
-        with FileLock(run.path / LOCK).acquire(timeout=PATIENCE):
-            trainer = Trainer(run, net, data, record, progress or Silent())
-            trainer.train({copy for pair in pairs for copy in (pair.a, pair.b)})
-            found = _measured(run, pairs, net, data, steps(alphas))
-            write_parquet(run.path / "connect.parquet", found.pairs)
-            write_parquet(run.path / "paths.parquet", found.paths)
-    except Timeout:
-        raise UserError(f"{run.path}: another process is running this study") from None
+    data = record.resident(dataset, spec.data.normalisation, device)
+    with run.held():
+        train_copies(
+            run, {copy for p in pairs for copy in (p.a, p.b)}, net, data, record, progress or Silent()
+        )
+        found = _measured(run, pairs, net, data, steps(alphas))
+        write_parquet(run.path / "connect.parquet", found.pairs)
+        write_parquet(run.path / "paths.parquet", found.paths)
     return found
 
 

@@ -9,7 +9,6 @@ from tombola.errors import UserError
 from tombola.report.paper.write import write_document
 from tombola.runs.folder import Run
 from tombola.runs.locate import find
-from tombola.runs.sweeps import SweepRun
 from tombola.study.load import load_sweep, presets
 from tombola.study.spec import Study
 from tombola.training.device import prepare
@@ -42,8 +41,7 @@ def _place(what: Run | Study, out: Path) -> Path:
 def _found(name: str, template: str, out: Path) -> list[Run | Study]:
     """The runs of a name, else the study of a file or preset: its run, if there is one."""
     try:
-        found = find(name, out)
-        return list(found.runs.values()) if isinstance(found, SweepRun) else [found]
+        return list(find(name, out).runs.values())
     except UserError as absent:
         if not name.endswith(".toml") and name not in presets():
             raise absent from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -63,51 +64,43 @@ def run(
     from tombola.analysis.verdicts import verdicts_of, write_verdicts
     from tombola.cli.live import Beside
     from tombola.cli.show.plan import dry_run as print_dry_run
-    from tombola.cli.show.progress import Watcher
+    from tombola.cli.show.progress import Watcher, announcer
     from tombola.cli.show.run import print_results
-    from tombola.cli.show.sweeping import run_sweep
     from tombola.cli.show.verdicts import print_verdicts
-    from tombola.report.page.compose import write_report
-    from tombola.runs.runner import run_study
+    from tombola.report.page.compose import write_reports
+    from tombola.runs.folder import Run
+    from tombola.runs.options import RunOptions
+    from tombola.runs.runner import run_study, run_sweep
+    from tombola.runs.sweeps import SweepRun
     from tombola.study.load import load_sweep
 
-    trackers = listed(track)
     sweep = load_sweep(what, settings or [])
+    options = RunOptions(out, device, engine, threads, data_dir, track=listed(track))
     if dry_run:
-        print_dry_run(sweep, out, device, engine, threads, data_dir, as_json)
+        print_dry_run(sweep, options, as_json)
         return
     if sweep.keys and watch:
         raise UserError(
             "--watch shows one run, and this is a sweep; expected `tombola watch` with one of its runs"
         )
-    if sweep.keys:
-        found, page = run_sweep(sweep, out, device, engine, threads, data_dir, trackers)
-        print_results(found, as_json)
-        if not as_json:
-            print(f"\nsweep   {found.path}\nreport  {page}")
-        return
-    spec = sweep.first
+    found: Run | SweepRun
     with Beside(watch) as live, Watcher() as watcher:
-        folder = run_study(
-            spec,
-            out,
-            device=device,
-            engine=engine,
-            threads=threads,
-            data_dir=data_dir,
-            progress=watcher,
-            beginning=live.begin,
-            track=trackers,
-        )
-    verdicts = verdicts_of(folder, data_dir=data_dir)
-    write_verdicts(folder, verdicts)
-    page = write_report(folder)
-    print_results(folder, as_json)
-    if not as_json:
-        if spec.hypothesis:
-            print()
-            print_verdicts(verdicts, published=False)
-        print(f"\nrun     {folder.path}\nreport  {page}")
+        options = replace(options, progress=watcher)
+        if sweep.keys:
+            found = run_sweep(sweep, options, beginning=announcer(len(sweep.members)))
+        else:
+            found = run_study(sweep.first, options, beginning=live.begin)
+    verdicts = [verdicts_of(each, data_dir=data_dir) for each in found.runs.values()]
+    for each, own in zip(found.runs.values(), verdicts, strict=True):
+        write_verdicts(each, own)
+    page = write_reports([found])
+    print_results(found, as_json)
+    if as_json:
+        return
+    if sweep.first.hypothesis and not sweep.keys:
+        print()
+        print_verdicts(verdicts[0], published=False)
+    print(f"\n{'sweep' if sweep.keys else 'run  '}   {found.path}\nreport  {page}")
 
 
 def runs(runs: RunsFolder = RUNS, as_json: Json = False) -> None:

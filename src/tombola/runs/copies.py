@@ -6,7 +6,7 @@ al. 2020, arXiv 1912.05671, section 2). Copies lie in `connect/<name>/cells` of 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,19 +14,17 @@ from pathlib import Path
 from tombola.data.resident import Resident
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
-from tombola.lottery.cell import Cell, train_cells
+from tombola.lottery.cell import Cell, Drawn
 from tombola.masks.mask import Mask, restore
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
 from tombola.runs.cells import write_cell
-from tombola.runs.environment import EngineRecord, training_clock
+from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import Progress
+from tombola.runs.stacks import StackTrainer
 from tombola.seeds import Seeds
 from tombola.study.spec import Study
-from tombola.training.checkpoint import Checkpoint
-from tombola.training.loop import train_stack
-from tombola.training.memory import networks_that_fit
 from tombola.training.start import Start
 
 FOLDER = "connect"
@@ -76,6 +74,11 @@ class CopyRun(Run):
     def start_weights(self, digest: str) -> State:
         return self.run.start_weights(digest)
 
+    def store(self, trained: Sequence[Drawn], seconds: float) -> None:
+        """Store copies, each of which took so many seconds."""
+        for drawn in trained:
+            write_cell(self, drawn, self.keep, seconds, drawn.cell.arm in self.study.source_arms)
+
     def again(self, cell: Cell) -> str:
         return f"delete {self.folder(cell)} and connect again, which trains this copy anew"
 
@@ -115,69 +118,35 @@ def start_of(run: Run, copy: Copy) -> Start:
     return Start(state, mask, seeds, cell.level, study.pruning.rewind)
 
 
-@dataclass(frozen=True)
-class Trainer:
-    """Trains the copies of a run that are not there yet, and nothing twice."""
-
-    run: Run
-    architecture: Architecture
-    data: Resident
-    record: EngineRecord
-    progress: Progress
-
-    def train(self, copies: Collection[Copy]) -> None:
-        """Train what is missing, stack by stack. The make-up of stacks is recorded beside the copies, so that a copy
-        has the same bits whenever it is asked for."""
-        study = self.run.study
-        steps = study.recipe.iterations - study.pruning.rewind
-        todo = sorted(copy for copy in copies if not copy.own)
-        done = sum(folder.has(cell) for folder, cell in (place_of(self.run, copy) for copy in todo))
-        self.progress.begin(steps * len(todo), steps * done)
-        groups = {(copy.folder, copy.cell.level, copy.cell.arm): list[Copy]() for copy in todo}
-        for copy in todo:
-            groups[copy.folder, copy.cell.level, copy.cell.arm].append(copy)
-        for group in groups.values():
-            self._train_alike(group)
-
-    def _train_alike(self, copies: Sequence[Copy]) -> None:
-        """Train copies of one folder, arm and level."""
-        by_cell = {place_of(self.run, copy)[1]: copy for copy in copies}
-        folder = CopyRun(self.run, copies[0].folder)
+def train_copies(
+    run: Run,
+    copies: Collection[Copy],
+    architecture: Architecture,
+    data: Resident,
+    record: EngineRecord,
+    progress: Progress,
+) -> None:
+    """Train the copies that are not there yet, stack by stack: those of one folder, arm and level together. `record`
+    is the run's; the make-up of their own stacks is recorded beside the copies."""
+    study = run.study
+    steps = study.recipe.iterations - study.pruning.rewind
+    todo = sorted(copy for copy in copies if not copy.own)
+    done = sum(folder.has(cell) for folder, cell in (place_of(run, copy) for copy in todo))
+    progress.begin(steps * len(todo), steps * done)
+    groups = {(copy.folder, copy.cell.level, copy.cell.arm): dict[Cell, Copy]() for copy in todo}
+    for copy in todo:
+        groups[copy.folder, copy.cell.level, copy.cell.arm][place_of(run, copy)[1]] = copy
+    for (name, _, _), by_cell in groups.items():
+        folder = CopyRun(run, name)
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.sweep()
-        record = EngineRecord(folder, folder.environment or _without_stacks(self.record))
-        engine = record.record["engine"]
-        size = networks_that_fit(self.architecture, self.data.device, self.run.study.recipe, engine)
-        for stack in record.stacks(list(by_cell), folder.has, size):
-            self._train_stack(folder, stack, by_cell, engine)
+        own = EngineRecord(folder, folder.environment or _without_stacks(record))
+        trainer = StackTrainer(folder, study, architecture, data, own, progress)
+        trainer.train(list(by_cell), partial(_begin, run, by_cell), folder.has, folder.store)
 
-    def _train_stack(
-        self, folder: CopyRun, cells: Sequence[Cell], by_cell: dict[Cell, Copy], engine: str
-    ) -> None:
-        study, clock, last = self.run.study, training_clock(), self.run.study.pruning.rewind
-        wanted = [cell for cell in cells if not folder.has(cell)]
-        checkpoint = Checkpoint(folder.path / ".checkpoint.safetensors")
 
-        def watch(iteration: int) -> None:
-            nonlocal last
-            self.progress.advance((iteration - last) * len(wanted), cells)
-            last = iteration
-
-        train = partial(
-            train_stack,
-            self.architecture,
-            data=self.data,
-            recipe=study.recipe_at(cells[0].level),
-            validation=study.data.validation,
-            engine=engine,
-            checkpoint=checkpoint,
-            progress=watch,
-        )
-        drawn = train_cells(cells, lambda cell: start_of(self.run, by_cell[cell]), train)
-        seconds = (training_clock() - clock) / len(cells)
-        for cell in wanted:
-            write_cell(folder, drawn[cell], study.store.keep, seconds, cell.arm in study.source_arms)
-        self.progress.landed(list(drawn.values()))
+def _begin(run: Run, by_cell: Mapping[Cell, Copy], cell: Cell) -> Start:
+    return start_of(run, by_cell[cell])
 
 
 def _without_stacks(record: EngineRecord) -> dict[str, object]:

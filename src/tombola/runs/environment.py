@@ -159,6 +159,13 @@ class EngineRecord:
         if self.environment.get("function") is None:
             self.environment["function"] = recorded(architecture, self._spread, data)
 
+    def resident(self, dataset: Dataset, normalisation: str, device: str) -> Resident:
+        """The data on the device that was asked for, on "auto" the recorded one; torch takes the recorded threads."""
+        torch.set_num_threads(self.record["threads"])
+        return Resident(
+            dataset, normalisation, pick_device(self.record["device"] if device == "auto" else device)
+        )
+
     def save(self) -> None:
         """Write environment.json."""
         self.folder.write_environment(self.environment)

@@ -17,6 +17,8 @@ timing.json, environment.json, hypotheses.json (it holds times), track/ and the 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
 
 LOCK = ".lock"
+PATIENCE = 0.5
+"""Seconds to wait for the lock: whoever asks whether a run is locked holds it for an instant."""
 
 
 class Run(Cells):
@@ -47,12 +51,18 @@ class Run(Cells):
     @classmethod
     def open(cls, path: Path) -> Run:
         """An existing run. Raises UserError when the folder holds none."""
-        if not (path / "study.toml").is_file():
+        run = cls(path)
+        if not run.has_study():
             raise UserError(f"{path}: not a run folder (no study.toml in it)")
-        return cls(path)
+        return run
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """Itself, by its folder's name: a run is a sweep of one."""
+        return {self.path.name: self}
 
     def headway(self) -> Headway:
         """How far it is now."""
@@ -60,7 +70,7 @@ class Run(Cells):
 
     def _repr_html_(self) -> str:
         """For notebooks: how far it is, and the mean test accuracy at early stop of each arm at each level."""
-        if not (self.path / "study.toml").is_file():
+        if not self.has_study():
             return html.card(f"Run {self.path.name}: nothing is stored yet")
         now = self.headway()
         levels = sorted({row.level for row in now.rows})
@@ -96,26 +106,45 @@ class Run(Cells):
         path = self.path / "environment.json"
         return read_object(path) if path.exists() else {}
 
+    def make(self) -> None:
+        """Make the folder, unless it is there. Raises UserError where none can be."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError, PermissionError) as problem:
+            raise UserError(f"{self.path}: cannot be a run folder ({problem.strerror})") from None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within it the folder, made if need be, is this process's alone. Raises UserError where it is another's."""
+        self.make()
+        try:
+            lock = FileLock(self.path / LOCK).acquire(timeout=PATIENCE)
+        except Timeout:
+            raise UserError(f"{self.path}: another process is running this study") from None
+        with lock:
+            yield
+
     def is_locked(self) -> bool:
         """Whether a process is running the study now."""
         if not (self.path / LOCK).exists():
             return False
-        lock = FileLock(self.path / LOCK)
         try:
-            lock.acquire(blocking=False)
+            with FileLock(self.path / LOCK).acquire(blocking=False):
+                return False
         except Timeout:
             return True
-        lock.release()
-        return False
 
-    def is_foreign(self) -> bool:
-        """Whether the folder holds something and no study. Half a study.toml does not count: a process that
-        was killed in its first moment leaves it."""
+    def has_study(self) -> bool:
+        """Whether the folder holds a study, and so is a run."""
+        return (self.path / "study.toml").is_file()
+
+    def require_own(self) -> None:
+        """Raise UserError where the folder holds something and no study. Half a study.toml does not count: a process
+        that was killed in its first moment leaves it."""
         names = [path.name for path in self.path.iterdir()]
         ours = (LOCK, ".study.toml.*.tmp")
-        return "study.toml" not in names and any(
-            not any(fnmatchcase(name, own) for own in ours) for name in names
-        )
+        if not self.has_study() and any(not any(fnmatchcase(name, own) for own in ours) for name in names):
+            raise UserError(f"{self.path}: is not empty and holds no study.toml; move it away first")
 
     def write_study(self, study: Study) -> None:
         """Write study.toml, unless it holds the same already."""

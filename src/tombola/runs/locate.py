@@ -50,8 +50,7 @@ def find_run(name: str, out: Path) -> Run:
 
 def find_runs(name: str, out: Path) -> dict[str, Run]:
     """The runs that `name` means, by label: the members of a sweep, or the one run by its folder's name."""
-    found = find(name, out)
-    return found.runs if isinstance(found, SweepRun) else {found.path.name: found}
+    return find(name, out).runs
 
 
 def _opened(path: Path) -> Run | SweepRun:
@@ -61,11 +60,6 @@ def _opened(path: Path) -> Run | SweepRun:
 def all_runs(out: Path) -> list[Run]:
     """The runs under a folder, by name."""
     return [Run(path.parent) for path in sorted(out.glob("*/study.toml"))]
-
-
-def all_sweeps(out: Path) -> list[SweepRun]:
-    """The sweeps under a folder, by name."""
-    return [SweepRun.open(path.parent) for path in sorted(out.glob(f"*/{FILE}"))]
 
 
 def open_ticket(path: Path) -> Ticket:

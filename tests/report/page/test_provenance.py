@@ -21,6 +21,7 @@ from tombola.report.collect import disk_of, tables_of
 from tombola.report.page.page import notes
 from tombola.report.page.provenance import commands, registered
 from tombola.runs.folder import Run
+from tombola.runs.options import RunOptions
 from tombola.runs.runner import run_study
 from tombola.study.spec import Study
 
@@ -62,7 +63,7 @@ def study(**changes: Any) -> Study:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return run_study(study(), tmp_path_factory.mktemp("runs"), dataset=data(), **PLAIN)
+    return run_study(study(), RunOptions(tmp_path_factory.mktemp("runs"), dataset=data(), **PLAIN))
 
 
 def test_a_run_alone_is_run_decided_and_reported(made: Run) -> None:
@@ -96,7 +97,9 @@ def test_hypotheses_are_dated_and_a_change_is_loud(made: Run, tmp_path: Path) ->
     [line] = registered(made).splitlines()
     assert "before the first cell, for 2 replicates" in line
     own = Run(Path(shutil.copytree(made.path, tmp_path / made.path.name)))
-    run_study(study(hypothesis=[CLAIM | {"direction": "less"}]), tmp_path, dataset=data(), **PLAIN)
+    run_study(
+        study(hypothesis=[CLAIM | {"direction": "less"}]), RunOptions(tmp_path, dataset=data(), **PLAIN)
+    )
     first, second = registered(own).splitlines()
     assert first == line
     assert "CHANGED" in second
@@ -104,7 +107,8 @@ def test_hypotheses_are_dated_and_a_change_is_loud(made: Run, tmp_path: Path) ->
 
 
 def test_without_hypotheses_nothing_was_fixed(tmp_path: Path) -> None:
-    assert registered(run_study(study(hypothesis=[], replicates=1), tmp_path, dataset=data(), **PLAIN)) == ""
+    options = RunOptions(tmp_path, dataset=data(), **PLAIN)
+    assert registered(run_study(study(hypothesis=[], replicates=1), options)) == ""
 
 
 def test_layers_are_means_over_replicates_and_disk_leaves_out_the_report(made: Run, tmp_path: Path) -> None:
@@ -130,9 +134,7 @@ def test_a_run_whose_ladders_ended_early_is_finished(tmp_path: Path) -> None:
     """A learning rate that no training lives through: nothing below dense will ever be trained."""
     lost = run_study(
         study(hypothesis=[], recipe={"iterations": 4, "batch": 15, "evaluate_every": 2, "lr": 1e30}),
-        tmp_path,
-        dataset=data(),
-        **PLAIN,
+        RunOptions(tmp_path, dataset=data(), **PLAIN),
     )
     assert {lost.record(cell)["status"] for cell in lost.cells()} == {"diverged"}
     found = tables_of(lost)

@@ -15,6 +15,7 @@ from tombola.analysis.wording import DECIDED
 from tombola.data.arrays import from_arrays
 from tombola.report.page.tables import MARKS, verdict_rows, verdict_section
 from tombola.runs.folder import Run
+from tombola.runs.options import RunOptions
 from tombola.runs.runner import run_study
 from tombola.study.spec import Study
 
@@ -52,8 +53,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "expect": [EXPECT, {**EXPECT, "arm": "invert", "density": 0.7}],
         }
     )
-    options = {"dataset": data, "device": "cpu", "threads": 1, "engine": "mlp"}
-    return run_study(study, tmp_path_factory.mktemp("runs"), **options).path  # type: ignore[arg-type]
+    out = tmp_path_factory.mktemp("runs")
+    options = RunOptions(out, dataset=data, device="cpu", threads=1, engine="mlp")
+    return run_study(study, options).path
 
 
 def page(folder: Path) -> str:

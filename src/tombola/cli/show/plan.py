@@ -6,48 +6,102 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tombola.cli.show import sweeping
-from tombola.cli.show.tables import print_json, print_table, size, time_of
+from tombola.cli.show.tables import duration, print_json, print_table, size, time_of
 from tombola.cli.show.verdicts import print_prospects, prospect_rows
 from tombola.errors import notice
 from tombola.runs.estimate import Estimate, estimate_time
 from tombola.runs.folder import Run
+from tombola.runs.options import RunOptions
+from tombola.runs.reuse import shares_dense
+from tombola.runs.runner import bound
 from tombola.runs.siblings import say_of_siblings
-from tombola.study.plan import Plan, bind, make_plan
+from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
-from tombola.study.sweep import Sweep
+from tombola.study.sweep import Sweep, label_of
 from tombola.training.device import pick_device, prepare
 
+SECONDS = ("estimated_seconds", "estimated_seconds_low", "estimated_seconds_high")
+"""What a dry run says of time: the middle one of its probes, the least and the most."""
 
-def dry_run(
-    sweep: Sweep,
-    out: Path,
-    device: str,
-    engine: str,
-    threads: int | None,
-    data_dir: Path | None,
-    as_json: bool,
-) -> None:
+
+def dry_run(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
     """Print the plan of a study, or of all members of a sweep."""
-    prepare(threads)
-
-    def planned(study: Study) -> tuple[Plan, dict[str, Any]]:
-        study, dataset, net = bind(study, data_dir)
-        plan = make_plan(study, net)
-        for sentence in plan.notices:
-            notice(sentence)
-        say_of_siblings(Run(out / study.folder), study, dataset.digest)
-        time = estimate_time(plan, dataset, pick_device(device), engine)
-        return plan, _facts(plan, Run(out / study.folder), time)
-
+    prepare(options.threads)
     if sweep.keys:
-        sweeping.dry_run_sweep(sweep, out, data_dir, lambda study: planned(study)[1], as_json)
+        _dry_run_sweep(bound(sweep, options), options, as_json)
         return
-    plan, facts = planned(sweep.first)
+    plan, facts = _planned(sweep.first, options)
     if as_json:
         print_json(facts)
     else:
         _print_plan(plan, facts)
+
+
+def _planned(study: Study, options: RunOptions) -> tuple[Plan, dict[str, Any]]:
+    """The plan of a study, and what there is to say of it."""
+    study, dataset, net = options.bind(study)
+    plan = make_plan(study, net)
+    for sentence in plan.notices:
+        notice(sentence)
+    folder = Run(options.out / study.folder)
+    say_of_siblings(folder, study, dataset.digest)
+    time = estimate_time(plan, dataset, pick_device(options.device), options.engine)
+    return plan, _facts(plan, folder, time)
+
+
+def _dry_run_sweep(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
+    """One plan for all members; dense networks that an earlier member trains are counted once."""
+    members = [
+        {"values": dict(member.values), **_planned(member.study, options)[1]} for member in sweep.members
+    ]
+    for index, (member, facts) in enumerate(zip(sweep.members, members, strict=True)):
+        earlier = [other.study for other in sweep.members[:index]]
+        shared = any(shares_dense(member.study, study) for study in earlier)
+        facts["trainings_shared"] = member.study.replicates if shared else 0
+        dense = facts["trainings_shared"] * member.study.recipe.iterations
+        for seconds in SECONDS:
+            facts[seconds] *= 1 - dense / facts["iterations"]
+        facts["iterations"] -= dense
+    sums = (
+        "trainings",
+        "trainings_shared",
+        "trainings_done",
+        "iterations",
+        *SECONDS,
+        "estimated_bytes",
+    )
+    total = {name: sum(facts[name] for facts in members) for name in sums}
+    if as_json:
+        print_json(
+            {"sweep": str(options.out / sweep.folder), "keys": list(sweep.keys), "members": members, **total}
+        )
+        return
+    rows = [
+        [
+            label_of(facts["values"]),
+            Path(facts["run"]).name,
+            f"{facts['trainings']}",
+            f"{facts['trainings_shared']}",
+            f"{facts['trainings_done']}",
+            f"{100 * facts['densities'][-1]:.2f}%",
+            duration(facts["estimated_seconds"]),
+            size(facts["estimated_bytes"]),
+        ]
+        for facts in members
+    ]
+    heads = ["member", "run", "trainings", "shared", "done", "sparsest", "time", "disk"]
+    print_table(heads, rows, left=2)
+    fresh = total["trainings"] - total["trainings_shared"]
+    done = f" ({total['trainings_done']} done)" if total["trainings_done"] else ""
+    print(f"\n{len(members)} studies, {fresh} trainings{done}, {total['iterations']:,} iterations in all")
+    for model, prunable, all_ in sorted(
+        {(m["model"], m["prunable_weights"], m["parameters"]) for m in members}
+    ):
+        print(f"{model}: {prunable:,} of {all_:,} parameters are prunable")
+    if total["trainings_shared"]:
+        print(f"{total['trainings_shared']} dense networks are another member's, and copied from there")
+    print(f"{time_of(total)}, from short probes, and {size(total['estimated_bytes'])} on disk")
+    print(f"would be written to {options.out / sweep.folder} and the runs beside it")
 
 
 def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:

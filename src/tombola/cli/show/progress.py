@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from tombola.cli.show.tables import duration
 from tombola.lottery.cell import Cell, Drawn
+from tombola.study.sweep import Member
 
 WINDOW = 60.0
 """Seconds that a pace is measured over: sparse levels are faster than dense ones, and machines change their mind."""
@@ -38,6 +40,12 @@ class Pace:
             return None
         (begun, before), (now, done) = self._seen[0], self._seen[-1]
         return (total - done) * (now - begun) / (done - before)
+
+
+def announcer(members: int) -> Callable[[Member], None]:
+    """Says of each member of a sweep when its turn comes: '2 of 3: criterion snip'."""
+    turn = count(1)
+    return lambda member: print(f"{next(turn)} of {members}: {member.label}", file=sys.stderr, flush=True)
 
 
 PLAIN_SECONDS = 10.0

@@ -30,11 +30,6 @@ def write_report(run: Run, folder: Path | None = None, beside: Sequence[str] = B
     return write(place, tables, _claims(tables), facts, spec, verdicts=verdicts, beside=beside)
 
 
-def write_sweep_report(found: SweepRun) -> Path:
-    """Write `report/index.html` of a sweep: its members on one page. Returns the page's path."""
-    return write_together(found.path / "report", found.title, found.runs)
-
-
 def write_reports(found: Sequence[Run | SweepRun]) -> Path:
     """Write the report of a run or a sweep, or of several on one page, which lies in the first one's `report/`.
 
@@ -42,7 +37,9 @@ def write_reports(found: Sequence[Run | SweepRun]) -> Path:
     """
     first, *others = {each.path.resolve(): each for each in found}.values()
     if not others:
-        return write_sweep_report(first) if isinstance(first, SweepRun) else write_report(first)
+        if isinstance(first, Run):
+            return write_report(first)
+        return write_together(first.path / "report", first.title, first.runs)
     names = [each.path.name for each in others]
     beside = names[0] if len(names) == 1 else f"{len(names)}-others-{_digest(names)}"
     labels = _labels([each for each in (first, *others) if isinstance(each, Run)])

@@ -1,0 +1,73 @@
+"""How a study or a sweep is run: where to, on what, and who is told. None of it is part of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+from torch import nn
+
+from tombola.data.dataset import Dataset
+from tombola.models.architecture import Architecture
+from tombola.runs.progress import Progress, Silent
+from tombola.runs.trackers.base import Tracker, open_trackers
+from tombola.study.plan import bind
+from tombola.study.spec import Study
+from tombola.training.device import pick_device, prepare
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is told beside its study.
+
+    Its folder lies in `out`. `device`, `engine` and `threads` decide the rounding: "auto" and None take what an
+    earlier part of the run was trained with. Data sets are looked for in `data_dir`; `dataset` and `model` take the
+    place of what the study names. `progress` watches, and the trackers named in `track` are told of every cell.
+    """
+
+    out: Path = Path("runs")
+    device: str = "auto"
+    engine: str = "auto"
+    threads: int | None = None
+    data_dir: Path | None = None
+    dataset: Dataset | None = None
+    model: nn.Module | Callable[..., nn.Module] | None = None
+    progress: Progress = field(default_factory=Silent)
+    track: Sequence[str] = ()
+
+    def prepare(self) -> dict[str, Tracker]:
+        """Set torch up and open the trackers. Raises UserError for a tracker or a device that is not there."""
+        trackers = open_trackers(self.track)
+        prepare(self.threads)
+        pick_device(self.device)
+        return trackers
+
+    def bind(self, study: Study) -> tuple[Study, Dataset, Architecture]:
+        """The study with its data set and its architecture, see `tombola.study.plan.bind`."""
+        return bind(study, self.data_dir, self.dataset, self.model)
+
+
+class RunKeywords(TypedDict, total=False):
+    """The same as the keywords of `tombola.run`; folders may be text there, and `data` is the data set."""
+
+    out: Path | str
+    model: nn.Module | Callable[..., nn.Module] | None
+    data: Dataset | None
+    data_dir: Path | str | None
+    device: str
+    engine: str
+    threads: int | None
+    progress: Progress | None
+    track: Sequence[str]
+
+
+def options_of(keywords: RunKeywords) -> RunOptions:
+    """The options that these keywords are; None is the default."""
+    named: dict[str, Any] = dict(keywords)
+    given = {name: value for name, value in named.items() if value is not None}
+    if "data" in given:
+        given["dataset"] = given.pop("data")
+    given |= {name: Path(given[name]) for name in ("out", "data_dir") if name in given}
+    return RunOptions(**given)

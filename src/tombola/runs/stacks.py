@@ -1,0 +1,95 @@
+"""Training the cells of a folder, stack by stack: those of a run, and the copies that are made of its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from tombola.data.resident import Resident
+from tombola.lottery.cell import Begin, Cell, Drawn, train_cells
+from tombola.lottery.lottery import Lottery
+from tombola.models.architecture import Architecture
+from tombola.runs.environment import EngineRecord, training_clock
+from tombola.runs.folder import Run
+from tombola.runs.progress import Progress
+from tombola.study.spec import Study
+from tombola.training.checkpoint import Checkpoint
+from tombola.training.loop import train_stack
+from tombola.training.memory import networks_that_fit
+from tombola.training.start import Start
+from tombola.training.trained import Trained
+
+
+@dataclass(frozen=True)
+class StackTrainer:
+    """Trains the cells of a folder that are not done. The make-up of stacks is recorded, so that a cell has the same
+    bits whenever it is asked for. `lottery` says what a training does beside training: search for a mask, watch for
+    one, take a snapshot; copies do nothing else."""
+
+    folder: Run
+    study: Study
+    architecture: Architecture
+    data: Resident
+    record: EngineRecord
+    progress: Progress
+    lottery: Lottery | None = None
+
+    @cached_property
+    def size(self) -> int:
+        """How many networks are trained as one stack at the most."""
+        return networks_that_fit(self.architecture, self.data.device, self.study.recipe, self._engine)
+
+    @property
+    def _engine(self) -> str:
+        engine: str = self.record.record["engine"]
+        return engine
+
+    def train(
+        self,
+        cells: Sequence[Cell],
+        begin: Begin,
+        done: Callable[[Cell], bool],
+        store: Callable[[Sequence[Drawn], float], None],
+    ) -> dict[Cell, Drawn]:
+        """Train the stacks that have cells which are not `done`. `store` is handed these of each stack when it is
+        trained, and the seconds that one of its networks took. Returns all cells of the stacks that were trained."""
+        trained: dict[Cell, Drawn] = {}
+        for stack in self.record.stacks(cells, done, self.size):
+            clock = training_clock()
+            wanted = [cell for cell in stack if not done(cell)]
+            drawn = train_cells(stack, begin, lambda starts: self._train_starts(stack, len(wanted), starts))  # noqa: B023
+            seconds = (training_clock() - clock) / len(stack)
+            self._checkpoint.clear()
+            store([drawn[cell] for cell in wanted], seconds)
+            self.progress.landed(list(drawn.values()))
+            trained |= drawn
+        return trained
+
+    @cached_property
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.folder.path / ".checkpoint.safetensors")
+
+    def _train_starts(self, cells: Sequence[Cell], wanted: int, starts: Sequence[Start]) -> Sequence[Trained]:
+        """Train one stack; progress counts the steps of as many networks as are wanted."""
+        study, first, last = self.study, cells[0], starts[0].iteration
+
+        def watch(iteration: int) -> None:
+            nonlocal last
+            self.progress.advance((iteration - last) * wanted, cells)
+            last = iteration
+
+        lottery, rewind = self.lottery, study.pruning.rewind
+        return train_stack(
+            self.architecture,
+            starts,
+            self.data,
+            study.recipe_at(first.level),
+            study.data.validation,
+            engine=self._engine,
+            search=lottery.search(first) if lottery else None,
+            watch=lottery.watch(first) if lottery else None,
+            snapshot_at=rewind if lottery and rewind and first.level == 0 else None,
+            checkpoint=self._checkpoint,
+            progress=watch,
+        )
