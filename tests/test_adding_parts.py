@@ -84,5 +84,5 @@ def test_the_arm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
 def test_the_network(capsys: pytest.CaptureFixture[str]) -> None:
     run: Run = execute("A network of your own")["run"]
     assert capsys.readouterr().out.strip().endswith("modules")
-    assert {run.record(cell)["status"] for cell in run.cells()} == {"ok"}
+    assert {run.record(cell).status for cell in run.cells()} == {"ok"}
     assert set(run.mask(Cell(0, 1, "ticket", 0))) == {"first.weight", "block.weight", "out.weight"}

@@ -73,7 +73,7 @@ def test_readme_studies_run(block: str, tmp_path: Path) -> None:
     small = ["recipe.iterations=20", "levels=1", "replicates=2"]
     study = parse_study(block, "README.md", small)
     done = execute(study, RunOptions(tmp_path, threads=1))
-    assert all(done.record(cell)["status"] == "ok" for cell in done.cells())
+    assert all(done.record(cell).status == "ok" for cell in done.cells())
     assert study.expect
 
 

@@ -6,8 +6,10 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +44,7 @@ def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write beside the place, flush to disk, rename into it: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    beside = _beside(path)
     try:
         with beside.open("wb") as file:
             file.write(data)
@@ -51,6 +53,27 @@ def write_bytes(path: Path, data: bytes) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """A folder beside the place, to be filled and, when that went well, renamed into it: it is whole or not there."""
+    beside = _beside(place)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        beside.replace(place)
+        handle = os.open(place.parent, os.O_RDONLY)  # flushes the rename to the disk
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -106,12 +129,3 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
     frame.write_parquet(buffer)
     if not path.is_file() or path.read_bytes() != buffer.getvalue():
         write_bytes(path, buffer.getvalue())
-
-
-def _sync(folder: Path) -> None:
-    """Flush a rename to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -70,7 +70,7 @@ def test_a_copy_starts_where_its_cell_did(rewound: Run) -> None:
 
 
 def test_dense_copies_start_where_tickets_are_rewound_to(rewound: Run) -> None:
-    snapshot = read_tensors(rewound.start_file(rewound.record(Cell(0, 0, "ticket", 0))["rewind"]))[0]
+    snapshot = read_tensors(rewound.start_file(rewound.record(Cell(0, 0, "ticket", 0)).rewind))[0]
     for copy in (Copy(Cell(0, 0, "ticket", 0), 1), Copy(Cell(0, 2, "ticket", 0), dense=True)):
         start = start_of(rewound, copy)
         assert start.mask.density() == 1
@@ -126,7 +126,7 @@ def test_ends_are_the_cells(rewound: Run) -> None:
     """The error at the ends is one minus the accuracy that the run itself has measured."""
     found = connected(rewound, kinds=["levels"]).paths
     row = found.filter(split="test", alpha=1.0, level=2, replicate=1).row(0, named=True)
-    accuracy = rewound.record(Cell(1, 2, "ticket", 0))["final_test_accuracy"]
+    accuracy = rewound.record(Cell(1, 2, "ticket", 0)).final_test_accuracy
     assert row["error"] == pytest.approx(1 - accuracy)
     assert row["b"] == "r1/L02/ticket/0"
     assert row["a"] == "r1/L01/ticket/0"

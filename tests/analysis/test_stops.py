@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from support.simulated import claim, decide_all, row, study_of
 from support.study_kit import run_tiny, tiny
 from tombola.analysis import wording
 from tombola.analysis.contrasts import claims
+from tombola.lottery.cell import Cell
+from tombola.runs.cell_record import CellRecord
 from tombola.runs.results import SCHEMA, results_of
-from tombola.runs.stops import ends, ends_among, ends_in_words, marked, stopped_at_end
-from tombola.training.trained import Trained
+from tombola.runs.stops import ends, ends_among, ends_in_words, marked
+from tombola.training.trained import NUMBERS, Trained
 
 
 def stops(arm: str, level: int, *at_end: bool | None, status: str = "ok") -> list[dict[str, Any]]:
@@ -43,10 +46,12 @@ FRAME = pl.DataFrame(
 
 
 def test_the_last_evaluation_is_the_first_iteration_and_all_that_followed() -> None:
-    assert stopped_at_end({"early_stop_iteration": 100, "iterations": 100}, 0) is True
-    assert stopped_at_end({"early_stop_iteration": 80, "iterations": 100}, 0) is False
-    assert stopped_at_end({"early_stop_iteration": 100, "iterations": 90}, 10) is True  # rewound to 10
-    assert stopped_at_end({"early_stop_iteration": None, "iterations": 100}, 0) is None
+    plain = dict.fromkeys(("start", "rewind", *NUMBERS))
+    dense = CellRecord(cell=Cell(0, 0, "ticket", 0), status="ok", density=1.0, **plain | {"iterations": 100})
+    assert replace(dense, early_stop_iteration=100).stops_at_end(0) is True
+    assert replace(dense, early_stop_iteration=80).stops_at_end(0) is False
+    assert replace(dense, early_stop_iteration=100, iterations=90).stops_at_end(10) is True  # rewound to 10
+    assert dense.stops_at_end(0) is None
 
 
 def test_they_are_counted_by_arm_and_level() -> None:

@@ -80,4 +80,4 @@ def test_it_is_read_and_reported(golden: tuple[str, Path]) -> None:
             for r, level, arm, draw in stored.select("replicate", "level", "arm", "draw").iter_rows()
         ]
         for cell in run.cells():
-            assert run.ticket(cell).mask.density() == run.record(cell)["density"]
+            assert run.ticket(cell).mask.density() == run.record(cell).density

@@ -51,7 +51,7 @@ def test_a_truncated_file_is_named_and_no_cell_is_changed(what: str, made: Run) 
 
 
 def test_a_missing_start_is_named(made: Run) -> None:
-    path = made.start_file(made.record(FIRST)["start"]["digest"])
+    path = made.start_file(made.record(FIRST).start.digest)
     path.unlink()
     with pytest.raises(UserError) as caught:
         made.start(FIRST)

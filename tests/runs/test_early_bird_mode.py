@@ -52,9 +52,9 @@ def test_tickets_have_the_masks_that_were_seen_in_the_dense_training(tmp_path: P
             assert bird.drawn is (first is not None)
             assert bird.iteration == (20 if first is None else 2 * (first + 1))
             record = folder.record(ticket)
-            assert record["found_iteration"] == bird.iteration
-            assert ("never" in record["found_because"]) is not bird.drawn
-            assert record["iterations"] == 15
+            assert record.found_iteration == bird.iteration
+            assert ("never" in record.found_because) is not bird.drawn
+            assert record.iterations == 15
             start, initial = folder.start(ticket), folder.start(Cell(r, 0, TICKET, 0))
             assert start.keys() == initial.keys()
     assert any(bird.drawn for r in (0, 1) for bird in folder.birds(r)), "or this shows little"
@@ -80,8 +80,8 @@ def test_masks_that_never_stand_still_are_those_of_one_shot_pruning(tmp_path: Pa
         assert folder.mask(cell) == one_shot.mask(cell)
         if cell.arm == TICKET and cell.level:
             record = folder.record(cell)
-            assert record["found_iteration"] == 20
-            assert record["found_because"] == "masks never stood still, so the last one was taken"
+            assert record.found_iteration == 20
+            assert record.found_because == "masks never stood still, so the last one was taken"
 
 
 def test_results_say_when_masks_were_found(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_results_say_when_masks_were_found(tmp_path: Path) -> None:
         assert row["found_iteration"] == expected
     plain = run_tiny(tmp_path, tiny())
     assert results_of(plain)["found_iteration"].to_list() == [None] * len(plain.cells())
-    assert "found_iteration" not in plain.record(Cell(0, 1, TICKET, 0))
+    assert "found_iteration" not in plain.record(Cell(0, 1, TICKET, 0)).table()
 
 
 @pytest.mark.parametrize("keep", ["living", "masks"])
@@ -163,7 +163,7 @@ def test_a_dense_network_that_diverges_has_no_birds(tmp_path: Path) -> None:
     study = birds(recipe={"optimizer": "sgd", "lr": 1e30})
     folder = run_tiny(tmp_path, study)
     assert folder.cells() == [Cell(r, 0, TICKET, 0) for r in (0, 1)]
-    assert {folder.record(cell)["status"] for cell in folder.cells()} == {"diverged"}
+    assert {folder.record(cell).status for cell in folder.cells()} == {"diverged"}
     assert missing(folder, study) == []
 
 

@@ -53,8 +53,8 @@ def test_starts_are_stored_once(rewind: int, tmp_path: Path) -> None:
     files = list((run.path / "starts").iterdir())
     # One initial state a replicate, one rewound state where that is another, and a start for each reinit.
     assert len(files) == 2 + (2 if rewind else 0) + 4
-    named = {run.record(cell)["start"]["digest"] for cell in run.cells()}
-    named |= {run.record(cell)["rewind"] for cell in run.cells()} - {None}
+    named = {run.record(cell).start.digest for cell in run.cells()}
+    named |= {run.record(cell).rewind for cell in run.cells()} - {None}
     assert {path.stem for path in files} == named
 
 
@@ -84,11 +84,11 @@ def test_stored_weights_are_those_that_were_measured(keep: str, tmp_path: Path) 
         return int(right.sum()) / 45
 
     records = {cell: run.record(cell) for cell in run.cells()}
-    assert any(0 < record["early_stop_iteration"] < 20 for record in records.values())
+    assert any(0 < record.early_stop_iteration < 20 for record in records.values())
     for cell, record in records.items():
-        assert test_accuracy(cell, "end") == pytest.approx(record["final_test_accuracy"], abs=1e-12)
-        assert test_accuracy(cell, "best") == pytest.approx(record["early_stop_test_accuracy"], abs=1e-12)
-        stopped_early = record["early_stop_iteration"] < 20
+        assert test_accuracy(cell, "end") == pytest.approx(record.final_test_accuracy, abs=1e-12)
+        assert test_accuracy(cell, "best") == pytest.approx(record.early_stop_test_accuracy, abs=1e-12)
+        stopped_early = record.early_stop_iteration < 20
         assert same(run.weights(cell, "best"), run.weights(cell, "end")) != stopped_early
 
 
@@ -163,25 +163,21 @@ def test_records_agree_with_masks_and_histories(tmp_path: Path) -> None:
     run = run_tiny(tmp_path, tiny(pruning={"rewind": 5}))
     for cell in run.cells():
         record, mask, history = run.record(cell), run.mask(cell), run.history(cell)
-        assert (record["replicate"], record["level"], record["arm"], record["draw"]) == (
-            cell.replicate,
-            cell.level,
-            cell.arm,
-            cell.draw,
-        )
-        assert record["density"] == sum(mask.counts().values()) / 114
-        assert record["alive"] == mask.counts()
-        assert record["iterations"] == (15 if cell.level else 20)
+        assert record.cell == cell
+        assert record.table() == json.loads((run.folder(cell) / "cell.json").read_text())
+        assert record.density == sum(mask.counts().values()) / 114
+        assert record.alive == mask.counts()
+        assert record.iterations == (15 if cell.level else 20)
         start = 5 if cell.level else 0
         assert history.columns == ["iteration", "split", "loss", "accuracy"]
         validation = history.filter(pl.col("split") == "validation")
         assert validation["iteration"].to_list() == [t for t in (0, 5, 10, 15, 20) if t >= start]
-        assert validation["loss"].min() == record["early_stop_val_loss"]
-        assert validation["iteration"][validation["loss"].arg_min()] == record["early_stop_iteration"]
+        assert validation["loss"].min() == record.early_stop_val_loss
+        assert validation["iteration"][validation["loss"].arg_min()] == record.early_stop_iteration
         test = history.filter(pl.col("split") == "test")
         assert test["iteration"].to_list() == [t for t in (0, 10, 20) if t >= start]
-        assert test["accuracy"][-1] == record["final_test_accuracy"]
-        if record["early_stop_iteration"] == 20:
+        assert test["accuracy"][-1] == record.final_test_accuracy
+        if record.early_stop_iteration == 20:
             assert same(run.weights(cell, "best"), run.weights(cell, "end"))
 
 

@@ -58,12 +58,12 @@ def test_a_foreign_network_with_batch_norm_and_dropout_for_two_levels(
     run = run_tiny(tmp_path / "one", study)
     again = run_tiny(tmp_path / "two", study)
     assert contents(run.path) == contents(again.path)
-    assert {run.record(cell)["status"] for cell in run.cells()} == {"ok"}
+    assert {run.record(cell).status for cell in run.cells()} == {"ok"}
     for cell in run.cells():
         assert set(run.mask(cell)) == {"body.0.weight", "head.weight"}, "norm parameters are never pruned"
         end, start = run.weights(cell, "end"), run.start(cell)
         steps = int(end["body.1.num_batches_tracked"]) - int(start["body.1.num_batches_tracked"])
-        assert steps == run.record(cell)["iterations"] == 20 - (rewind if cell.level else 0)
+        assert steps == run.record(cell).iterations == 20 - (rewind if cell.level else 0)
         assert not torch.equal(end["body.1.running_mean"], start["body.1.running_mean"])
     dense, ticket = (run.start(Cell(0, level, "ticket", 0)) for level in (0, 1))
     assert int(dense["body.1.num_batches_tracked"]) == 0

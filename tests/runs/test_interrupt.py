@@ -61,7 +61,7 @@ def whole_cells_only(folder: Path) -> bool:
     """Whether every cell folder that has its proper name can be read in full."""
     run = Run(folder)
     for cell in run.cells():
-        assert run.record(cell)["status"] == "ok"
+        assert run.record(cell).status == "ok"
         run.ticket(cell)
         assert run.history(cell).height > 0
     return True

@@ -23,7 +23,7 @@ def test_a_diverged_ladder_ends_and_the_results_have_nulls(tmp_path: Path) -> No
     study = tiny(recipe={"optimizer": "sgd", "lr": 1e30})
     notes = Notes()
     run = run_tiny(tmp_path, study, progress=notes)
-    assert {str(cell): run.record(cell)["status"] for cell in run.cells()} == {
+    assert {str(cell): run.record(cell).status for cell in run.cells()} == {
         "r0/L00/ticket/0": "diverged",
         "r1/L00/ticket/0": "diverged",
     }
@@ -79,7 +79,7 @@ def test_a_collapsed_ladder_ends_and_the_others_go_on(
     for seed in range(20):  # a seed by which exactly one replicate is of the small kind
         run = run_tiny(tmp_path / str(seed), study.model_copy(update={"seed": seed}))
         ends = {
-            r: [run.record(c)["status"] for c in run.cells() if c.arm == "ticket" and c.replicate == r]
+            r: [run.record(c).status for c in run.cells() if c.arm == "ticket" and c.replicate == r]
             for r in (0, 1)
         }
         if sorted(ends.values()) == [["ok", "collapsed"], ["ok", "ok", "ok"]]:
@@ -90,7 +90,7 @@ def test_a_collapsed_ladder_ends_and_the_others_go_on(
     ticket = Cell(fallen, 1, "ticket", 0)
     assert run.mask(ticket).count("out.weight") == 0
     assert not run.keeps_weights(ticket)
-    assert run.record(Cell(fallen, 1, "reinit", 0))["status"] == "collapsed"
+    assert run.record(Cell(fallen, 1, "reinit", 0)).status == "collapsed"
     assert run.has(Cell(fallen, 1, "random-mask-global", 0))
     assert not [cell for cell in run.cells() if cell.replicate == fallen and cell.level > 1]
     frame = results_of(run)

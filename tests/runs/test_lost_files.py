@@ -113,7 +113,7 @@ def test_a_lost_start_comes_back_with_the_cell_that_wrote_it(a_run: Callable[[st
     run = a_run(name)
     study, before = run.study, contents(run.path)
     wrote = set()
-    for digest in [run.record(cell)["start"]["digest"] for cell in (DENSE, TICKET, CONTROL)]:
+    for digest in [run.record(cell).start.digest for cell in (DENSE, TICKET, CONTROL)]:
         path = run.start_file(digest)
         lost(path)
         folder = advised(Run(run.path), path, results_of)
@@ -130,7 +130,7 @@ def test_a_broken_start_is_named_by_who_reads_it(
     a_run: Callable[[str], Run], how: Callable[[Path], None]
 ) -> None:
     run = a_run("plain")
-    path = run.start_file(run.record(CONTROL)["start"]["digest"])
+    path = run.start_file(run.record(CONTROL).start.digest)
     how(path)
     assert advised(run, path, results_of) == run.folder(CONTROL)
     assert advised(run, path, lambda run: run.start(CONTROL)) == run.folder(CONTROL)
@@ -187,7 +187,7 @@ def test_a_donor_that_has_lost_files_is_passed_over(
     donor = a_run("plain")
     more = tiny(name="more", levels=0, arms=[])
     assert "copied_from" in timing_of(run_tiny(tmp_path / "one", more, dense_from=[donor]))
-    start = donor.start_file(donor.record(DENSE)["start"]["digest"])
+    start = donor.start_file(donor.record(DENSE).start.digest)
     lost(start if what == "start" else donor.folder(DENSE) / "mask.safetensors")
     taken = run_tiny(tmp_path / "two", more, dense_from=[Run(donor.path)])
     require_whole(taken)

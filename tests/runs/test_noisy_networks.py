@@ -49,7 +49,7 @@ def test_a_stopped_run_of_a_noisy_network_ends_with_the_same_bits(tmp_path: Path
     torch.manual_seed(1)
     whole = run_tiny(tmp_path / "whole", study, model=Depth)
     assert whole.environment["record"]["engine"] == "modules"
-    assert {whole.record(cell)["status"] for cell in whole.cells()} == {"ok"}
+    assert {whole.record(cell).status for cell in whole.cells()} == {"ok"}
     torch.manual_seed(2)
     with pytest.raises(KeyboardInterrupt):
         run_tiny(tmp_path / "parts", study, model=Depth, progress=Notes(stop_after=120))

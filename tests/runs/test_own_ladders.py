@@ -45,7 +45,7 @@ def largest(run: Run, source: Cell, like: Cell) -> dict[str, torch.Tensor]:
 
 def test_a_run_of_every_arm_that_prunes(tmp_path: Path) -> None:
     run = run_tiny(tmp_path, tiny(arms=ARMS, levels=3))
-    assert {run.record(cell)["status"] for cell in run.cells()} == {"ok"}
+    assert {run.record(cell).status for cell in run.cells()} == {"ok"}
     assert len(run.cells()) == 2 * (1 + 3 * (1 + 2 + 5))
     for r in (0, 1):
         for level in (1, 2, 3):
@@ -153,7 +153,7 @@ def test_a_ladder_that_diverges_ends_alone(tmp_path: Path, monkeypatch: pytest.M
     gone = {fresh(3), fresh(4)}
     planned = set(make_plan(bound(study), architecture(study.model, (6,), 3)).cells())
     assert set(run.cells()) == planned - gone
-    assert {cell for cell in run.cells() if run.record(cell)["status"] != "ok"} == {fresh(2)}
+    assert {cell for cell in run.cells() if run.record(cell).status != "ok"} == {fresh(2)}
     assert missing(run, run.study) == []
     stamps, notes = times(run.path), Notes()
     run_tiny(tmp_path, study, progress=notes)

@@ -65,7 +65,7 @@ def test_a_run_taken_up_again_ends_with_the_same_bits(mode: str, tmp_path: Path)
     longer = run_tiny(tmp_path / "parts", tiny(**MODES[mode]))
     assert short.path == longer.path
     assert cells_of(contents(longer.path)) == cells_of(contents(whole.path))
-    assert all(whole.record(cell)["status"] == "ok" for cell in whole.cells())
+    assert all(whole.record(cell).status == "ok" for cell in whole.cells())
 
 
 def test_continued_training_is_never_reset_and_is_what_is_pruned(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_without_rewinding_a_ticket_trains_on(after: str, tmp_path: Path) -> Non
     for level in (1, 2):
         mask, before = run.mask(ticket(level)), run.weights(ticket(level - 1), "end")
         assert same(begun(run, ticket(level)), mask.apply(before))
-        assert run.record(ticket(level))["iterations"] == 15
+        assert run.record(ticket(level)).iterations == 15
 
 
 def test_fine_tuning_keeps_the_last_learning_rate() -> None:

@@ -12,8 +12,9 @@ import pytest
 from support.study_kit import run_tiny, tiny
 from tombola.analysis.contrasts import claimed, claims, diff_results
 from tombola.runs.folder import Run
-from tombola.runs.results import SCHEMA, VALUES, by_replicate, histories, results_of, summary, with_interval
-from tombola.study.diff import diff_specs
+from tombola.runs.results import SCHEMA, by_replicate, histories, results_of, summary, with_interval
+from tombola.study.diff import diff_many
+from tombola.training.trained import NUMBERS
 
 # The 0.975 quantile of Student's t at 2 degrees of freedom, from a printed table.
 T_2 = 4.303
@@ -21,9 +22,7 @@ T_2 = 4.303
 
 def row(replicate: int, level: int, arm: str = "ticket", draw: int = 0, **values: Any) -> dict[str, Any]:
     """A row of results; density is 0.5 to the power of the level."""
-    numbers = (
-        dict.fromkeys(VALUES, None) | {"status": "ok", "iterations": 100, "density": 0.5**level} | values
-    )
+    numbers = dict.fromkeys(NUMBERS) | {"status": "ok", "iterations": 100, "density": 0.5**level} | values
     return {"replicate": replicate, "level": level, "arm": arm, "draw": draw, **numbers}
 
 
@@ -193,7 +192,7 @@ def test_empty_frames(tmp_path: Path) -> None:
     run = Run(tmp_path)
     empty = results_of(run)
     assert (empty.height, empty.columns) == (0, [*SCHEMA, "seconds"])
-    for value in VALUES:
+    for value in NUMBERS:
         found = summary(empty, value)
         assert (found.height, found.columns) == (0, ["arm", "level", "density", "n", "mean", "low", "high"])
     assert claims(empty) == []
@@ -226,12 +225,12 @@ def test_results_of_a_run_in_order_and_with_the_promised_keys(tmp_path: Path) ->
 
 
 def test_specs_differ_in_the_keys_that_differ() -> None:
-    assert diff_specs(tiny(), tiny()) == {}
-    assert diff_specs(tiny(), tiny(recipe={"lr": 0.5}, pruning={"rates": {"output": 0.1}}, seed=3)) == {
-        "recipe.lr": (0.01, 0.5),
-        "pruning.rates": ({}, None),
-        "pruning.rates.output": (None, 0.1),
-        "seed": (0, 3),
+    assert diff_many([tiny(), tiny()]) == {}
+    assert diff_many([tiny(), tiny(recipe={"lr": 0.5}, pruning={"rates": {"output": 0.1}}, seed=3)]) == {
+        "recipe.lr": [0.01, 0.5],
+        "pruning.rates": [{}, None],
+        "pruning.rates.output": [None, 0.1],
+        "seed": [0, 3],
     }
 
 

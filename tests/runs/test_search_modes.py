@@ -63,9 +63,9 @@ def test_the_mask_that_is_found_is_that_of_the_level(mode: str, tmp_path: Path) 
             assert mask.counts() == folder.mask(Cell(r, level, "random-mask", 0)).counts()
             assert mask.counts() == iterative.mask(ticket).counts(), "the exact ladder"
             assert same(mask.apply(folder.weights(search, "end")), folder.weights(search, "end"))
-            assert folder.record(search)["iterations"] == 20, "a search begins at iteration 0"
-            assert folder.record(ticket)["iterations"] == 15
-            assert folder.record(search)["density"] == folder.record(ticket)["density"] == mask.density()
+            assert folder.record(search).iterations == 20, "a search begins at iteration 0"
+            assert folder.record(ticket).iterations == 15
+            assert folder.record(search).density == folder.record(ticket).density == mask.density()
             initial = folder.start(Cell(r, 0, TICKET, 0))
             assert same(folder.start(search), mask.apply(initial))
     assert folder.mask(Cell(0, 1, mode, 0)) != folder.mask(Cell(1, 1, mode, 0))
@@ -186,7 +186,7 @@ def test_a_search_that_diverges_ends_the_ladder_of_its_replicate(
         "r1/L00/ticket/0",
         "r1/L01/rigl/0",
     }
-    assert folder.record(Cell(1, 1, "rigl", 0))["status"] == "diverged"
+    assert folder.record(Cell(1, 1, "rigl", 0)).status == "diverged"
     mine = [cell for cell in whole.cells() if cell.replicate == 0]
     assert mine == [cell for cell in folder.cells() if cell.replicate == 0]
     assert all(folder.mask(cell) == whole.mask(cell) for cell in mine)

@@ -102,7 +102,7 @@ def test_on_digits_a_supermask_computes_and_its_ticket_learns(tmp_path: Path) ->
         }
     )
     folder = run_study(study, RunOptions(tmp_path, device="cpu", threads=1))
-    accuracy = {cell.arm: folder.record(cell)["final_test_accuracy"] for cell in folder.cells() if cell.level}
+    accuracy = {cell.arm: folder.record(cell).final_test_accuracy for cell in folder.cells() if cell.level}
     assert accuracy["supermask"] > 0.7
     assert accuracy[TICKET] > accuracy["supermask"]
 

@@ -74,8 +74,8 @@ def test_every_cell_is_told_once_with_its_numbers_and_curves(tmp_path: Path, boo
     for told in book.cells:
         record = run.record(told.cell)
         assert told.status == "ok"
-        assert told.density == record["density"]
-        assert told.numbers["final_test_accuracy"] == record["final_test_accuracy"]
+        assert told.density == record.density
+        assert told.numbers["final_test_accuracy"] == record.final_test_accuracy
         assert told.history.equals(run.history(told.cell))
 
 

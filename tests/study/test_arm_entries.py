@@ -108,7 +108,7 @@ def test_arms_that_are_spelled_and_arms_of_every_kind_are_run(tmp_path: Path) ->
     study = tiny(levels=2, arms=[OWN, twin, *({"name": name} for name in names)])
     run = run_tiny(tmp_path, study, engine="auto")
     assert {cell.arm for cell in run.cells()} == {"ticket", "my-arm", "twin", *names}
-    assert {run.record(cell)["status"] for cell in run.cells()} == {"ok"}
+    assert {run.record(cell).status for cell in run.cells()} == {"ok"}
     for level in (1, 2):
         ticket, wired, mine, same = (
             Cell(0, level, name, 0) for name in ("ticket", "my-arm", "twin", "noise-1")

@@ -132,7 +132,7 @@ def _measured(
 def _trained(run: Run, copy: Copy) -> tuple[State | None, Mask]:
     """Where a network's training ended, None where it diverged, and its mask."""
     folder, cell = place_of(run, copy)
-    ok = folder.record(cell)["status"] == "ok"
+    ok = folder.record(cell).status == "ok"
     return folder.weights(cell, "end") if ok else None, folder.mask(cell)
 
 

@@ -59,7 +59,7 @@ def pairs_of(
             f"kind 'pruning' trains dense networks from where tickets are rewound to, and this run has pruning.after = "
             f"'{study.pruning.after}'"
         )
-    cells = [c for c in run.cells() if c.arm != study.search_arm and run.record(c)["status"] == "ok"]
+    cells = [c for c in run.cells() if c.arm != study.search_arm and run.record(c).status == "ok"]
     done = {
         level: [cell for cell in cells if cell.level == level] for level in sorted({c.level for c in cells})
     }

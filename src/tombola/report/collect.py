@@ -121,7 +121,7 @@ def layers_of(run: Run) -> pl.DataFrame:
     alive: dict[int, list[Mapping[str, int]]] = defaultdict(list)
     for cell in run.cells():
         if cell.arm == TICKET:
-            alive[cell.level].append(run.record(cell).get("alive", {}))
+            alive[cell.level].append(run.record(cell).alive)
     dense = alive[0][0] if alive[0] else {}
     rows = [
         (level, layer, weights, float(np.mean([each[layer] for each in found])))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +13,8 @@ import polars as pl
 
 from tombola.errors import UserError
 from tombola.files import (
-    _sync,
     digest_of,
+    new_folder,
     read_object,
     read_tensors,
     write_json,
@@ -27,7 +25,8 @@ from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell, Drawn
 from tombola.masks.mask import Mask, restore
 from tombola.models.state import State
-from tombola.runs.integrity import WEIGHT_FILES, fault, files_of, starts_of
+from tombola.runs.cell_record import WEIGHT_FILES, CellRecord, StartPlace
+from tombola.runs.integrity import fault
 from tombola.training.search.bird import Bird
 from tombola.training.start import Start
 from tombola.training.trained import NUMBERS, Trained
@@ -73,19 +72,16 @@ class Cells(ABC):
         names = [path.relative_to(root).as_posix() for path in root.glob("r*/L*/*/*")]
         return sorted(cell_named(name) for name in names if CELL.fullmatch(name))
 
-    def record(self, cell: Cell) -> dict[str, Any]:
-        """The contents of cell.json. Raises UserError where it is lost or broken, or another file of the cell is, and
-        says what to do."""
-        path = self.folder(cell) / "cell.json"
+    def record(self, cell: Cell) -> CellRecord:
+        """What cell.json says. Raises UserError where it is lost or broken, or another file of the cell is, and says
+        what to do."""
         self.has(cell)
+        folder = self.folder(cell)
         with self._advised(cell):
-            record = read_object(path)
-            for key in ("status", "density", "start", "rewind", *NUMBERS):
-                if key not in record:
-                    raise UserError(f"{path}: not the record of a cell (it has no '{key}')")
-            for other in files_of(path.parent, record) if cell not in self._whole else ():
-                if wrong := fault(other):
-                    raise UserError(f"{other}: {wrong}")
+            record = CellRecord.read(folder / "cell.json", cell)
+            for name in record.files() if cell not in self._whole else ():
+                if wrong := fault(folder / name):
+                    raise UserError(f"{folder / name}: {wrong}")
         self._whole.add(cell)
         return record
 
@@ -142,19 +138,19 @@ class Cells(ABC):
 
     def writer(self, digest: str) -> Cell:
         """The cell whose training writes a start: of those that begin from it a ticket's, the densest."""
-        named = [cell for cell in self.cells() if digest in starts_of(self.record(cell))]
+        named = [cell for cell in self.cells() if digest in self.record(cell).starts]
         return min(named, key=lambda cell: (cell.arm != TICKET, cell.level, cell))
 
     def start(self, cell: Cell) -> State:
         """The state that a cell's training began from; dead weights are zero unless its arm gave them values. Of a
         search it is the initial state, under the mask that was found."""
-        mask, where = self.mask(cell), self.record(cell)["start"]
+        mask, where = self.mask(cell), self.record(cell).start
         if where is None:
             raise UserError(f"{self.folder(cell)}: the study keeps masks only, the start was not stored")
-        state = self.start_weights(where["digest"])
-        if where.get("dead"):
+        state = self.start_weights(where.digest)
+        if where.dead:
             return state
-        return mask.apply(restore(state, mask) if where["living"] else state)
+        return mask.apply(restore(state, mask) if where.living else state)
 
     def weights(self, cell: Cell, which: str) -> State:
         """The `end` or `best` state of a cell. Raises UserError when it was not kept."""
@@ -192,14 +188,13 @@ class Cells(ABC):
         except UserError as problem:
             raise UserError(f"{problem}; {self.again(cell)}") from None
 
-    def _trained(self, cell: Cell, record: dict[str, Any]) -> Trained:
-        end = self.weights(cell, "end")
-        rewind = record["rewind"]
-        snapshot = self.start_weights(rewind) if rewind else None
-        numbers = {name: record[name] for name in NUMBERS}
-        birds = self.birds(cell.replicate) if cell.level == 0 else ()
+    def trained(self, record: CellRecord) -> Trained:
+        """How a finished cell trained, as far as that is kept: without its curves, and its end for its best."""
+        end = self.weights(record.cell, "end")
+        snapshot = self.start_weights(record.rewind) if record.rewind else None
+        birds = self.birds(record.cell.replicate) if record.cell.level == 0 else ()
         return Trained(
-            end=end, best=end, snapshot=snapshot, history={}, diverged=False, birds=birds, **numbers
+            end=end, best=end, snapshot=snapshot, history={}, diverged=False, birds=birds, **record.numbers
         )
 
 
@@ -215,20 +210,13 @@ def write_cell(run: Cells, drawn: Drawn, keep: str, seconds: float, source: bool
     """Store a cell, whole or not at all. `seconds` is its share of the training time; `source`: later masks are made
     from its trained weights."""
     assert drawn.start is not None, "a cell that was remembered is not written again"
-    place = run.folder(drawn.cell)
-    beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
-    beside.mkdir(parents=True)
-    try:
-        drawn.mask.save(beside / "mask.safetensors")
+    with new_folder(run.folder(drawn.cell)) as folder:
+        drawn.mask.save(folder / "mask.safetensors")
         if drawn.trained is not None:
-            _write_trained(beside, drawn, drawn.start, keep, source)
-            write_birds(beside, drawn.trained)
-        write_json(beside / "cell.json", _describe(run, drawn, drawn.start, keep))
-        write_json(beside / "timing.json", {"seconds": seconds})
-        beside.replace(place)
-        _sync(place.parent)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            _write_trained(folder, drawn, drawn.start, keep, source)
+            write_birds(folder, drawn.trained)
+        write_json(folder / "cell.json", _record(run, drawn, drawn.start, keep).table())
+        write_json(folder / "timing.json", {"seconds": seconds})
 
 
 def write_birds(folder: Path, trained: Trained) -> None:
@@ -256,42 +244,42 @@ def _write_trained(folder: Path, drawn: Drawn, start: Start, keep: str, source: 
     write_parquet(folder / "history.parquet", pl.DataFrame(trained.history, schema=HISTORY))
 
 
-def _describe(run: Cells, drawn: Drawn, start: Start, keep: str) -> dict[str, Any]:
+def _record(run: Cells, drawn: Drawn, start: Start, keep: str) -> CellRecord:
+    """What there is to say of a cell; the weights that it and its tickets start from are stored on the way."""
     cell, trained = drawn.cell, drawn.trained
     snapshot = trained.snapshot if trained is not None else None
-    return {
-        "replicate": cell.replicate,
-        "level": cell.level,
-        "arm": cell.arm,
-        "draw": cell.draw,
-        "status": drawn.status,
-        "density": drawn.mask.density(),
-        "alive": drawn.mask.counts(),
-        "start": None if keep == "masks" else _write_start(run, drawn, start),
-        "rewind": None if snapshot is None else _write_state(run, snapshot),
+    iteration, why = _when_found(run, cell)
+    return CellRecord(
+        cell=cell,
+        status=drawn.status,
+        density=drawn.mask.density(),
+        alive=drawn.mask.counts(),
+        start=None if keep == "masks" else _write_start(run, drawn, start),
+        rewind=None if snapshot is None else _write_state(run, snapshot),
+        found_iteration=iteration,
+        found_because=why,
         **{name: _finite(getattr(trained, name, None)) for name in NUMBERS},
-        **_when_found(run, cell),
-    }
+    )
 
 
-def _when_found(run: Cells, cell: Cell) -> dict[str, Any]:
+def _when_found(run: Cells, cell: Cell) -> tuple[int | None, str | None]:
     """When and why the mask of an early-bird ticket was taken; nothing of any other cell."""
     path = run.bird_file(cell.replicate, cell.level)
     if cell.arm != TICKET or not path.exists():
-        return {}
+        return None, None
     bird = Bird.load(path)
     why = "masks stood still" if bird.drawn else "masks never stood still, so the last one was taken"
-    return {"found_iteration": bird.iteration, "found_because": why}
+    return bird.iteration, why
 
 
-def _write_start(run: Cells, drawn: Drawn, start: Start) -> dict[str, Any]:
+def _write_start(run: Cells, drawn: Drawn, start: Start) -> StartPlace:
     """Keep the start's weights: whole and once where many cells share them, else the living ones; with dead weights
     that are not zero, just as training begins."""
     if start.dead:
-        return {"digest": _write_state(run, start.masked_state()), "living": False, "dead": True}
+        return StartPlace(_write_state(run, start.masked_state()), living=False, dead=True)
     whole = drawn.cell.arm == TICKET or run.start_file(digest_of(start.state)).exists()
     state = start.state if whole else start.mask.living(start.state)
-    return {"digest": _write_state(run, state), "living": not whole}
+    return StartPlace(_write_state(run, state), living=not whole)
 
 
 def _write_state(run: Cells, state: State) -> str:
@@ -302,6 +290,6 @@ def _write_state(run: Cells, state: State) -> str:
     return digest
 
 
-def _finite(value: float | None) -> float | None:
+def _finite(value: Any) -> Any:
     """JSON has no NaN: a number that is not finite is null."""
     return value if value is not None and abs(value) < float("inf") else None

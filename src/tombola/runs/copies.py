@@ -93,7 +93,8 @@ def place_of(run: Run, copy: Copy) -> tuple[Run, Cell]:
 def rewound(run: Run, replicate: int) -> State:
     """The weights that a replicate's tickets are rewound to."""
     record = run.record(Cell(replicate, 0, TICKET, 0))
-    return run.start_weights(record["rewind"] or record["start"]["digest"])
+    assert record.start is not None, "a copy is made of a run that keeps its weights"
+    return run.start_weights(record.rewind or record.start.digest)
 
 
 def start_of(run: Run, copy: Copy) -> Start:
@@ -103,8 +104,9 @@ def start_of(run: Run, copy: Copy) -> Start:
     """
     study, cell = run.study, copy.cell
     seeds = replace(Seeds.replicate(study.seed, cell.replicate), copy=copy.number)
-    mask, kept = run.mask(cell), run.record(cell)["start"]
-    if kept.get("dead") and not copy.dense:
+    mask, kept = run.mask(cell), run.record(cell).start
+    assert kept is not None, "a copy is made of a run that keeps its weights"
+    if kept.dead and not copy.dense:
         raise UserError(
             f"{run.folder(cell)}: arm '{cell.arm}' freezes dead weights at other values than zero and "
             "cannot be copied; leave it out"
@@ -113,8 +115,8 @@ def start_of(run: Run, copy: Copy) -> Start:
         state, mask = rewound(run, cell.replicate), Mask.dense(mask.shapes)
     else:
         # As it was stored, so that the copy's own record finds it there.
-        state = run.start_weights(kept["digest"])
-        state = restore(state, mask) if kept["living"] else state
+        state = run.start_weights(kept.digest)
+        state = restore(state, mask) if kept.living else state
     return Start(state, mask, seeds, cell.level, study.pruning.rewind)
 
 

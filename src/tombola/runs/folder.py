@@ -160,13 +160,13 @@ class Run(Cells):
     def ticket(self, cell: Cell) -> Ticket:
         """A cell as a ticket. Raises UserError for one whose dead weights are not zero, which no ticket can hold."""
         record = self.record(cell)
-        if record["start"] and record["start"].get("dead"):
+        if record.start and record.start.dead:
             raise UserError(
                 f"{self.folder(cell)}: arm '{cell.arm}' freezes dead weights at other values than zero, and a ticket's "
                 "are zero; its scores are in the run's results"
             )
         end = self.weights(cell, "end") if self.keeps_weights(cell) else None
-        start = self.start(cell) if record["start"] else None
+        start = self.start(cell) if record.start else None
         study = self.study
         provenance = {
             "cell": str(cell),
@@ -175,7 +175,7 @@ class Run(Cells):
             "model": study.model.model_dump(mode="json"),
             "data": study.data.model_dump(mode="json"),
             "recipe": study.recipe_at(cell.level).model_dump(mode="json"),
-            "status": record["status"],
+            "status": record.status,
             "function": self.environment.get("function"),
         }
         keys = self.environment.get("network", {}).get("state_dict")  # not noted in runs of old
@@ -185,11 +185,11 @@ class Run(Cells):
         """A finished cell as the lottery needs it: its status, and the weights of one that may have been pruned."""
         record = self.record(cell)
         trained, found = None, None
-        if cell.arm == self.study.search_arm and record["status"] == "ok":
+        if cell.arm == self.study.search_arm and record.status == "ok":
             found = self.mask(cell)
-        if cell.arm in self.study.source_arms and record["status"] == "ok" and self.keeps_weights(cell):
-            trained = self._trained(cell, record)
-        return Drawn(cell, record["status"], None, trained, found)
+        if cell.arm in self.study.source_arms and record.status == "ok" and self.keeps_weights(cell):
+            trained = self.trained(record)
+        return Drawn(cell, record.status, None, trained, found)
 
     def sweep(self) -> None:
         """Remove what a killed process left half-written. Only for the holder of the lock."""

@@ -1,4 +1,4 @@
-"""Whether the files of a cell are there and whole, as far as that shows without reading their contents.
+"""Whether a file of a cell is there and whole, as far as that shows without reading their contents.
 
 A cell is written at once, so a file that is missing or cut short was lost later: by a copy that was broken off, a disk,
 a hand. Nothing is deleted unasked; whoever meets it says which folder to delete to have the cell trained anew.
@@ -8,29 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-WEIGHT_FILES = ("end.safetensors", "best.safetensors")
 PARQUET = b"PAR1"
 """How a parquet file begins and ends."""
-
-
-def files_of(folder: Path, record: Mapping[str, Any]) -> Iterator[Path]:
-    """The files that a cell with this record holds beside it: weights unless the study keeps masks only, and a history
-    if it was trained."""
-    yield folder / "mask.safetensors"
-    yield folder / "timing.json"
-    if record["iterations"] is not None:
-        yield folder / "history.parquet"
-        yield from (folder / name for name in WEIGHT_FILES if record["start"] is not None)
-
-
-def starts_of(record: Mapping[str, Any]) -> set[str]:
-    """The digests of the starts that a cell with this record rests on: its own, and what its tickets are rewound to."""
-    start = record["start"] or {}
-    return {digest for digest in (start.get("digest"), record["rewind"]) if digest is not None}
 
 
 def fault(path: Path) -> str:

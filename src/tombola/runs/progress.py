@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell, Drawn
+from tombola.runs.cell_record import CellRecord
 from tombola.runs.cells import Cells
-from tombola.runs.integrity import fault, starts_of
+from tombola.runs.integrity import fault
 from tombola.study.cells import planned_cells
 from tombola.study.spec import Study
 from tombola.study.title import title_of
@@ -26,9 +27,9 @@ def missing(folder: Cells, study: Study) -> list[Cell]:
     A dense network of which early birds are missing has to be trained again, to be watched."""
     ends: dict[int | tuple[int, str, int], int] = {}
     for cell in folder.cells():
-        if cell.arm == study.search_arm and folder.record(cell)["status"] != "ok":
+        if cell.arm == study.search_arm and folder.record(cell).status != "ok":
             ends[cell.replicate] = cell.level - 1
-        elif cell.arm in {*study.pruned_arms, *study.ladder_arms} and folder.record(cell)["status"] != "ok":
+        elif cell.arm in {*study.pruned_arms, *study.ladder_arms} and folder.record(cell).status != "ok":
             shared = cell.arm in study.pruned_arms
             ends[cell.replicate if shared else (cell.replicate, cell.arm, cell.draw)] = cell.level
 
@@ -46,7 +47,7 @@ def is_done(folder: Cells, study: Study, cell: Cell) -> bool:
     if not folder.has(cell) or cell.level > 0 or study.pruning.mode != EARLY_BIRD:
         return folder.has(cell)
     seen = all(folder.bird_file(cell.replicate, level).exists() for level in range(1, study.levels + 1))
-    return seen or folder.record(cell)["status"] != "ok"
+    return seen or folder.record(cell).status != "ok"
 
 
 def require_weights(folder: Cells, study: Study) -> None:
@@ -65,7 +66,7 @@ def require_whole(folder: Cells) -> None:
     dense network is to be trained again come back with it."""
     looked_at = set[str]()
     for cell in folder.cells():
-        starts = starts_of(folder.record(cell)) - looked_at
+        starts = folder.record(cell).starts - looked_at
         for digest in starts if folder.has(Cell(cell.replicate, 0, TICKET, 0)) else ():
             if wrong := fault(folder.start_file(digest)):
                 advice = folder.again(folder.writer(digest))
@@ -81,7 +82,7 @@ def is_whole(folder: Cells, cell: Cell) -> bool:
         record = folder.record(cell)
     except UserError:
         return False
-    return not any(fault(folder.start_file(digest)) for digest in starts_of(record))
+    return not any(fault(folder.start_file(digest)) for digest in record.starts)
 
 
 def _below(cell: Cell, study: Study) -> Iterator[Cell]:
@@ -149,14 +150,14 @@ def headway(run: Cells, study: Study, running: bool) -> Headway:
     )
 
 
-def _rows(records: dict[Cell, dict[str, Any]], planned: Sequence[Cell]) -> tuple[Row, ...]:
+def _rows(records: dict[Cell, CellRecord], planned: Sequence[Cell]) -> tuple[Row, ...]:
     groups: dict[tuple[int, str], set[Cell]] = defaultdict(set)
     for cell in (*planned, *records):
         groups[cell.level, cell.arm].add(cell)
     rows = []
     for (level, arm), cells in sorted(groups.items(), key=lambda g: (g[0][0], g[0][1] != "ticket", g[0][1])):
         found = [records[cell] for cell in sorted(cells & records.keys())]
-        good = [record["early_stop_test_accuracy"] for record in found if record["status"] == "ok"]
+        good = [record.early_stop_test_accuracy for record in found if record.status == "ok"]
         known = [accuracy for accuracy in good if accuracy is not None]
         rows.append(
             Row(level, arm, len(found), len(cells), len(found) - len(good), fmean(known) if known else None)

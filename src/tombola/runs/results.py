@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
@@ -15,17 +16,9 @@ from tombola.lottery.cell import Cell
 from tombola.runs.cells import HISTORY
 from tombola.runs.folder import Run
 from tombola.runs.progress import require_whole
-from tombola.runs.stops import stopped_at_end
 from tombola.stats.intervals import EVERYWHERE, Range, bounds, half_width
 
 KEYS = ("replicate", "level", "arm", "draw")
-VALUES = (
-    "early_stop_iteration",
-    "early_stop_val_loss",
-    "early_stop_test_accuracy",
-    "final_test_accuracy",
-    "final_train_accuracy",
-)
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "replicate": pl.Int64,
     "level": pl.Int64,
@@ -55,8 +48,9 @@ def results_of(run: Run, *, timed: bool = True) -> pl.DataFrame:
     rows, cells = [], run.cells()
     study = run.study if cells else None  # a folder without cells may have none yet
     for cell in cells:
-        row = {name: value for name, value in run.record(cell).items() if name in SCHEMA}
-        row["early_stop_at_end"] = stopped_at_end(row, study.first_iteration(cell) if study else 0)
+        record = run.record(cell)
+        row = {**asdict(cell), **{name: getattr(record, name) for name in SCHEMA if hasattr(record, name)}}
+        row["early_stop_at_end"] = record.stops_at_end(study.first_iteration(cell) if study else 0)
         if timed:
             row["seconds"] = run.seconds(cell)
         rows.append(row)
@@ -69,8 +63,9 @@ def histories(run: Run) -> pl.DataFrame:
     for cell in _cells(run):
         record = run.record(cell)
         if (run.folder(cell) / "history.parquet").is_file():
-            keys = [pl.lit(record[name], dtype=SCHEMA[name]).alias(name) for name in (*KEYS, "density")]
-            frames.append(run.history(cell).select(*keys, pl.all()))
+            keys = {**asdict(cell), "density": record.density}
+            named = [pl.lit(value, dtype=SCHEMA[name]).alias(name) for name, value in keys.items()]
+            frames.append(run.history(cell).select(*named, pl.all()))
     return pl.concat(frames) if frames else pl.DataFrame(schema=CURVES)
 
 

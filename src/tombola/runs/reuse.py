@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from tombola.files import read_json, write_bytes, write_json
+from tombola.files import new_folder, read_json, write_bytes, write_json
 from tombola.lottery.cell import Cell
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
-from tombola.runs.integrity import starts_of
 from tombola.runs.progress import is_whole
 from tombola.study.cells import planned_cells
 from tombola.study.spec import Study
@@ -72,16 +70,10 @@ def _has_stack(donor: Run, stack: Sequence[Cell]) -> bool:
 
 def _copy(donor: Run, folder: Run, cell: Cell) -> None:
     """Copy a cell and the weights it starts from, and note in its timing where it is from."""
-    for digest in starts_of(donor.record(cell)):
+    for digest in donor.record(cell).starts:
         if not folder.start_file(digest).exists():
             write_bytes(folder.start_file(digest), donor.start_file(digest).read_bytes())
-    place = folder.folder(cell)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        shutil.copytree(donor.folder(cell), beside)
-        timing = read_json(beside / "timing.json")
-        write_json(beside / "timing.json", {**timing, "copied_from": donor.path.name})
-        beside.replace(place)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with new_folder(folder.folder(cell)) as place:
+        shutil.copytree(donor.folder(cell), place, dirs_exist_ok=True)
+        timing = read_json(place / "timing.json")
+        write_json(place / "timing.json", {**timing, "copied_from": donor.path.name})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import polars as pl
 
@@ -11,13 +10,6 @@ COLUMN = "early_stop_at_end"
 AT_END = "(the last evaluation: the least validation loss may lie beyond the end of training)"
 MARK = "†"
 """Stands beside a mean early stop, with how many of how many trainings stopped at the end: '1,500 ± 20 †3/5'."""
-
-
-def stopped_at_end(record: Mapping[str, Any], first: int) -> bool | None:
-    """Whether a cell that began at iteration `first` has its early stop at its last evaluation; None where it has no
-    early stop."""
-    stop = record.get("early_stop_iteration")
-    return None if stop is None else bool(stop == first + record["iterations"])
 
 
 def ends(

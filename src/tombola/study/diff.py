@@ -19,11 +19,6 @@ def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def diff_specs(a: Study, b: Study) -> dict[str, tuple[Any, Any]]:
-    """Dotted key -> its values in both specs, for the keys that differ (None where a spec lacks it)."""
-    return {key: (first, second) for key, (first, second) in diff_many([a, b]).items()}
-
-
 def diff_many(studies: Sequence[Study]) -> dict[str, list[Any]]:
     """Dotted key -> its value in each spec, for the keys that are not the same in all (None where a spec lacks it).
     Titles are words, and left out."""

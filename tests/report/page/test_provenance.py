@@ -136,7 +136,7 @@ def test_a_run_whose_ladders_ended_early_is_finished(tmp_path: Path) -> None:
         study(hypothesis=[], recipe={"iterations": 4, "batch": 15, "evaluate_every": 2, "lr": 1e30}),
         RunOptions(tmp_path, dataset=data(), **PLAIN),
     )
-    assert {lost.record(cell)["status"] for cell in lost.cells()} == {"diverged"}
+    assert {lost.record(cell).status for cell in lost.cells()} == {"diverged"}
     found = tables_of(lost)
     assert found.cells_planned == len(lost.cells()) == 2
     few, note = notes(found)

@@ -15,7 +15,7 @@ from tombola.runs.results import results_of
 from tombola.runs.stops import ends_in_words
 from tombola.runs.sweeps import SweepRun, sweep_results
 from tombola.study.cells import planned_cells
-from tombola.study.diff import diff_specs
+from tombola.study.diff import diff_many
 from tombola.study.title import title_of
 
 
@@ -56,7 +56,7 @@ def progress_of(found: Run) -> dict[str, Any]:
     require_whole(found)
     spec, done = found.study, set(found.cells())
     planned = set(planned_cells(spec))
-    failed = {cell for cell in done if found.record(cell)["status"] != "ok"}
+    failed = {cell for cell in done if found.record(cell).status != "ok"}
     state = "running" if found.is_locked() else "unfinished" if missing(found, spec) else "finished"
     arms = {
         arm: {
@@ -99,7 +99,7 @@ def _print_findings(folder: Run) -> None:
 
 def print_difference(first: Run, second: Run, as_json: bool) -> None:
     """What the specs and the results of two runs have different."""
-    keys = diff_specs(first.study, second.study)
+    keys = diff_many([first.study, second.study])
     rows = diff_results(results_of(first), results_of(second)).to_dicts()
     if as_json:
         print_json({"spec": keys, "results": rows})

@@ -14,11 +14,11 @@ import polars as pl
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
 from tombola.registry import Registry
+from tombola.runs.cell_record import CellRecord
 from tombola.runs.cells import HISTORY
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
 from tombola.study.spec import Study
-from tombola.training.trained import NUMBERS
 
 EXTENDABLE = ("levels", "replicates", "arms", "hypothesis", "expect", "title")
 """Keys that a later call may change or extend without another run: no hyper-parameters of it."""
@@ -35,10 +35,10 @@ class Landed:
     history: pl.DataFrame
 
     @classmethod
-    def of(cls, cell: Cell, record: Mapping[str, Any], history: pl.DataFrame) -> Landed:
-        """From the contents of cell.json and the curves."""
-        numbers = {name: float(record[name]) for name in NUMBERS if record[name] is not None}
-        return cls(cell, record["status"], record["density"], numbers, history)
+    def of(cls, record: CellRecord, history: pl.DataFrame) -> Landed:
+        """From a cell's record and curves."""
+        numbers = {name: float(value) for name, value in record.numbers.items() if value is not None}
+        return cls(record.cell, record.status, record.density, numbers, history)
 
     @property
     def tag(self) -> str:
@@ -166,7 +166,7 @@ class Tracking:
     def _landed(self, cell: Cell) -> Landed:
         there = (self._run.folder(cell) / "history.parquet").is_file()
         history = self._run.history(cell) if there else pl.DataFrame(schema=HISTORY)
-        return Landed.of(cell, self._run.record(cell), history)
+        return Landed.of(self._run.record(cell), history)
 
     def _list(self, name: str) -> Path:
         return self._run.path / FOLDER / f"{name}.cells"

@@ -1,0 +1,103 @@
+"""What a cell's cell.json says of it, typed: whoever wants to know something of a cell reads it here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tombola.errors import UserError
+from tombola.files import read_object
+from tombola.lottery.cell import Cell, Status
+from tombola.training.trained import NUMBERS
+
+WEIGHT_FILES = ("end.safetensors", "best.safetensors")
+OPTIONAL = ("found_iteration", "found_because")
+"""What cell.json holds of some cells only."""
+
+
+@dataclass(frozen=True)
+class StartPlace:
+    """The weights that a cell starts from, in `starts/<digest>.safetensors`: whole, or those that are `living`. With
+    `dead`, its dead weights have other values than zero, and are there as well."""
+
+    digest: str
+    living: bool
+    dead: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRecord:
+    """One cell: how it ended, its mask in numbers (density 0..1, living weights a tensor), where its start lies (None
+    where the study keeps masks only), and the digest of the weights that tickets are rewound to, of a dense network
+    that took a snapshot.
+
+    The numbers are those of `Trained`; None where there was no training, no early stop, or no finite number. An
+    early-bird ticket says when in the dense training its mask was found, and why it was taken then.
+    """
+
+    cell: Cell
+    status: Status
+    density: float
+    alive: Mapping[str, int] = field(default_factory=dict)
+    start: StartPlace | None
+    rewind: str | None
+    early_stop_iteration: int | None
+    early_stop_val_loss: float | None
+    early_stop_test_accuracy: float | None
+    final_test_accuracy: float | None
+    final_train_accuracy: float | None
+    iterations: int | None
+    found_iteration: int | None = None
+    found_because: str | None = None
+
+    @classmethod
+    def read(cls, path: Path, cell: Cell) -> CellRecord:
+        """What a cell.json says. Raises UserError where it is the record of no cell."""
+        table = read_object(path)
+        own = [each for each in fields(cls) if each.name != "cell"]
+        for each in own:
+            if each.name not in table and each.default is each.default_factory is MISSING:
+                raise UserError(f"{path}: not the record of a cell (it has no '{each.name}')")
+        start = table["start"]
+        try:
+            place = None if start is None else StartPlace(**start)
+        except TypeError:
+            raise UserError(f"{path}: not the record of a cell (its 'start' is {start!r})") from None
+        said = {each.name: table[each.name] for each in own if each.name in table}
+        return cls(cell=cell, **{**said, "start": place})
+
+    def table(self) -> dict[str, Any]:
+        """What cell.json holds."""
+        found = asdict(self)
+        if self.start and not self.start.dead:
+            del found["start"]["dead"]
+        absent = [name for name in OPTIONAL if found[name] is None]
+        return {**found.pop("cell"), **{name: found[name] for name in found if name not in absent}}
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """Name -> value of the numbers of its training."""
+        return {name: getattr(self, name) for name in NUMBERS}
+
+    @property
+    def starts(self) -> set[str]:
+        """The digests of the weights that the cell rests on: its start, and what its tickets are rewound to."""
+        own = self.start.digest if self.start else None
+        return {digest for digest in (own, self.rewind) if digest is not None}
+
+    def files(self) -> Iterator[str]:
+        """The files that lie beside cell.json: weights unless the study keeps masks only, and a history if the cell
+        was trained."""
+        yield from ("mask.safetensors", "timing.json")
+        if self.iterations is not None:
+            yield "history.parquet"
+            yield from WEIGHT_FILES if self.start is not None else ()
+
+    def stops_at_end(self, first: int) -> bool | None:
+        """Whether its early stop is its last evaluation, where training began at iteration `first`; None where it has
+        no early stop."""
+        if self.early_stop_iteration is None or self.iterations is None:
+            return None
+        return self.early_stop_iteration == first + self.iterations
