@@ -12,7 +12,7 @@ from support.report_frames import tables
 from tombola.report.collect import input_maps
 from tombola.report.figures.base import FIGURES
 from tombola.report.figures.export import rows
-from tombola.report.figures.heatmaps import spread
+from tombola.report.figures.panels import spread
 
 
 def test_pixels_are_relative_to_the_average_of_their_level() -> None:

@@ -7,30 +7,21 @@ import math
 import altair as alt
 import polars as pl
 
-from tombola.report.figures.base import (
-    Picture,
-    as_series,
-    figure,
-    has_intervals,
+from tombola.report.figures.base import Picture, as_series, figure, series_of
+from tombola.report.figures.panels import (
+    in_sentences,
+    line_panels,
+    panel_name,
+    panels_of,
     replicates_of,
-    rows_of,
-    series_of,
-    tooltip,
+    tidy,
 )
-from tombola.report.figures.style import (
-    DENSE,
-    MOST_SERIES,
-    arm_channels,
-    arm_pick,
-    arm_styles,
-    faded,
-    round_steps,
-)
+from tombola.report.figures.style import DENSE, MOST_SERIES, round_steps
 from tombola.report.tables import NothingToDrawError, Tables
 from tombola.runs.results import with_bands
 from tombola.stats.intervals import bounds
 from tombola.study.claims import NEAR
-from tombola.text import listed, percent
+from tombola.text import listed
 
 LANDMARKS = (0.5, 0.21)
 """Densities that Frankle and Carbin (2019, section 2) show curves at, beside the dense and the sparsest network."""
@@ -65,7 +56,7 @@ def learning_curves_accuracy(tables: Tables) -> Picture:
     return curves(tables, "accuracy", "validation accuracy (%)", scale=100, digits=2)
 
 
-def curves(tables: Tables, value: str, label: str, scale: float, digits: int) -> alt.FacetChart:
+def curves(tables: Tables, value: str, label: str, scale: float, digits: int) -> Picture:
     """A panel for each chosen level; in it one line an arm, and the dense network's."""
     seen = evaluations(tables, value)
     levels = chosen_levels(seen)
@@ -77,34 +68,20 @@ def curves(tables: Tables, value: str, label: str, scale: float, digits: int) ->
     means = mean_curves(seen.filter(pl.col("level").is_in([0, *levels])), value, scale)
     frame = in_panels(means, panels) if styles is None else in_own_panels(means, panels)
 
-    rows = rows_of(frame.select("arm", "panel", "iteration", "n", "mean", "low", "high"), digits)
-    channels = arm_channels(frame["arm"].unique(), markers=False, styles=styles)
-    pick = arm_pick()
-    y = value_axis(frame, value, label)
-    base = alt.Chart().encode(
-        x=alt.X(
-            "iteration:Q",
-            title="iteration",
-            axis=alt.Axis(tickCount=4, grid=False, labelFlush=True, labelOverlap=True, labelSeparation=8),
-        ),
-        color=channels["color"],
+    rows = tidy(frame.select("arm", "panel", "iteration", "n", "mean", "low", "high"), digits)
+    axis = alt.Axis(tickCount=4, grid=False, labelFlush=True, labelOverlap=True, labelSeparation=8)
+    x = alt.X("iteration:Q", title="iteration", axis=axis)
+    names = list(panels.values())
+    return line_panels(
+        alt.Chart().encode(x=x, y=value_axis(frame, value, label)),
+        rows,
+        describe_curves(frame, label, names, digits),
+        {"iteration:Q": "iteration"},
+        panels_of(names),
+        label=label,
+        marks="lines",
+        styles=styles,
     )
-    band = base.mark_area(clip=True).encode(
-        y=alt.Y("low:Q", title=label), y2="high:Q", opacity=faded(pick, 0.14)
-    )
-    lines = base.mark_line(strokeWidth=1.5, clip=True).encode(
-        y=y,
-        strokeDash=channels["strokeDash"],
-        opacity=faded(pick, 1),
-        tooltip=tooltip(label, iteration="iteration"),
-    )
-    intervals = [band] if has_intervals(frame) else []
-    layers = alt.layer(*intervals, lines.add_params(pick), width=230, height=150)
-    return layers.facet(
-        facet=alt.Facet("panel:N", title=None, sort=list(panels.values())),
-        columns=2,
-        data=alt.InlineData(values=rows),
-    ).properties(description=describe_curves(frame, label, list(panels.values()), digits))
 
 
 def evaluations(tables: Tables, value: str) -> pl.DataFrame:
@@ -174,11 +151,6 @@ def in_own_panels(means: pl.DataFrame, panels: dict[int, str]) -> pl.DataFrame:
     return means.with_columns(panel=names).drop_nulls("panel").sort("panel", "arm", "iteration")
 
 
-def panel_name(level: int, density: float) -> str:
-    """'dense (100%)' or '21.1% remain (level 7)'."""
-    return f"{DENSE} ({percent(density)})" if level == 0 else f"{percent(density)} remain (level {level})"
-
-
 def value_axis(frame: pl.DataFrame, value: str, label: str) -> alt.Y:
     """Log for a loss, linear for an accuracy; it spans the means, wider intervals are clipped at the edge."""
     low, high = float(frame["mean"].min()), float(frame["mean"].max())  # type: ignore[arg-type]  # not empty
@@ -195,16 +167,8 @@ def value_axis(frame: pl.DataFrame, value: str, label: str) -> alt.Y:
 
 def describe_curves(frame: pl.DataFrame, label: str, panels: list[str], digits: int) -> str:
     """Alternative text: the panels, and the best mean of each arm in each."""
-    best = pl.col("mean").min() if label.endswith("loss") else pl.col("mean").max()
-    found = {(panel, arm): mean for panel, arm, mean in frame.group_by("panel", "arm").agg(best).iter_rows()}
-    order = list(arm_styles(frame["arm"].unique()))
-    sentences = [
-        f"{panel}: "
-        + ", ".join(f"{arm} {found[panel, arm]:.{digits}f}" for arm in order if (panel, arm) in found)
-        + "."
-        for panel in panels
-    ]
+    best = pl.Expr.min if label.endswith("loss") else pl.Expr.max
     return (
         f"Line charts of {label} against iteration, one panel each for {listed(panels)}; {replicates_of(frame)}. "
-        f"Best values. {' '.join(sentences)}"
+        f"Best values. {in_sentences(frame, panels, best, digits)}"
     )

@@ -5,31 +5,14 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from tombola.report.figures.base import (
-    Picture,
-    always,
-    as_series,
-    describe,
-    figure,
-    has_intervals,
-    rows_of,
-    runs_in,
-    series_of,
-    tooltip,
-)
-from tombola.report.figures.style import (
-    DENSE,
-    GREY,
-    HEIGHT,
-    WIDTH,
-    arm_channels,
-    arm_pick,
-    faded,
-    round_steps,
-)
+from tombola.report.figures.base import Picture, always, as_series, figure, runs_in, series_of
+from tombola.report.figures.panels import line_panels, panels_of, replicates_of, tidy
+from tombola.report.figures.style import DENSE, GREY, HEIGHT, WIDTH, arm_styles, round_steps
 from tombola.report.tables import Tables
+from tombola.text import listed, percent
 
 BAND = "Means over replicates; the band is their 95% t-interval. Sparser networks are to the right."
+GAP = "Train-test gap at the end of training"
 
 
 @figure("accuracy-early-stop", "Test accuracy at early stop", "Accuracy", BAND, always)
@@ -50,13 +33,7 @@ def early_stop(tables: Tables) -> Picture:
     return against_density(tables, "early_stop_iteration", "early-stop iteration", digits=0)
 
 
-@figure(
-    "gap",
-    "Train-test gap at the end of training",
-    "Generalisation",
-    f"Lower generalises better. {BAND}",
-    always,
-)
+@figure("gap", GAP, "Generalisation", f"Lower generalises better. {BAND}", always)
 def gap(tables: Tables) -> Picture:
     """Training minus test accuracy (percentage points) after the last iteration, against density."""
     return against_density(tables, "gap", "training − test accuracy (points)", scale=100)
@@ -74,35 +51,23 @@ def against_density(tables: Tables, value: str, label: str, scale: float = 1, di
     styles = series_of(frame)
     if styles is not None:
         frame = as_series(frame)
-    panels = runs_in(frame) if styles is None else []
-    keys = ["arm", "run"] if panels else ["arm"]
-    rows = rows_of(frame.select(*keys, "level", "density", "n", "mean", "low", "high"), digits)
-    channels = arm_channels(frame["arm"].unique(), styles=styles)
-    pick = arm_pick()
-    x = density_axis(float(frame["density"].min()))  # type: ignore[arg-type]  # a frame of numbers, not empty
+    panels = runs_in(frame)
+    rows = tidy(
+        frame.select("arm", *["run"] * bool(panels), "level", "density", "n", "mean", "low", "high"), digits
+    )
     y = alt.Y("mean:Q", title=label, scale=alt.Scale(zero=False, nice=True))
-
-    base = alt.Chart().encode(x=x, color=channels["color"])
-    band = base.mark_area().encode(y=alt.Y("low:Q", title=label), y2="high:Q", opacity=faded(pick, 0.14))
-    bars = base.mark_rule(strokeWidth=1).encode(y=alt.Y("low:Q"), y2="high:Q", opacity=faded(pick, 0.45))
-    lines = base.mark_line().encode(y=y, strokeDash=channels["strokeDash"], opacity=faded(pick, 1))
-    points = base.mark_point(filled=True).encode(
-        y=y, shape=channels["shape"], opacity=faded(pick, 1), tooltip=tooltip(label, density="density (%)")
+    return line_panels(
+        alt.Chart().encode(x=density_axis(frame), y=y),
+        rows,
+        describe(frame, label, digits),
+        {"density:Q": "density (%)"},
+        panels_of(panels, "run:N") if panels else None,
+        size=(WIDTH * 2 // 3, HEIGHT * 4 // 5) if panels else (WIDTH, HEIGHT),
+        label=label,
+        behind=_dense_rule(frame),
+        styles=styles,
+        own_axes=bool(panels),  # one run may do so badly that the others' lines would all be one at the top
     )
-    # Fewer than three replicates have no interval, and Vega complains about an extent of nothing.
-    intervals = [band, bars] if has_intervals(frame) else []
-    layers = [*_dense_rule(frame), *intervals, lines, points.add_params(pick)]
-    data, description = alt.InlineData(values=rows), describe(frame, label, digits)
-    if not panels:
-        return alt.layer(*layers, data=data, width=WIDTH, height=HEIGHT, description=description)
-    picture: Picture = (
-        alt.layer(*layers, width=WIDTH * 2 // 3, height=HEIGHT * 4 // 5)
-        .facet(facet=alt.Facet("run:N", title=None, sort=panels), columns=2, data=data)
-        # One run may do so badly that the others' lines would all be one at the top.
-        .resolve_scale(y="independent")
-        .properties(description=description)
-    )
-    return picture
 
 
 def _dense_rule(frame: pl.DataFrame) -> list[alt.Chart]:
@@ -120,14 +85,26 @@ def _dense_rule(frame: pl.DataFrame) -> list[alt.Chart]:
     return [rule, name]
 
 
-def density_axis(lowest: float) -> alt.X:
-    """Density (%) on a log scale from 100 at the left down to `lowest` at the right, ticks at 1-2-5 steps."""
-    lowest = min(lowest, 50.0)
-    ticks = round_steps(0.97 * lowest, 100)
+def density_axis(frame: pl.DataFrame, title: str = "density (% of prunable weights that remain)") -> alt.X:
+    """`density` (%) on a log scale from 100 at the left down to the least of the frame, ticks at 1-2-5 steps."""
+    lowest = min(*frame["density"], 50.0)
     return alt.X(
         "density:Q",
-        title="density (% of prunable weights that remain)",
+        title=title,
         # Room for half a marker at both ends.
         scale=alt.Scale(type="log", reverse=True, domain=[lowest * 0.94, 106], nice=False),
-        axis=alt.Axis(values=ticks, format="~g", grid=False),
+        axis=alt.Axis(values=round_steps(0.97 * lowest, 100), format="~g", grid=False),
     )
+
+
+def describe(frame: pl.DataFrame, label: str, digits: int) -> str:
+    """Alternative text: what is drawn, and each arm's values at its densest, middle and sparsest level."""
+    named = as_series(frame) if "run" in frame.columns else frame
+    arms = list(arm_styles(named["arm"].unique()))
+    sentences = []
+    for arm in arms:
+        line = named.filter(pl.col("arm") == arm).sort("level").select("density", "mean").rows()
+        chosen = [line[i] for i in sorted({0, len(line) // 2, len(line) - 1})]
+        values = ", ".join(f"{mean:.{digits}f} at {percent(density / 100)}" for density, mean in chosen)
+        sentences.append(f"{arm}: {values}.")
+    return f"Line chart of {label} against density, for {listed(arms)}; {replicates_of(frame)}. {' '.join(sentences)}"

@@ -7,11 +7,11 @@ import polars as pl
 
 from tombola.alignment.words import RAW, WHOLE
 from tombola.comparison.measures.base import MEASURES
-from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.base import Picture, figure
 from tombola.report.figures.density import density_axis
-from tombola.report.figures.similarity import OTHERS, SECTION, hints, pairs_of_an_arm, tidy
-from tombola.report.figures.style import GREY, arm_channels, arm_pick, arm_styles, faded
+from tombola.report.figures.panels import first_arm, line_panels, panels_of, tidy
+from tombola.report.figures.similarity import OTHERS, SECTION, of_one_arm
+from tombola.report.figures.style import GREY, arm_styles
 from tombola.report.tables import NothingToDrawError, Tables
 from tombola.text import listed, percent
 
@@ -26,7 +26,7 @@ from tombola.text import listed, percent
 def function(tables: Tables) -> Picture:
     """Each measure of function over whole networks against density, a panel a measure."""
     names = [name for name, measure in MEASURES.items() if measure.family == "function"]
-    frame = pairs_of_an_arm(tables).filter(
+    frame = of_one_arm(tables).filter(
         pl.col("measure").is_in(names), pl.col("aligned") == RAW, pl.col("layer") == WHOLE
     )
     if frame.is_empty():
@@ -39,10 +39,7 @@ def function(tables: Tables) -> Picture:
         .sort("measure", "arm", "density", descending=[False, False, True])
         .with_columns(pl.col("density") * 100)
     )
-    panels = means["measure"].unique(maintain_order=True).to_list()
-    channels, pick = arm_channels(means["arm"].unique()), arm_pick()
-    x = density_axis(float(means["density"].min())).title("density (%)")  # type: ignore[arg-type]
-    base = alt.Chart().encode(x=x)
+    base = alt.Chart().encode(x=density_axis(means, "density (%)"))
     # Points, so that a single density shows too: a line of one point is none. A panel of its own axis where nothing has
     # a chance level would have an extent of nothing, so there it is the value, unseen.
     known = "isValid(datum.expected)"
@@ -55,35 +52,23 @@ def function(tables: Tables) -> Picture:
             opacity=alt.condition(known, alt.value(1), alt.value(0)),
         )
     )
-    y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
-    lines = base.mark_line().encode(
-        y=y, color=channels["color"], strokeDash=channels["strokeDash"], opacity=faded(pick, 1)
-    )
-    points = base.mark_point(filled=True).encode(
-        y=y,
-        color=channels["color"],
-        shape=channels["shape"],
-        opacity=faded(pick, 1),
-        tooltip=hints(measure="measure", density="density (%)"),
-    )
-    picture: Picture = (
-        alt.layer(chance, lines, points.add_params(pick), width=170, height=130)
-        .facet(
-            facet=alt.Facet("measure:N", title=None, sort=panels),
-            columns=3,
-            data=alt.InlineData(values=tidy(means)),
-        )
-        .resolve_scale(y="independent")
-        .resolve_axis(x="independent")  # else a row that is not full has an axis without a panel
-        .properties(description=describe_function(means))
-    )
+    picture: Picture = line_panels(
+        base.encode(y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))),
+        tidy(means),
+        describe_function(means),
+        {"measure:N": "measure", "density:N": "density (%)"},
+        panels_of(means["measure"].unique(maintain_order=True), "measure:N"),
+        columns=3,
+        size=(170, 130),
+        behind=[chance],
+        own_axes=True,
+    ).resolve_axis(x="independent")  # else a row that is not full has an axis without a panel
     return picture
 
 
 def describe_function(means: pl.DataFrame) -> str:
     """Alternative text: each measure's value and chance at the sparsest density, of the ticket or the first arm."""
-    arms = list(arm_styles(means["arm"].unique()))
-    first = TICKET if TICKET in arms else arms[0]
+    first = first_arm(means)
     sparsest = means.filter(
         pl.col("arm") == first, pl.col("density") == pl.col("density").min().over("measure")
     )
@@ -94,6 +79,6 @@ def describe_function(means: pl.DataFrame) -> str:
     ]
     density = percent(float(sparsest["density"][0]) / 100) if len(sparsest) else "no density"
     return (
-        f"How alike trained networks are in what they say, against density, for {listed(arms)}. "
-        f"{first} at {density}: {' '.join(sentences)}"
+        f"How alike trained networks are in what they say, against density, for "
+        f"{listed(arm_styles(means['arm'].unique()))}. {first} at {density}: {' '.join(sentences)}"
     )

@@ -5,11 +5,17 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from tombola.report.figures.base import Picture, figure, has_intervals, replicates_of, rows_of, tooltip
-from tombola.report.figures.curves import panel_name
+from tombola.report.figures.base import Picture, figure
 from tombola.report.figures.density import against_density
-from tombola.report.figures.heatmaps import spread
-from tombola.report.figures.style import arm_channels, arm_pick, arm_styles, faded
+from tombola.report.figures.panels import (
+    in_sentences,
+    line_panels,
+    panel_name,
+    panels_of,
+    replicates_of,
+    spread,
+    tidy,
+)
 from tombola.report.tables import NothingToDrawError, Tables
 from tombola.runs.results import with_bands
 from tombola.text import listed
@@ -59,51 +65,31 @@ def connectivity(tables: Tables) -> Picture:
     frame = frame.filter(pl.col("level").is_in(list(panels))).with_columns(
         panel=pl.col("level").replace_strict(panels, return_dtype=pl.String)
     )
-    rows = rows_of(frame.select("arm", "panel", "alpha", "n", "mean", "low", "high"), 2)
-    channels = arm_channels(frame["arm"].unique(), markers=False)
-    pick = arm_pick()
-    label = "test error (%)"
-    base = alt.Chart().encode(
-        x=alt.X(
-            "alpha:Q",
-            title="place between the two networks (0 to 1)",
-            axis=alt.Axis(tickCount=3, grid=False, labelFlush=True),
+    label, names = "test error (%)", list(panels.values())
+    top = 1.1 * max(frame["mean"]) or 1.0
+    axis = alt.Axis(tickCount=3, grid=False, labelFlush=True)
+    return line_panels(
+        alt.Chart().encode(
+            x=alt.X("alpha:Q", title="place between the two networks (0 to 1)", axis=axis),
+            y=alt.Y("mean:Q", title=label, scale=alt.Scale(domain=[0, top], clamp=True, nice=False)),
         ),
-        color=channels["color"],
+        tidy(frame.select("arm", "panel", "alpha", "n", "mean", "low", "high"), 2),
+        f"Line charts of test error (%) against the place between two networks, one panel each for {listed(names)}; "
+        f"{replicates_of(frame)}. Largest values. {in_sentences(frame, names, pl.Expr.max, 2)}",
+        {"alpha:Q": "place"},
+        panels_of(names),
+        label=label,
+        marks="lines",
     )
-    band = base.mark_area(clip=True).encode(
-        y=alt.Y("low:Q", title=label), y2="high:Q", opacity=faded(pick, 0.14)
-    )
-    top = 1.1 * float(frame["mean"].max()) or 1.0  # type: ignore[arg-type]  # a frame of numbers, not empty
-    y = alt.Y("mean:Q", title=label, scale=alt.Scale(domain=[0, top], clamp=True, nice=False))
-    lines = base.mark_line(strokeWidth=1.5, clip=True).encode(
-        y=y,
-        strokeDash=channels["strokeDash"],
-        opacity=faded(pick, 1),
-        tooltip=tooltip(label, alpha="place"),
-    )
-    layers = alt.layer(
-        *([band] if has_intervals(frame) else []), lines.add_params(pick), width=230, height=150
-    )
-    picture: Picture = layers.facet(
-        facet=alt.Facet("panel:N", title=None, sort=list(panels.values())),
-        columns=2,
-        data=alt.InlineData(values=rows),
-    ).properties(description=describe_paths(frame, list(panels.values())))
-    return picture
 
 
 def mean_paths(paths: pl.DataFrame) -> pl.DataFrame:
     """Test error (%) with its 95% t-interval over replicates: arm (the line's name), level, density, alpha, n, mean,
     low, high. Pairs of one replicate are averaged first."""
     keys = ["arm", "level", "alpha"]
-    named = [
-        pl.when(pl.col("kind") == kind).then(pl.format(text.replace("{arm}", "{}"), "arm"))
-        if "{arm}" in text
-        else pl.when(pl.col("kind") == kind).then(pl.lit(text))
-        for kind, text in LABELS.items()
-    ]
-    test = paths.filter(pl.col("split") == "test").with_columns(arm=pl.coalesce(named))
+    label = pl.col("kind").replace_strict(LABELS, default=None, return_dtype=pl.String)
+    name = label.str.replace("{arm}", pl.col("arm"), literal=True)
+    test = paths.filter(pl.col("split") == "test").with_columns(arm=name)
     each = test.group_by(*keys, "replicate").agg(pl.col("density").mean(), pl.col("error").mean() * 100)
     means = each.group_by(keys).agg(
         pl.col("density").mean(),
@@ -113,22 +99,3 @@ def mean_paths(paths: pl.DataFrame) -> pl.DataFrame:
     )
     bands = with_bands(means, (0.0, 100.0))
     return bands.select(*keys, "density", "n", "mean", "low", "high").sort("level", "arm", "alpha")
-
-
-def describe_paths(frame: pl.DataFrame, panels: list[str]) -> str:
-    """Alternative text: the panels, and the largest error of each line in each."""
-    highest = {
-        (panel, arm): mean
-        for panel, arm, mean in frame.group_by("panel", "arm").agg(pl.col("mean").max()).iter_rows()
-    }
-    order = list(arm_styles(frame["arm"].unique()))
-    sentences = [
-        f"{panel}: "
-        + ", ".join(f"{arm} {highest[panel, arm]:.2f}" for arm in order if (panel, arm) in highest)
-        + "."
-        for panel in panels
-    ]
-    return (
-        f"Line charts of test error (%) against the place between two networks, one panel each for {listed(panels)}; "
-        f"{replicates_of(frame)}. Largest values. {' '.join(sentences)}"
-    )

@@ -13,23 +13,8 @@ import typst
 from tombola.files import write_bytes
 from tombola.report.paper.bibliography import FILE as WORKS
 from tombola.report.paper.bibliography import bibliography
-from tombola.report.paper.document import (
-    Appendix,
-    Block,
-    Cite,
-    Document,
-    Drawing,
-    Grid,
-    Heading,
-    Items,
-    Listing,
-    Note,
-    Paragraph,
-    References,
-    Slide,
-    Stub,
-    Words,
-)
+from tombola.report.paper.document import Block, Cite, Document, Drawing, Grid, Listing, References, Slide
+from tombola.report.paper.markup import Markup, write_beside
 
 MAIN, HOUSE = "main.typ", "house.typ"
 LONGEST = 24
@@ -45,12 +30,9 @@ def write_source(document: Document, figures: Mapping[str, bytes], folder: Path)
 
     Returns the path of the file to compile.
     """
-    for name, data in figures.items():
-        write_bytes(folder / "figures" / name, data)
     write_bytes(folder / HOUSE, (resources.files("tombola.report") / "templates" / HOUSE).read_bytes())
     write_bytes(folder / WORKS, bibliography().encode())
-    write_bytes(folder / MAIN, source(document).encode())
-    return folder / MAIN
+    return write_beside(source(document), folder / MAIN, figures)
 
 
 def compiled(main: Path) -> bytes:
@@ -97,85 +79,74 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _words(words: Words) -> str:
-    return "".join(_reference(part) if isinstance(part, Cite) else escaped(part) for part in words)
+class _Typst(Markup):
+    headings = ("=", "==")
+    number = "+"
+    stub = "#stub[{}]"
+    note = "#note[{}]"
+    appendix = "#show: appendix"
+
+    def escaped(self, text: str) -> str:
+        return escaped(text)
+
+    def special(self, part: Cite | Grid | Drawing | Listing | References) -> str:
+        match part:
+            case Cite(key, where):
+                return f"@{key}[{escaped(where)}]" if where else f"#cite(<{key}>)"
+            case Grid():
+                return self.grid(part)
+            case Drawing():
+                return f"#{'alone' if part.half else 'whole'}({self.drawing(part)})"
+            case Listing(text):
+                return f"#listing({quoted(text)})"
+            case References():
+                return f'#bibliography("{WORKS}", style: "ieee")'
+
+    def grid(self, grid: Grid, together: bool = True) -> str:
+        columns = list(zip(grid.head, *grid.rows, strict=True))
+        wide = [max(map(len, column)) > WIDE for column in columns]
+        widths = ", ".join("1fr" if each else "auto" for each in wide)
+        align = ", ".join("left" if i < grid.left or wide[i] else "right" for i in range(len(columns)))
+        head = ", ".join(f"[*{escaped(cell)}*]" for cell in grid.head)
+        caption = f", caption: [{self.words(grid.caption)}]" if grid.caption else ""
+        rows = "".join("  " + ", ".join(f"[{escaped(cell)}]" for cell in row) + ",\n" for row in grid.rows)
+        kind = "together" if together and len(grid.rows) <= SHORT else "whole"
+        return (
+            f"#{kind}(figure(grid-of(({widths},), ({align},),\n"
+            f"  table.hline(), table.header({head}), table.hline(stroke: 0.3pt),\n{rows}  table.hline(),\n"
+            f"){caption}))"
+        )
+
+    def drawing(self, drawing: Drawing) -> str:
+        return f"drawing({_file(drawing)}, [{self.words(drawing.caption)}], {quoted(drawing.alt)})"
 
 
-def _reference(cite: Cite) -> str:
-    return f"@{cite.key}[{escaped(cite.where)}]" if cite.where else f"#cite(<{cite.key}>)"
+TYPST = _Typst()
+
+
+def _file(drawing: Drawing) -> str:
+    return quoted(f"figures/{drawing.name}.pdf")
 
 
 def _blocks(blocks: Sequence[Block]) -> list[str]:
     """The blocks, two half figures in a row beside each other."""
     found, rest = list[str](), list(blocks)
     while rest:
-        block = rest.pop(0)
-        if (
-            isinstance(block, Drawing)
-            and block.half
-            and rest
-            and isinstance(rest[0], Drawing)
-            and rest[0].half
-        ):
-            other = rest.pop(0)
-            assert isinstance(other, Drawing)
-            found.append(f"#beside({_drawing(block)}, {_drawing(other)})\n")
-        else:
-            found.append(_block(block))
+        match rest:
+            case [Drawing(half=True) as left, Drawing(half=True) as right, *rest]:
+                found.append(f"#beside({TYPST.drawing(left)}, {TYPST.drawing(right)})\n")
+            case [block, *rest]:
+                found.append(TYPST.block(block) + "\n")
     return found
 
 
-def _block(block: Block) -> str:
-    match block:
-        case Heading(text, level):
-            return f"{'=' * level} {escaped(text)}\n"
-        case Paragraph(words):
-            return f"{_words(words)}\n"
-        case Items(items, numbered):
-            return "\n".join(f"{'+' if numbered else '-'} {_words(item)}" for item in items) + "\n"
-        case Grid():
-            return _grid(block)
-        case Drawing():
-            return f"#{'alone' if block.half else 'whole'}({_drawing(block)})\n"
-        case Stub(what):
-            return f"#stub[{escaped(what)}]\n"
-        case Note(text):
-            return f"#note[{escaped(text)}]\n"
-        case Listing(text):
-            return f"#listing({quoted(text)})\n"
-        case Appendix():
-            return "#show: appendix\n"
-        case References():
-            return f'#bibliography("{WORKS}", style: "ieee")\n'
-
-
-def _drawing(block: Drawing) -> str:
-    file = quoted(f"figures/{block.name}.pdf")
-    return f"drawing({file}, [{_words(block.caption)}], {quoted(block.alt)})"
-
-
-def _grid(block: Grid, together: bool = True) -> str:
-    columns = list(zip(block.head, *block.rows, strict=True))
-    wide = [max(map(len, column)) > WIDE for column in columns]
-    widths = ", ".join("1fr" if each else "auto" for each in wide)
-    align = ", ".join("left" if i < block.left or wide[i] else "right" for i in range(len(columns)))
-    head = ", ".join(f"[*{escaped(cell)}*]" for cell in block.head)
-    caption = f", caption: [{_words(block.caption)}]" if block.caption else ""
-    rows = "".join("  " + ", ".join(f"[{escaped(cell)}]" for cell in row) + ",\n" for row in block.rows)
-    return (
-        f"#{'together' if together and len(block.rows) <= SHORT else 'whole'}(figure(grid-of(({widths},), ({align},),\n"
-        f"  table.hline(), table.header({head}), table.hline(stroke: 0.3pt),\n{rows}  table.hline(),\n"
-        f"){caption}))\n"
-    )
-
-
 def _slide(slide: Slide) -> str:
-    inside = "\n".join(
-        f"#big({quoted(f'figures/{block.name}.pdf')}, {quoted(block.alt)})"
-        if isinstance(block, Drawing)
-        else _grid(block, together=False)
-        if isinstance(block, Grid)
-        else _block(block)
-        for block in slide.blocks
-    )
+    inside = "\n".join(map(_on_slide, slide.blocks))
     return f"#slide[{escaped(slide.message)}][\n{inside}\n]\n"
+
+
+def _on_slide(block: Block) -> str:
+    """A block of a slide: figures as large as fits, and tables that may be broken."""
+    if isinstance(block, Drawing):
+        return f"#big({_file(block)}, {quoted(block.alt)})"
+    return (TYPST.grid(block, together=False) if isinstance(block, Grid) else TYPST.block(block)) + "\n"

@@ -12,7 +12,8 @@ from tombola.files import write_bytes
 from tombola.report.figures.base import FIGURES, Picture
 from tombola.report.figures.export import fitted
 from tombola.report.paper.document import Document
-from tombola.report.paper.markdown import write_markdown
+from tombola.report.paper.markdown import markdown
+from tombola.report.paper.markup import write_beside
 from tombola.report.paper.material import Material, material_of_run, material_of_study
 from tombola.report.paper.paper import HALF, WIDE, Charts, paper, proposal
 from tombola.report.paper.slides import slides
@@ -58,7 +59,7 @@ def write_document(
         for drawing in document.drawings()
     }
     if form == "md":
-        return write_markdown(document, figures, out / template / f"{template}.md")
+        return write_beside(markdown(document), out / template / f"{template}.md", figures)
     if form == "typst":
         return write_source(document, figures, out / template)
     path = out / f"{'slides' if form == 'slides' else template}.pdf"
