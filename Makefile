@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench lint clean
+.PHONY: run test check deep bench lint clean
 
 run: .venv/installed  ## install, then draw the tickets of the quick study
 	$(BIN)/tombola run quick
@@ -12,6 +12,9 @@ test: .venv/installed lint  ## linters, types, layers, tests: under four minutes
 check: test .venv/checked  ## as on a processor without AVX-512, then the slow tests, trackers among them: under an hour
 	$(BIN)/python tests/held_down.py avx2 -n 2 --dist worksteal
 	$(BIN)/pytest -m slow
+
+deep: .venv/installed  ## long simulations: what tests err in and intervals cover
+	$(BIN)/pytest -m deep -rP
 
 bench: .venv/installed  ## engines beside baselines, a few minutes; leave the machine alone meanwhile
 	$(BIN)/python benchmarks/run.py

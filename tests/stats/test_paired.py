@@ -125,7 +125,6 @@ def test_replicates_that_sign_flips_need() -> None:
     assert flips_needed(0.05, "greater") == 5  # 1/32
     assert flips_needed(0.05, "different") == 6  # 2/64
     assert flips_needed(0.05 / 7, "greater") == 8  # 7/256 = 0.027; 7/128 = 0.055
-    assert flips_needed(0.05, "greater", (1, 3)) == 3  # 1/4^3 = 0.016; 1/16 is above
     assert flips_needed(1e-6, "greater") is None  # 1/(1 + 2^14) is the smallest once ways are drawn
 
 

@@ -160,12 +160,11 @@ def test_what_five_and_eight_replicates_can_give() -> None:
     assert (by_t.p_smallest, by_t.resolvable) == (0.0, True)
 
 
-def test_draws_of_a_measure_are_dealt_too() -> None:
-    """Ticket against three draws of reinit: 4 ways a replicate, so 1/4^n."""
-    [one] = prospects(study_of(claim(quantity="measure:jaccard"), replicates=3), DENSITIES)
-    assert one.p_smallest == 1 / 64
-    [averaged] = prospects(study_of(claim(), replicates=3), DENSITIES)
-    assert averaged.p_smallest == 1 / 8
+@pytest.mark.parametrize("quantity", ["measure:jaccard", "early_stop_test_accuracy"])
+def test_draws_are_no_replicates(quantity: str) -> None:
+    """The ticket against three draws of reinit: whole replicates are swapped, so 1/2^n and no less."""
+    [one] = prospects(study_of(claim(quantity=quantity), replicates=3), DENSITIES)
+    assert (one.p_smallest, one.n_needed) == (1 / 8, 5)
 
 
 def test_what_so_few_replicates_cannot_answer_is_one_sentence() -> None:

@@ -24,9 +24,9 @@ from tombola.stats.paired import (
     replicates_for_power,
     smallest,
 )
-from tombola.stats.permutation import Contrasted, against, clear, opposites
+from tombola.stats.permutation import Contrasted, against, opposites
 from tombola.study.claims import DENSE, DERIVED, Hypothesis
-from tombola.study.prospects import Asked, asked, draws_of, families_of
+from tombola.study.prospects import Asked, asked, families_of
 from tombola.study.spec import Study
 
 YES, OPPOSITE, NO, UNRESOLVED, UNTESTED = "yes", "opposite", "no", "not resolved", "not tested"
@@ -188,9 +188,9 @@ def _judged(family: Sequence[Verdict]) -> tuple[list[Judged], list[Judged | None
 def _decision(verdict: Verdict, mine: Judged, other: Judged | None) -> str:
     claim, seen = verdict.hypothesis, verdict.answer.found
     across = against(seen, claim.direction, claim.margin)
-    if mine.rejected and (not claim.measure or clear(seen, claim.direction, claim.margin)):
+    if mine.rejected:
         return YES
-    if other is not None and other.rejected and (not claim.measure or across):
+    if other is not None and other.rejected:
         return OPPOSITE
     return NO if mine.resolvable or across else UNRESOLVED
 
@@ -258,7 +258,7 @@ def _needed(verdict: Verdict, study: Study) -> int | None:
     claim, answer = verdict.hypothesis, verdict.answer
     alpha = claim.alpha / verdict.tests
     if claim.test == "sign-flip":
-        needed = flips_needed(alpha, claim.direction, draws_of(claim, study))
+        needed = flips_needed(alpha, claim.direction)
         return needed if verdict.decision == UNRESOLVED and needed and needed > answer.n else None
     effect = beyond_margin(answer.found, answer.n, claim.direction, claim.margin)
     if verdict.decision != NO or effect is None:

@@ -13,7 +13,7 @@ from tombola.alignment.subject import Subject
 from tombola.errors import UserError, nearest
 from tombola.seeds import stream
 from tombola.stats.holm import judge
-from tombola.stats.permutation import Contrasted, Direction, Items, against, clear, contrasted, smallest_p
+from tombola.stats.permutation import Contrasted, Direction, Items, against, contrasted, smallest_p
 
 KEYS = ("measure", "layer", "side", "aligned", "null")
 SEPARATES, SAME, UNRESOLVED = "separates", "does not separate", "not resolved"
@@ -157,13 +157,13 @@ def _answer(
     found = scores.among(names, items)
     undefined = bool(np.isnan(found).any())
     answer = Contrasted() if undefined else contrasted(found, items, rng, direction, margin)
-    smallest = 1.0 if items.replicates < found.ndim else smallest_p(items, direction)
+    smallest = 1.0 if items.replicates < found.ndim else smallest_p(items.replicates, direction)
     return {
         **asdict(answer),
         "p_smallest": smallest,
         "p_holm": None,
         # As far as the interval goes: what points the other way is no matter of n.
-        "verdict": SEPARATES if clear(answer, direction, margin) else SAME,
+        "verdict": SEPARATES,
         AGAINST: against(answer, direction, margin),
     }
 

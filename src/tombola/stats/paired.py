@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tombola.stats.intervals import half_width
-from tombola.stats.permutation import Contrasted, Direction, Items, contrasted, opposites, smallest_p
+from tombola.stats.permutation import Contrasted, Direction, Items, by_t, contrasted, opposites, smallest_p
 
 Test = Literal["sign-flip", "t"]
-
 
 POWER = 0.8
 """The power that the needed number of replicates is worked out for."""
@@ -36,17 +35,15 @@ def paired(
 
     The estimate is the mean difference with its 95% t-interval, `effect` the mean difference in standard deviations
     of the differences (Cohen's d_z). `sign-flip` goes through all ways of turning the signs of the differences, or
-    through 2^14 drawn ways (see `compare.swaps`); `t` is the paired t-test. One replicate has no p by `t`, nor have
-    differences that do not vary. Fewer than three have no interval (see `compare.interval`).
+    through 2^14 drawn ways (see `stats.permutation`); `t` is the paired t-test. One replicate has no p by `t`, nor have
+    differences that do not vary. Fewer than three have no interval (see `stats.intervals`).
     """
     items = _items(len(a))
     scores: NDArray[np.float64] = np.column_stack([a, b]).astype(np.float64).ravel()
     found = contrasted(scores, items, rng, direction, margin)
-    return (
-        found
-        if test == "sign-flip"
-        else replace(found, p=_p_of_t(found, np.subtract(a, b), direction, margin))
-    )
+    if test == "sign-flip":
+        return found
+    return replace(found, p=_p_of_t(found, np.subtract(a, b), direction, margin))
 
 
 def against_claim(
@@ -57,7 +54,7 @@ def against_claim(
     margin: float,
     ways: Callable[[], np.random.Generator],
 ) -> float | None:
-    """The p of the opposite of a claim (`compare.swaps.opposites`), by the same test of the same values; None where it
+    """The p of the opposite of a claim (`permutation.opposites`), by the same test of the same values; None where it
     has none. `ways` gives the generator that `paired` was given, from its beginning."""
     each = opposites(direction, margin)
     return together([paired(a, b, test, other, bound, ways()).p for other, bound in each])
@@ -70,17 +67,17 @@ def together(p: Sequence[float | None]) -> float | None:
     return min(1.0, len(p) * min(known)) if known else None
 
 
-def smallest(test: Test, n: int, direction: Direction, draws: tuple[int, int] = (1, 1)) -> float:
-    """The smallest p that n replicates can give. `draws` of a and b, where labels are dealt anew among them."""
+def smallest(test: Test, n: int, direction: Direction) -> float:
+    """The smallest p that n replicates can give."""
     if test == "t":
         return 0.0 if n > 1 else 1.0
-    return smallest_p(_items(n, draws), direction)
+    return smallest_p(n, direction)
 
 
-def flips_needed(alpha: float, direction: Direction, draws: tuple[int, int] = (1, 1)) -> int | None:
+def flips_needed(alpha: float, direction: Direction) -> int | None:
     """The smallest number of replicates whose smallest p is at most alpha; None where none is, since only so many
     ways of turning signs are drawn."""
-    enough = (n for n in range(2, MOST_FLIPS) if smallest("sign-flip", n, direction, draws) <= alpha)
+    enough = (n for n in range(2, MOST_FLIPS) if smallest_p(n, direction) <= alpha)
     return next(enough, None)
 
 
@@ -131,22 +128,18 @@ def beyond_margin(found: Contrasted, n: int, direction: Direction, margin: float
     return (claimed + margin) / deviation
 
 
-def _items(n: int, draws: tuple[int, int] = (1, 1)) -> Items:
-    """n replicates, each with the draws of a before those of b."""
-    return Items(np.repeat(np.arange(n), sum(draws)), np.tile(np.repeat([True, False], draws), n))
+def _items(n: int) -> Items:
+    """n replicates, a before b."""
+    return Items(np.repeat(np.arange(n), 2), np.tile([True, False], n))
 
 
 def _p_of_t(
     found: Contrasted, differences: NDArray[np.float64], direction: Direction, margin: float
 ) -> float | None:
     """p by the paired t-test; None where the differences do not vary, which `found` has no effect size of."""
-    from scipy import stats
-
-    if found.effect is None or found.difference is None:
-        return None
     n = len(differences)
+    if found.difference is None or n < 2:
+        return None
     error = float(differences.std(ddof=1)) / math.sqrt(n)
-    greater = float(stats.t.sf((found.difference + margin) / error, n - 1))
-    less = float(stats.t.sf((margin - found.difference) / error, n - 1))
-    two_sided = 2 * min(greater, less)  # without a margin
-    return {"greater": greater, "less": less, "same": max(greater, less), "different": two_sided}[direction]
+    scale = max(abs(found.mean_a or 0.0), abs(found.mean_b or 0.0))
+    return by_t(found.difference, error, n, direction, margin) if error > 1e-12 * scale else None

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 
 from tombola.lottery.arms.catalog import TICKET
 from tombola.stats.holm import judge
-from tombola.stats.paired import (
-    flips_needed,
-    smallest,
-)
+from tombola.stats.paired import flips_needed, smallest
 from tombola.study.claims import DENSE, NEAR, Hypothesis
 from tombola.study.spec import Study
 
@@ -86,12 +83,6 @@ def families_of(tests: Sequence[Asked]) -> list[list[int]]:
     return list(places.values())
 
 
-def draws_of(claim: Hypothesis, study: Study) -> tuple[int, int]:
-    """How many draws the test deals labels among: those of the arms for a measure; else they are averaged."""
-    draws = {arm.name: arm.draws for arm in study.arms} if claim.measure else {}
-    return draws.get(claim.arms[0], 1), draws.get(claim.arms[1], 1)
-
-
 MOST = 6
 """Names in a sentence."""
 
@@ -113,15 +104,13 @@ def prospects(study: Study, densities: Sequence[float]) -> list[Prospect]:
     found = [Prospect(one) for one in asked(study, densities)]
     for members in families_of([each.asked for each in found]):
         claims = [found[index].asked.hypothesis for index in members]
-        best = [
-            smallest(each.test, study.replicates, each.direction, draws_of(each, study)) for each in claims
-        ]
+        best = [smallest(each.test, study.replicates, each.direction) for each in claims]
         for index, claim, p, one in zip(
             members, claims, best, judge(best, best, claims[0].alpha), strict=True
         ):
             needed = None
             if not one.resolvable and claim.test == "sign-flip":
-                needed = flips_needed(claim.alpha / len(members), claim.direction, draws_of(claim, study))
+                needed = flips_needed(claim.alpha / len(members), claim.direction)
             found[index] = Prospect(found[index].asked, p, one.p, one.resolvable, needed)
     return found
 
