@@ -119,6 +119,7 @@ class Climb:
             own=self.ladders.below(cell, self.whole.get(r)),
             rule=lottery.rule,
             probing=partial(lottery.probing, r) if lottery.probing else None,
+            lent=partial(lottery.lends, r, level) if lottery.lends else None,
         )
         arm = lottery.treatments[cell.arm] if level else Arm()  # dense, there is nothing to treat
         mask, state, dead = treat(arm, scene)

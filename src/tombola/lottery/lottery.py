@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tombola.lottery.arms.catalog import Arm
+from tombola.lottery.arms.donors import Lends
 from tombola.lottery.cell import Cell, level_cells
 from tombola.lottery.modes import Mode
 from tombola.masks.criteria import CRITERIA
@@ -29,7 +30,8 @@ class Lottery:
     `rewind` is the iteration that weights go back to; `arms(level)` lists (name, draws) of the controls;
     `probing(replicate)` is for criteria that look at the network and its data. Where the mode is a search, `method`
     finds the mask of each level by a training of its own, in a cell that has the mode's name. In
-    mode `early-bird` the dense training is watched, as `watcher` says, and leaves the masks of all levels.
+    mode `early-bird` the dense training is watched, as `watcher` says, and leaves the masks of all levels. `lends` is
+    for arms that take from donors.
     """
 
     architecture: Architecture
@@ -43,6 +45,7 @@ class Lottery:
     probing: Callable[[int], Probing] | None = None
     method: Method | None = None
     watcher: EarlyBirds | None = None
+    lends: Lends | None = None
 
     @property
     def levels(self) -> int:

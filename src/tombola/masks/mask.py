@@ -45,6 +45,13 @@ class Mask(Mapping[str, "Tensor"]):
 
         return cls({name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()})
 
+    @classmethod
+    def empty(cls, shapes: Shapes) -> Mask:
+        """No weight lives."""
+        import torch
+
+        return cls({name: torch.zeros(shape, dtype=torch.bool) for name, shape in shapes.items()})
+
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[self._known(name)].clone()
 

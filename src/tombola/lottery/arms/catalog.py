@@ -16,11 +16,14 @@ from tombola.registry import Registry
 ACTIONS = {"mask": "mask action", "weights": "weights action", "dead": "dead-weights action"}
 """Field of an arm -> the kind of the action that it names."""
 
-Trait = Literal["random", "initialiser", "partner", "units", "inputs", "trained", "prunes", "ladder"]
+Trait = Literal[
+    "random", "initialiser", "partner", "units", "inputs", "trained", "prunes", "ladder", "donor", "twin"
+]
 """What an action does or needs: it draws at random (so that a second draw is another one), it draws new weights, it
 takes the partner replicate's mask (so that replicates come in pairs), it tells hidden units apart, it looks at which
 inputs the first layer reads, it looks at how the ticket was trained, it prunes to the ticket's count in each layer, it
-prunes what the arm's own training left a level before (so that the arm has to be trained at every level)."""
+prunes what the arm's own training left a level before (so that the arm has to be trained at every level), it takes from
+donors, it takes from the replicate's twin."""
 
 AT_INIT: Mapping[str, tuple[str, str]] = {
     "magnitude-at-init": ("large-init", "magnitude (Frankle & Carbin 2019, App. F.4)"),
@@ -32,6 +35,10 @@ AT_INIT: Mapping[str, tuple[str, str]] = {
 
 NOISES = (0.5, 1.0, 2.0, 3.0)
 """Deviations of the layer's initial weights that arms put on the ticket's as noise."""
+LAYERS = range(1, 7)
+"""The tensors that an arm can align alone, counted in the order of the forward pass."""
+DOSES = (0, 25, 50, 75)
+"""Percent of a ticket that arms keep."""
 
 
 @dataclass(frozen=True)
@@ -166,3 +173,62 @@ ARMS.register(
     "as zero-towards, and living weights that training moved towards zero begin at zero (Zhou et al. 2019, "
     "variant 2)",
 )(Arm(weights="zero-towards", dead="zero-towards"))
+
+# Structure from donors: ladders of other seeds.
+for _name, _arm, _line in (
+    ("donor", Arm("donor"), "a donor's mask as it is: the same graph, units in no order that the weights know"),
+    ("donor-aligned", Arm("donor-aligned"), "a donor's mask, its units in the order of the dense networks' match"),
+    ("donor-shuffled", Arm("donor-shuffled"), "a donor's mask, units in random order: must do as `donor` does"),
+    (
+        "donor-transplant",
+        Arm("donor", "donor-start"),
+        "a donor's mask and all that it starts from: must do as the donor's ticket does",
+    ),
+    ("donor-rewired", Arm("donor-rewired"), "random connections with the degree of every unit of a donor's mask"),
+    (
+        "donor-aligned-rewired",
+        Arm("donor-aligned-rewired"),
+        "random connections with the degree of every unit of a donor's aligned mask",
+    ),
+    ("donor-fit", Arm("donor-fit"), "a donor's mask scrambled together with its dense network, degrees kept"),
+    (
+        "donor-fit-aligned",
+        Arm("donor-fit-aligned"),
+        "that mask aligned by its scrambled dense network: what aligning gives where nothing is shared",
+    ),
+    ("donor-layers-apart", Arm("donor-layers-apart"), "a donor's mask, every tensor in an order of its own"),
+    *(
+        (
+            f"donor-layer-{layer}",
+            Arm(f"donor-layer-{layer}"),
+            f"a donor's mask, tensor {layer} aligned, every other in an order of its own",
+        )
+        for layer in LAYERS
+    ),
+    ("donor-input-map", Arm("donor-input-map"), "a random mask with a donor's count from each input, in each layer"),
+    ("twin", Arm("twin"), "the mask of a ladder from the same start with other noise, shuffled, then aligned"),
+    ("shared-rewired", Arm("shared-rewired"), "the ticket, what it shares with aligned donors moved elsewhere"),
+    ("private-rewired", Arm("private-rewired"), "the ticket, as many matched weights moved that it does not share"),
+    (
+        "fit-shared-rewired",
+        Arm("fit-shared-rewired"),
+        "the ticket, as many moved that it shares with donors that share nothing but the fit",
+    ),
+    ("core", Arm("core"), "half of each layer where most aligned donors have weights, the rest at random"),
+    ("core-apart", Arm("core-apart"), "the same by donors whose units are in random order"),
+    ("core-fit", Arm("core-fit"), "the same by donors that share nothing but the fit"),
+    ("core-fit-apart", Arm("core-fit-apart"), "the same by such donors, units in random order"),
+    ("donor-signs", Arm("donor-aligned", "donor-signs"), "a donor's mask and signs aligned, its own magnitudes"),
+    (
+        "donor-signs-shuffled",
+        Arm("donor-aligned", "donor-signs-shuffled"),
+        "a donor's aligned mask, the donor's signs in random order, its own magnitudes",
+    ),
+    ("flip-shared", Arm(weights="flip-shared"), "the ticket, signs turned that it shares with most donors"),
+    ("flip-private", Arm(weights="flip-private"), "the ticket, as many matched signs turned that it does not share"),
+    *(
+        (f"dose-{percent}", Arm(f"dose-{percent}"), f"{percent}% of the ticket, the rest of it moved elsewhere")
+        for percent in DOSES
+    ),
+):
+    ARMS.register(_name, _line)(_arm)

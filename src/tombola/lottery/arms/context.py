@@ -9,12 +9,14 @@ import numpy as np
 from torch import Tensor
 
 from tombola.errors import UserError
+from tombola.lottery.arms.donors import Lent
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probing
 from tombola.masks.rule import PruneRule
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
 from tombola.models.units import permute, unit_axes
+from tombola.registry import Registry
 from tombola.seeds import Seeds
 
 
@@ -58,6 +60,8 @@ class Scene:
     """How the ticket is pruned."""
     probing: Callable[[], Probing] | None = None
     """The replicate's probes, for criteria that look at the network and its data."""
+    lent: Callable[[], Lent] | None = None
+    """What arms may take from donors at this level."""
     treated: Mask | None = None
     """What the mask action made of `mask`: for the actions on weights, which come after it."""
 
@@ -100,3 +104,9 @@ class Scene:
         """
         groups, rng = unit_axes(self.architecture), self.rng("permute")
         return permute(tensors, groups, [rng.permutation(group.size) for group in groups])
+
+
+HOME, TRAITS = "tombola.lottery.arms", {"traits": ()}
+MASK_ACTIONS: Registry[Callable[[Scene], Mask]] = Registry("mask action", HOME, defaults=TRAITS)
+WEIGHT_ACTIONS: Registry[Callable[[Scene], State]] = Registry("weights action", HOME, defaults=TRAITS)
+DEAD_ACTIONS: Registry[Callable[[Scene], State]] = Registry("dead-weights action", HOME, defaults=TRAITS)

@@ -16,17 +16,13 @@ from torch import Tensor
 
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import AT_INIT
-from tombola.lottery.arms.context import Rung, Scene
+from tombola.lottery.arms.context import MASK_ACTIONS, Rung, Scene
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
 from tombola.masks.prune import Pruner
 from tombola.masks.rewire import rewired
 from tombola.masks.rule import PruneRule
 from tombola.models.architecture import Architecture
-from tombola.registry import Registry
-
-MASK_ACTIONS: Registry[Callable[[Scene], Mask]] = Registry("mask action", defaults={"traits": []})
-
 
 @MASK_ACTIONS.register("keep")
 def keep(scene: Scene) -> Mask:
@@ -66,7 +62,7 @@ def partner(scene: Scene) -> Mask:
     """
     if scene.partner is not None:
         return scene.partner
-    return Mask({name: torch.zeros_like(mask) for name, mask in scene.mask.items()})
+    return Mask.empty(scene.mask.shapes)
 
 
 @MASK_ACTIONS.register("rewire", traits=["random"])

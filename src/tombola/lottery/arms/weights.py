@@ -15,12 +15,8 @@ from torch import Tensor
 
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import NOISES
-from tombola.lottery.arms.context import Scene
+from tombola.lottery.arms.context import DEAD_ACTIONS, WEIGHT_ACTIONS, Scene
 from tombola.models.state import State
-from tombola.registry import Registry
-
-WEIGHT_ACTIONS: Registry[Callable[[Scene], State]] = Registry("weights action", defaults={"traits": []})
-
 
 @WEIGHT_ACTIONS.register("rewind")
 def rewind(scene: Scene) -> State:
@@ -152,9 +148,6 @@ def _reordered(old: Tensor, among: list[Tensor], rng: np.random.Generator) -> Te
         values = old[places]
         new[places] = values[torch.from_numpy(rng.permutation(len(values)))]
     return new
-
-
-DEAD_ACTIONS: Registry[Callable[[Scene], State]] = Registry("dead-weights action", defaults={"traits": []})
 
 
 @DEAD_ACTIONS.register("zero")

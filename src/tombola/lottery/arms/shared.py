@@ -1,0 +1,281 @@
+"""What a ticket shares with aligned donors, taken away or kept alone; and how much of a ticket there must be at all.
+
+A weight is shared where the ticket keeps it and at least half of the aligned donors do. Whatever is done to shared
+weights is done in another arm to as many private ones, which are alike in all that could matter besides: the magnitude
+in the dense network and at the start, and the degrees of the two units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tombola.lottery.arms.catalog import DOSES
+from tombola.lottery.arms.context import MASK_ACTIONS, WEIGHT_ACTIONS, Scene
+from tombola.lottery.arms.recipient import Recipient
+from tombola.lottery.arms.transplants import DRAWS
+from tombola.masks.mask import Mask
+from tombola.models.state import State
+
+Bits = NDArray[np.bool_]
+FIFTHS = 5
+"""Places are alike that lie in the same fifth of each thing that they are matched by."""
+CORE = 0.5
+"""The share of a layer's weights that a core is."""
+
+
+@dataclass(frozen=True)
+class Tensorwise:
+    """One tensor of a ticket, flat, beside what donors keep of it; every choice is made in a stream of the tensor."""
+
+    scene: Scene
+    taken: Recipient
+    name: str
+
+    @cached_property
+    def living(self) -> Bits:
+        """Where the ticket lives."""
+        return self.scene.mask[self.name].flatten().numpy()
+
+    @cached_property
+    def votes(self) -> NDArray[np.int64]:
+        """How many aligned donors keep each place."""
+        return votes(self.taken.aligned_masks, self.name)
+
+    @property
+    def common(self) -> Bits:
+        """The places that at least half of the aligned donors keep."""
+        return 2 * self.votes >= len(self.taken.places)
+
+    @cached_property
+    def shared(self) -> Bits:
+        """What is shared: no more places than there are private ones, some at random where there were."""
+        return chosen(self.living & self.common, int((self.living & ~self.common).sum()), self.rng("some-shared"))
+
+    @cached_property
+    def private(self) -> Bits:
+        """As many private places, matched to the shared ones."""
+        return matched(self.shared, self.living & ~self.common, self._kinds(), self.rng("private"))
+
+    @cached_property
+    def fit_shared(self) -> Bits:
+        """As many places of the ticket, those that most donors keep that share nothing but the fit."""
+        found = votes(self.taken.fit_masks, self.name)
+        return most(found, self.living, int(self.shared.sum()), self.rng("fit-shared"))
+
+    def without(self, gone: Bits) -> Tensor:
+        """The ticket's tensor with places moved: to others that neither the ticket nor the donors have in common, in
+        the same row (into the same unit) as far as there is room."""
+        rng, width = self.rng("elsewhere"), int(np.prod(self.shape[1:]))
+        free = ~(self.living | self.common)
+        new = (self.living & ~gone).reshape(-1, width)
+        rows = free.reshape(-1, width)
+        left = 0
+        for row, count in enumerate(gone.reshape(-1, width).sum(1)):
+            room = np.flatnonzero(rows[row])
+            picked = rng.permutation(room)[:count]
+            new[row, picked] = True
+            left += int(count) - len(picked)
+        if left:  # dense layers: wherever there is room, at last where the weights were
+            for room in (free & ~new.reshape(-1), gone & ~new.reshape(-1)):
+                picked = rng.permutation(np.flatnonzero(room))[:left]
+                new.reshape(-1)[picked] = True
+                left -= len(picked)
+        return torch.from_numpy(new.reshape(self.shape))
+
+    def core(self, found: NDArray[np.int64]) -> Tensor:
+        """The places with most votes, `CORE` of the ticket's count, filled up to it at random."""
+        rng, everywhere = self.rng("core"), np.ones_like(self.living)
+        count = int(self.living.sum())
+        core = most(found, everywhere, round(CORE * count), rng)
+        filled = core | chosen(~core, count - int(core.sum()), rng)
+        return torch.from_numpy(filled.reshape(self.shape))
+
+    @property
+    def agreeing(self) -> Bits:
+        """Shared places where the ticket starts with the sign that most of the donors that keep them start with."""
+        own = self.scene.rewound[self.name].flatten()
+        signs = torch.zeros_like(own)
+        for mask, start in zip(self.taken.aligned_masks, self.taken.aligned_starts, strict=True):
+            signs += (mask[self.name] * start[self.name].sign()).flatten()
+        return self.shared & (own.sign() == signs.sign()).numpy()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the tensor."""
+        return self.scene.mask.shapes[self.name]
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """The stream of a purpose for this tensor and draw."""
+        return self.taken.rng(purpose, self.scene.architecture.prunable.index(self.name))
+
+    def _kinds(self) -> NDArray[np.int64]:
+        """Each living place's fifth of the magnitude in the dense network, of that at the start, and of the product of
+        its units' degrees, as one number; -1 where the ticket is dead."""
+        matrix = self.living.reshape(self.shape[0], -1)
+        degrees = np.outer(matrix.sum(1), matrix.sum(0)).reshape(-1)
+        assert self.scene.dense is not None
+        states = self.scene.dense.trained, self.scene.rewound
+        magnitudes = [state[self.name].abs().double().flatten().numpy() for state in states]
+        kinds = np.zeros(self.living.size, dtype=np.int64)
+        for values in (*magnitudes, degrees):
+            edges = np.quantile(values[self.living], np.arange(1, FIFTHS) / FIFTHS)
+            kinds = FIFTHS * kinds + np.searchsorted(edges, values)
+        return np.where(self.living, kinds, -1)
+
+
+def votes(masks: list[Mask], name: str) -> NDArray[np.int64]:
+    """How many masks keep each place of a tensor, flat."""
+    return np.sum([mask[name].flatten().numpy() for mask in masks], axis=0, dtype=np.int64)
+
+
+def chosen(among: Bits, count: int, rng: np.random.Generator) -> Bits:
+    """So many of the places at random, or all where there are no more."""
+    found = np.zeros_like(among)
+    found[rng.permutation(np.flatnonzero(among))[:count]] = True
+    return found
+
+
+def most(found: NDArray[np.int64], among: Bits, count: int, rng: np.random.Generator) -> Bits:
+    """The `count` places with most votes among some, ties at random."""
+    places = rng.permutation(np.flatnonzero(among))
+    best = places[np.argsort(-found[places], kind="stable")[:count]]
+    result = np.zeros_like(among)
+    result[best] = True
+    return result
+
+
+def matched(these: Bits, among: Bits, kinds: NDArray[np.int64], rng: np.random.Generator) -> Bits:
+    """As many places among others as `these` are, of the same kinds as far as there are such, else of the kinds whose
+    numbers are nearest. There must be enough."""
+    left = rng.permutation(np.flatnonzero(among))
+    left = left[np.argsort(kinds[left], kind="stable")]
+    wanted = np.sort(kinds[np.flatnonzero(these)])
+    result = np.zeros_like(among)
+    short = []
+    for kind, count in zip(*np.unique(wanted, return_counts=True), strict=True):
+        own = left[np.searchsorted(kinds[left], kind) : np.searchsorted(kinds[left], kind, side="right")]
+        result[own[:count]] = True
+        short += [kind] * max(0, int(count) - len(own))
+    spare = left[~result[left]]
+    for kind in short:
+        nearest = int(np.argmin(np.abs(kinds[spare] - kind)))
+        result[spare[nearest]] = True
+        spare = np.delete(spare, nearest)
+    return result
+
+
+def tensor_by_tensor(scene: Scene, make: Callable[[Tensorwise], Tensor]) -> Mask:
+    """A mask made tensor by tensor; a tensor whose rate is 0 stays as it is."""
+    taken = Recipient(scene)
+    return Mask(
+        {
+            name: make(Tensorwise(scene, taken, name)) if scene.rates[name] > 0 else scene.mask[name]
+            for name in scene.mask
+        }
+    )
+
+
+# --- destroy -------------------------------------------------------------------------------------------------------
+
+
+@MASK_ACTIONS.register("shared-rewired", traits=DRAWS)
+def shared_rewired(scene: Scene) -> Mask:
+    """The ticket with its shared weights moved elsewhere."""
+    return tensor_by_tensor(scene, lambda one: one.without(one.shared))
+
+
+@MASK_ACTIONS.register("private-rewired", traits=DRAWS)
+def private_rewired(scene: Scene) -> Mask:
+    """The ticket with as many private weights moved elsewhere, alike in magnitudes and degrees."""
+    return tensor_by_tensor(scene, lambda one: one.without(one.private))
+
+
+@MASK_ACTIONS.register("fit-shared-rewired", traits=DRAWS)
+def fit_shared_rewired(scene: Scene) -> Mask:
+    """The ticket with as many weights moved that most donors keep that share nothing but the fit."""
+    return tensor_by_tensor(scene, lambda one: one.without(one.fit_shared))
+
+
+# --- keep ----------------------------------------------------------------------------------------------------------
+
+
+@MASK_ACTIONS.register("core", traits=DRAWS)
+def core(scene: Scene) -> Mask:
+    """Half of each layer's count where most aligned donors have weights, the rest at random."""
+    return tensor_by_tensor(scene, lambda one: one.core(one.votes))
+
+
+@MASK_ACTIONS.register("core-apart", traits=DRAWS)
+def core_apart(scene: Scene) -> Mask:
+    """As `core`, by the votes of donors whose units are in random order."""
+    return tensor_by_tensor(scene, lambda one: one.core(votes(one.taken.shuffled_masks, one.name)))
+
+
+@MASK_ACTIONS.register("core-fit", traits=DRAWS)
+def core_fit(scene: Scene) -> Mask:
+    """As `core`, by the votes of donors that share nothing but the fit."""
+    return tensor_by_tensor(scene, lambda one: one.core(votes(one.taken.fit_masks, one.name)))
+
+
+@MASK_ACTIONS.register("core-fit-apart", traits=DRAWS)
+def core_fit_apart(scene: Scene) -> Mask:
+    """As `core-fit`, their units in random order."""
+    return tensor_by_tensor(scene, lambda one: one.core(votes(one.taken.fit_shuffled_masks, one.name)))
+
+
+# --- signs ---------------------------------------------------------------------------------------------------------
+
+
+@WEIGHT_ACTIONS.register("flip-shared", traits=DRAWS)
+def flip_shared(scene: Scene) -> State:
+    """The ticket's start with the signs of shared weights turned where it and most donors agree on them."""
+    return _flipped(scene, lambda one: one.agreeing)
+
+
+@WEIGHT_ACTIONS.register("flip-private", traits=DRAWS)
+def flip_private(scene: Scene) -> State:
+    """The ticket's start with the signs of as many private weights turned, alike in magnitudes and degrees."""
+    return _flipped(
+        scene, lambda one: chosen(one.private, int(one.agreeing.sum()), one.rng("flip-private"))
+    )
+
+
+def _flipped(scene: Scene, which: Callable[[Tensorwise], Bits]) -> State:
+    taken = Recipient(scene)
+
+    def turned(name: str, own: Tensor) -> Tensor:
+        places = torch.from_numpy(which(Tensorwise(scene, taken, name)).reshape(tuple(own.shape)))
+        return torch.where(places, -own, own)
+
+    return scene.with_weights(turned)
+
+
+# --- dose: a scale for all of the above ----------------------------------------------------------------------------
+
+
+def dose(scene: Scene, kept: float) -> Mask:
+    """The ticket with a share of each tensor's weights kept, drawn at random, and the others moved elsewhere."""
+    rng = scene.rng("dose")
+    found = {}
+    for name in scene.mask:
+        living = scene.mask[name].flatten().numpy()
+        stay = chosen(living, round(kept * int(living.sum())), rng)
+        new = stay | chosen(~living, int(living.sum() - stay.sum()), rng)
+        new |= chosen(living & ~new, int(living.sum() - new.sum()), rng)  # where there is no other room
+        found[name] = torch.from_numpy(new).view(scene.mask.shapes[name]) if scene.rates[name] > 0 else scene.mask[name]
+    return Mask(found)
+
+
+for _percent in DOSES:
+    MASK_ACTIONS.register(
+        f"dose-{_percent}",
+        f"{_percent}% of each layer of the ticket, the rest of it moved to random places elsewhere",
+        traits=["random"],
+    )(partial(dose, kept=_percent / 100))
