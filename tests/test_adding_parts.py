@@ -13,7 +13,7 @@ import torch
 from support.registries import put_back
 from tombola.cli.app import main
 from tombola.lottery.arms.catalog import ARMS
-from tombola.lottery.arms.masks import MASK_ACTIONS
+from tombola.lottery.arms.context import MASK_ACTIONS
 from tombola.lottery.cell import Cell
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask

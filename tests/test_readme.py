@@ -14,7 +14,7 @@ import pytest
 from support.registries import put_back
 from tombola.cli.app import main
 from tombola.lottery.arms.catalog import ARMS
-from tombola.lottery.arms.weights import WEIGHT_ACTIONS
+from tombola.lottery.arms.context import WEIGHT_ACTIONS
 from tombola.masks.criteria import CRITERIA
 from tombola.models.catalog import MODELS
 from tombola.runs.options import RunOptions

@@ -39,11 +39,15 @@ class Seeds:
     root: tuple[Name, ...]
     copy: int = 0
     """Copies of one training have other noise, and all other streams in common; 0 is the training itself."""
+    study: tuple[Name, ...] = ()
+    """Where the split into training and validation examples is drawn that all replicates share; empty: each draws its
+    own."""
 
     @classmethod
-    def replicate(cls, seed: int, r: int) -> Seeds:
-        """The root of replicate r of a study."""
-        return cls((seed, "replicate", r))
+    def replicate(cls, seed: int, r: int, *, kind: str = "replicate", shared_split: bool = False) -> Seeds:
+        """The root of replicate r of a study, or of what else it has of that kind; with `shared_split` all of them
+        validate on the same examples."""
+        return cls((seed, kind, r), study=(seed,) if shared_split else ())
 
     @classmethod
     def single(cls, seed: int) -> Seeds:
@@ -64,4 +68,6 @@ class Seeds:
         return (*self.root, "copy", self.copy) if self.copy else self.root
 
     def _place(self, purpose: str) -> tuple[Name, ...]:
+        if purpose == "split" and self.study:
+            return (*self.study, purpose)
         return (*(self.path if purpose in NOISE else self.root), purpose)

@@ -29,7 +29,6 @@ from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import Progress, Silent
 from tombola.runs.results import summary
-from tombola.seeds import Seeds
 from tombola.study.plan import bind
 from tombola.training.device import prepare
 
@@ -112,7 +111,7 @@ def _measured(
         if pair.masked:
             a, mask_a = mask_b.apply(a), mask_a & mask_b
         cell = pair.b.cell
-        seeds = Seeds.replicate(study.seed, cell.replicate)
+        seeds = study.seeds(cell.replicate)
         part = split(data.n_train, study.data.validation, seeds.stream("split")).train
         some = torch.from_numpy(seeds.stream("connect").permutation(part)[:TRAIN_EXAMPLES]).to(data.device)
         between = path(net, a, b, data, some, alphas, study.recipe)

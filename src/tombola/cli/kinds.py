@@ -18,8 +18,7 @@ from tombola.comparison.measures.base import MEASURES
 from tombola.comparison.nulls import NULLS
 from tombola.data.dataset import DATASETS
 from tombola.lottery.arms.catalog import ARMS
-from tombola.lottery.arms.masks import MASK_ACTIONS
-from tombola.lottery.arms.weights import DEAD_ACTIONS, WEIGHT_ACTIONS
+from tombola.lottery.arms.context import DEAD_ACTIONS, MASK_ACTIONS, WEIGHT_ACTIONS
 from tombola.lottery.modes import MODES, REWINDS
 from tombola.masks.allocation import ALLOCATIONS
 from tombola.masks.criteria import CRITERIA

@@ -24,6 +24,9 @@ class DataSpec(BaseModel):
     normalisation: Normalisation = "standard"
     validation: int | float = 0.1
     """How much of the training set is kept for validation: a count, or a fraction between 0 and 1."""
+    split: Literal["replicate", "study"] = "replicate"
+    """Whether each replicate draws its own validation examples, or all have the same: what one replicate's ticket was
+    selected by is then unseen by none of the others."""
     digest: str | None = None
     """`Dataset.digest` of data that the name does not fix (arrays, npz, idx), so that it enters the id."""
 

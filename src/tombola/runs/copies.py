@@ -23,7 +23,6 @@ from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import Progress
 from tombola.runs.stacks import StackTrainer
-from tombola.seeds import Seeds
 from tombola.study.spec import Study
 from tombola.training.start import Start
 
@@ -103,7 +102,7 @@ def start_of(run: Run, copy: Copy) -> Start:
     Raises UserError for an arm with dead weights that are not zero.
     """
     study, cell = run.study, copy.cell
-    seeds = replace(Seeds.replicate(study.seed, cell.replicate), copy=copy.number)
+    seeds = replace(study.seeds(cell.replicate), copy=copy.number)
     mask, kept = run.mask(cell), run.record(cell).start
     assert kept is not None, "a copy is made of a run that keeps its weights"
     if kept.dead and not copy.dense:

@@ -12,7 +12,6 @@ from tombola.data.dataset import Dataset
 from tombola.data.resident import Resident
 from tombola.data.split import validation_count
 from tombola.masks.mask import Mask
-from tombola.seeds import Seeds
 from tombola.study.plan import Plan
 from tombola.training.engines.base import Demand
 from tombola.training.engines.select import choose
@@ -86,7 +85,7 @@ def _probes(
     shapes = architecture.prunable_shapes
     mask = Mask({name: torch.from_numpy(rng.random(shape) < mean) for name, shape in shapes.items()})
     state = architecture.initial(rng)
-    starts = [Start(state, mask, Seeds.replicate(study.seed, r)) for r in range(size)]
+    starts = [Start(state, mask, study.seeds(r)) for r in range(size)]
 
     def timed(iterations: int, evaluate_every: int) -> float:
         short = {"iterations": iterations, "evaluate_every": evaluate_every, "curve_every": 0}

@@ -23,6 +23,7 @@ from tombola.lottery.arms.catalog import ACTIONS, ARMS, CONTINUED, TICKET, Arm
 from tombola.lottery.cell import Cell
 from tombola.lottery.modes import check_rewind
 from tombola.models.spec import ModelSpec
+from tombola.seeds import Seeds
 from tombola.study.claims import Expectation, Hypothesis, check_hypotheses
 from tombola.study.pruning import Count, Pruning
 from tombola.training.recipe import Recipe
@@ -30,7 +31,7 @@ from tombola.training.recipe import Recipe
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that are folders as well."""
-DECIDING = ("seed", "model", "data", "recipe", "pruning", "store")
+DECIDING = ("seed", "model", "data", "recipe", "pruning", "store", "donors")
 """The keys of a study that decide what comes out of a cell."""
 
 
@@ -106,7 +107,12 @@ class StoreSpec(BaseModel):
 
 
 class Study(BaseModel):
-    """A whole experiment. `levels = n` means levels 0..n, 0 being the dense network."""
+    """A whole experiment. `levels = n` means levels 0..n, 0 being the dense network.
+
+    `donors` are ladders beside the replicates, without arms and with seeds of their own, whose tickets lend their
+    structure to arms that ask for it: replicate r takes from donor r (mod donors). By default, and where an arm asks,
+    there are as many as replicates.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -115,6 +121,7 @@ class Study(BaseModel):
     seed: Count = 0
     replicates: PositiveInt = 3
     levels: Count = 10
+    donors: Count = 0
     model: ModelSpec
     data: DataSpec
     recipe: Recipe = Recipe()
@@ -140,7 +147,25 @@ class Study(BaseModel):
             if names.count(name) > 1:
                 raise ValueError(f"arm '{name}' is listed twice; use draws = n for repetitions")
         check_hypotheses(self.hypothesis, [*names, *([self.search_arm] if self.search_arm else [])])
+        if taking := [arm.name for arm in self.arms if "donor" in arm.arm.traits]:
+            self._can_be_lent_to(taking[0])
         return self
+
+    def _can_be_lent_to(self, arm: str) -> None:
+        """Raises ValueError where donors cannot lend; fills in how many there are."""
+        if self.data.split != "study":
+            raise ValueError(
+                f"arm '{arm}' takes from donors, whose masks have seen the validation examples of other replicates: "
+                "expected [data] split = \"study\", one validation set for all"
+            )
+        if self.store.keep == "masks":
+            raise ValueError(
+                f"arm '{arm}' is aligned by dense networks, which [store] keep = \"masks\" drops; expected \"living\" or "
+                "\"all\""
+            )
+        if not self.donors:
+            self.__dict__["donors"] = self.replicates
+            self.__pydantic_fields_set__.add("donors")
 
     def arms_at(self, level: int) -> list[tuple[str, int]]:
         """(name, draws) of the arms at a level."""
@@ -208,6 +233,10 @@ class Study(BaseModel):
     def identity(self) -> str:
         """8 hex digits of what decides a cell's bits."""
         return hashlib.sha256(canonical(self.deciding()).encode()).hexdigest()[:8]
+
+    def seeds(self, replicate: int) -> Seeds:
+        """The random streams of a replicate."""
+        return Seeds.replicate(self.seed, replicate, shared_split=self.data.split == "study")
 
     @property
     def folder(self) -> str:

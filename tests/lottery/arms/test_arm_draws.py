@@ -15,9 +15,9 @@ from support.lottery_parts import CLASSES, same
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import ARMS, Arm
 from tombola.lottery.arms.context import Rung, Scene
-from tombola.lottery.arms.masks import MASK_ACTIONS
+from tombola.lottery.arms.context import MASK_ACTIONS
 from tombola.lottery.arms.treat import treat
-from tombola.lottery.arms.weights import DEAD_ACTIONS, WEIGHT_ACTIONS
+from tombola.lottery.arms.context import DEAD_ACTIONS, WEIGHT_ACTIONS
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture, architecture
 from tombola.seeds import Seeds

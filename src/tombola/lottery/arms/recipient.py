@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tombola.alignment.matching import match_weights
+from tombola.alignment.weights import match_weights
 from tombola.alignment.network import Network, Permutations, spread
 from tombola.errors import UserError
 from tombola.lottery.arms.context import Scene
