@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from support.cases import each
 from support.lottery_parts import CLASSES, lenet, sparse
 from support.rounding import made_once
-from tombola.lottery.arms.catalog import ARMS
+from tombola.lottery.arms.catalog import ARMS, DOSES, LAYER_ARMS
 from tombola.lottery.arms.context import Rung, Scene
+from tombola.lottery.arms.donors import Donor, Lent
 from tombola.lottery.arms.treat import treat
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probing, prober
@@ -36,6 +37,8 @@ class Keeps:
     """Biases, norms and buffers."""
     dead: bool = True
     """Dead weights are zero."""
+    few: bool = False
+    """What it changes are a few of many."""
     some: bool = False
     """Of what it changes, a part may come out as it was: a shuffle can leave a thing in its place."""
 
@@ -44,6 +47,8 @@ SHUFFLED = Keeps(mask=False)
 REORDERED = Keeps(weights=False, signs=False, some=True)
 REDRAWN = Keeps(weights=False, signs=False)
 RESIZED = Keeps(weights=False)
+GIVEN = Keeps(mask=False, layer_counts=False, total=False)
+"""Another ladder's mask over the ticket's weights."""
 
 KEEPS: Mapping[str, Keeps] = {
     "ticket": Keeps(),
@@ -73,6 +78,25 @@ KEEPS: Mapping[str, Keeps] = {
     "freeze": Keeps(dead=False),
     "zero-towards": Keeps(dead=False),
     "zero-towards-all": Keeps(weights=False, signs=False, dead=False, some=True),
+    **dict.fromkeys(
+        ("donor", "donor-aligned", "donor-shuffled", "donor-rewired", "donor-aligned-rewired"), GIVEN
+    ),
+    **dict.fromkeys(
+        ("donor-fit", "donor-fit-aligned", "donor-layers-apart", "donor-input-map", "twin"), GIVEN
+    ),
+    **dict.fromkeys(LAYER_ARMS, GIVEN),
+    "donor-transplant": Keeps(
+        mask=False, layer_counts=False, total=False, weights=False, signs=False, others=False
+    ),
+    "donor-signs": Keeps(some=True, mask=False, layer_counts=False, total=False, weights=False, signs=False),
+    "donor-signs-shuffled": Keeps(
+        some=True, mask=False, layer_counts=False, total=False, weights=False, signs=False
+    ),
+    **dict.fromkeys(("shared-rewired", "private-rewired", "fit-shared-rewired"), SHUFFLED),
+    **dict.fromkeys(("core", "core-apart", "core-fit", "core-fit-apart"), SHUFFLED),
+    "flip-shared": Keeps(weights=False, signs=False, some=True, few=True),
+    "flip-private": Keeps(weights=False, signs=False, some=True, few=True),
+    **{f"dose-{percent}": SHUFFLED for percent in DOSES},
 }
 
 
@@ -131,7 +155,14 @@ def scene(network: str = "lenet", draw: int = 0, level: int = 3, r: int = 0, who
         dense=Rung(dense, initial, grown_or_shrunk(initial, r + 100)),
         own=Rung(own, fresh, own.apply(grown_or_shrunk(fresh, r + 200))),
         probing=lambda: probes(arch),
+        lent=lambda: Lent([lender(arch, full, r, seed) for seed in (3, 4, 5)], lender(arch, full, r, 6)),
     )
+
+
+def lender(arch: Architecture, whole: Sequence[str], r: int, seed: int) -> Donor:
+    """A donor whose ticket has other counts than the scene's."""
+    initial = odd_units(arch.initial(stream(r, seed, "donor")))
+    return Donor(mixed(arch, 0.25, 0.6, whole, seed), initial, grown_or_shrunk(initial, r + 100 * seed))
 
 
 def probes(arch: Architecture) -> Probing:

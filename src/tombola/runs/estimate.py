@@ -12,6 +12,7 @@ from tombola.data.dataset import Dataset
 from tombola.data.resident import Resident
 from tombola.data.split import validation_count
 from tombola.masks.mask import Mask
+from tombola.seeds import Seeds
 from tombola.study.plan import Plan
 from tombola.training.engines.base import Demand
 from tombola.training.engines.select import choose

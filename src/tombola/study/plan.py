@@ -16,7 +16,7 @@ from tombola.data.dataset import DATASETS, Dataset
 from tombola.data.resident import Resident
 from tombola.data.split import split
 from tombola.errors import UserError, notice
-from tombola.lottery.arms.catalog import Arm
+from tombola.lottery.arms.catalog import LAYER_ARMS, Arm
 from tombola.lottery.arms.masks import rule_of
 from tombola.lottery.cell import Cell
 from tombola.lottery.lottery import Lottery
@@ -174,6 +174,12 @@ def _require_what_it_needs(entry: ArmSpec, replicates: int, architecture: Archit
         raise UserError(
             f"arm '{entry.name}' looks at which inputs the first layer reads, and '{first}' of {architecture.name} is "
             "neither linear nor a convolution; leave the arm out"
+        )
+    layer = LAYER_ARMS.get(entry.arm.mask, 0)
+    if layer > len(architecture.prunable):
+        raise UserError(
+            f"arm '{entry.name}' aligns tensor {layer}, and {architecture.name} has {len(architecture.prunable)} that "
+            "are pruned; leave the arm out"
         )
     if "units" in traits:
         try:

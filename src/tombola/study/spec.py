@@ -156,12 +156,12 @@ class Study(BaseModel):
         if self.data.split != "study":
             raise ValueError(
                 f"arm '{arm}' takes from donors, whose masks have seen the validation examples of other replicates: "
-                "expected [data] split = \"study\", one validation set for all"
+                'expected [data] split = "study", one validation set for all'
             )
         if self.store.keep == "masks":
             raise ValueError(
-                f"arm '{arm}' is aligned by dense networks, which [store] keep = \"masks\" drops; expected \"living\" or "
-                "\"all\""
+                f'arm \'{arm}\' is aligned by dense networks, which [store] keep = "masks" drops; expected "living" or '
+                '"all"'
             )
         if not self.donors:
             self.__dict__["donors"] = self.replicates

@@ -14,10 +14,8 @@ from support.arm_table import KEEPS, every_network, probes, scene, treated
 from support.lottery_parts import CLASSES, same
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import ARMS, Arm
-from tombola.lottery.arms.context import Rung, Scene
-from tombola.lottery.arms.context import MASK_ACTIONS
+from tombola.lottery.arms.context import DEAD_ACTIONS, MASK_ACTIONS, WEIGHT_ACTIONS, Rung, Scene
 from tombola.lottery.arms.treat import treat
-from tombola.lottery.arms.context import DEAD_ACTIONS, WEIGHT_ACTIONS
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture, architecture
 from tombola.seeds import Seeds
@@ -103,7 +101,9 @@ def bare() -> Architecture:
     return architecture(Small(), (6,), CLASSES)
 
 
-@pytest.mark.parametrize("arm", [arm for arm in KEEPS if KEEPS[arm].weights])
+@pytest.mark.parametrize(
+    "arm", [arm for arm in KEEPS if KEEPS[arm].weights and "donor" not in ARMS[arm].traits]
+)
 def test_a_bare_instance_may_run_the_arms_that_keep_its_weights(arm: str) -> None:
     where = replace(where_small, architecture=bare())
     assert same(treated(arm, where).state, where.rewound)
@@ -112,12 +112,16 @@ def test_a_bare_instance_may_run_the_arms_that_keep_its_weights(arm: str) -> Non
 @pytest.mark.parametrize("arm", KEEPS)
 def test_a_bare_instance_cannot_be_reinitialised(arm: str) -> None:
     where = replace(where_small, architecture=bare())
-    if "initialiser" in ARMS[arm].traits:
+    if "donor" in ARMS[arm].traits:
+        with pytest.raises(UserError, match="takes from donors, and there are none"):
+            treated(arm, where)
+    elif "initialiser" in ARMS[arm].traits:
         with pytest.raises(UserError, match="Small is a network instance and has no initialiser"):
             treated(arm, where)
     else:
         treated(arm, where)
-    assert ("initialiser" in ARMS[arm].traits) == (arm in ("reinit", "reinit-signs", "fresh"))
+    new = arm in ("reinit", "reinit-signs", "fresh") or "donor" in ARMS[arm].traits
+    assert ("initialiser" in ARMS[arm].traits) == new
 
 
 def test_unknown_names_of_arms_and_actions() -> None:

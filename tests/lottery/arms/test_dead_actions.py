@@ -11,8 +11,8 @@ from support.arm_table import every_network, scene
 from support.lottery_parts import SNAPSHOT, lenet, lottery, play, same
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import ARMS, Arm
-from tombola.lottery.arms.treat import treat
 from tombola.lottery.arms.context import DEAD_ACTIONS
+from tombola.lottery.arms.treat import treat
 from tombola.lottery.cell import Cell
 from tombola.lottery.draw import last_lived
 from tombola.lottery.modes import Mode

@@ -15,8 +15,7 @@ from support.lottery_parts import lenet as small_lenet
 from support.lottery_parts import lottery as small_lottery
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import ARMS
-from tombola.lottery.arms.context import Scene
-from tombola.lottery.arms.context import MASK_ACTIONS
+from tombola.lottery.arms.context import MASK_ACTIONS, Scene
 from tombola.lottery.arms.treat import treat
 from tombola.lottery.cell import Cell
 from tombola.masks.mask import Mask

@@ -13,8 +13,7 @@ from support.arm_table import every_network, probes, scene
 from support.lottery_parts import LAYERWISE, lenet, lottery, play, seeds
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import ARMS, TICKET, Arm
-from tombola.lottery.arms.context import Rung, Scene
-from tombola.lottery.arms.context import MASK_ACTIONS
+from tombola.lottery.arms.context import MASK_ACTIONS, Rung, Scene
 from tombola.lottery.arms.masks import rule_of
 from tombola.lottery.cell import Cell
 from tombola.masks.mask import Mask

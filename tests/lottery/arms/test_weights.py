@@ -11,9 +11,8 @@ from torch import Tensor
 
 from support.arm_table import every_network, scene
 from tombola.lottery.arms.catalog import ARMS, Arm
-from tombola.lottery.arms.context import Scene
+from tombola.lottery.arms.context import WEIGHT_ACTIONS, Scene
 from tombola.lottery.arms.treat import treat
-from tombola.lottery.arms.context import WEIGHT_ACTIONS
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 

@@ -35,8 +35,8 @@ AT_INIT: Mapping[str, tuple[str, str]] = {
 
 NOISES = (0.5, 1.0, 2.0, 3.0)
 """Deviations of the layer's initial weights that arms put on the ticket's as noise."""
-LAYERS = range(1, 7)
-"""The tensors that an arm can align alone, counted in the order of the forward pass."""
+LAYER_ARMS = {f"donor-layer-{layer}": layer for layer in range(1, 7)}
+"""Mask actions that align one tensor alone, counted in the order of the forward pass."""
 DOSES = (0, 25, 50, 75)
 """Percent of a ticket that arms keep."""
 
@@ -176,58 +176,130 @@ ARMS.register(
 
 # Structure from donors: ladders of other seeds.
 for _name, _arm, _line in (
-    ("donor", Arm("donor"), "a donor's mask as it is: the same graph, units in no order that the weights know"),
-    ("donor-aligned", Arm("donor-aligned"), "a donor's mask, its units in the order of the dense networks' match"),
-    ("donor-shuffled", Arm("donor-shuffled"), "a donor's mask, units in random order: must do as `donor` does"),
+    (
+        "donor",
+        Arm("donor"),
+        "a donor's mask as it is: the same graph, units in no order that the weights know (after Adnan et al. 2025)",
+    ),
+    (
+        "donor-aligned",
+        Arm("donor-aligned"),
+        "a donor's mask, its units in the order of the dense networks' match (after Adnan et al. 2025)",
+    ),
+    (
+        "donor-shuffled",
+        Arm("donor-shuffled"),
+        "a donor's mask, units in random order: must do as `donor` does (after Ainsworth et al. 2023)",
+    ),
     (
         "donor-transplant",
         Arm("donor", "donor-start"),
-        "a donor's mask and all that it starts from: must do as the donor's ticket does",
+        "a donor's mask and all that it starts from: must do as the donor's ticket does (after Adnan et al. 2025)",
     ),
-    ("donor-rewired", Arm("donor-rewired"), "random connections with the degree of every unit of a donor's mask"),
+    (
+        "donor-rewired",
+        Arm("donor-rewired"),
+        "random connections with the degree of every unit of a donor's mask (after Strona et al. 2014)",
+    ),
     (
         "donor-aligned-rewired",
         Arm("donor-aligned-rewired"),
-        "random connections with the degree of every unit of a donor's aligned mask",
+        "random connections with the degree of every unit of a donor's aligned mask (after Strona et al. 2014)",
     ),
-    ("donor-fit", Arm("donor-fit"), "a donor's mask scrambled together with its dense network, degrees kept"),
+    (
+        "donor-fit",
+        Arm("donor-fit"),
+        "a donor's mask scrambled with its dense network, degrees kept (after Strona et al. 2014)",
+    ),
     (
         "donor-fit-aligned",
         Arm("donor-fit-aligned"),
-        "that mask aligned by its scrambled dense network: what aligning gives where nothing is shared",
+        "that mask aligned by its dense network: what aligning gives by itself (after Ainsworth et al. 2023)",
     ),
-    ("donor-layers-apart", Arm("donor-layers-apart"), "a donor's mask, every tensor in an order of its own"),
+    (
+        "donor-layers-apart",
+        Arm("donor-layers-apart"),
+        "a donor's mask, each tensor in an order of its own (after Ainsworth et al. 2023)",
+    ),
     *(
         (
-            f"donor-layer-{layer}",
-            Arm(f"donor-layer-{layer}"),
-            f"a donor's mask, tensor {layer} aligned, every other in an order of its own",
+            name,
+            Arm(name),
+            f"a donor's mask, tensor {layer} aligned, every other in an order of its own (after Ainsworth et al. 2023)",
         )
-        for layer in LAYERS
+        for name, layer in LAYER_ARMS.items()
     ),
-    ("donor-input-map", Arm("donor-input-map"), "a random mask with a donor's count from each input, in each layer"),
-    ("twin", Arm("twin"), "the mask of a ladder from the same start with other noise, shuffled, then aligned"),
-    ("shared-rewired", Arm("shared-rewired"), "the ticket, what it shares with aligned donors moved elsewhere"),
-    ("private-rewired", Arm("private-rewired"), "the ticket, as many matched weights moved that it does not share"),
+    (
+        "donor-input-map",
+        Arm("donor-input-map"),
+        "a random mask with a donor's count from each input, in each layer (after F&C 2019, App. E)",
+    ),
+    (
+        "twin",
+        Arm("twin"),
+        "the mask of a ladder from the same start with other noise, shuffled and aligned (after Ainsworth et al. 2023)",
+    ),
+    (
+        "shared-rewired",
+        Arm("shared-rewired"),
+        "the ticket, what it shares with aligned donors moved elsewhere (after Ainsworth et al. 2023)",
+    ),
+    (
+        "private-rewired",
+        Arm("private-rewired"),
+        "the ticket, as many matched weights moved that it does not share (after Ainsworth et al. 2023)",
+    ),
     (
         "fit-shared-rewired",
         Arm("fit-shared-rewired"),
-        "the ticket, as many moved that it shares with donors that share nothing but the fit",
+        "the ticket, as many moved that it shares with scrambled donors (after Ainsworth et al. 2023)",
     ),
-    ("core", Arm("core"), "half of each layer where most aligned donors have weights, the rest at random"),
-    ("core-apart", Arm("core-apart"), "the same by donors whose units are in random order"),
-    ("core-fit", Arm("core-fit"), "the same by donors that share nothing but the fit"),
-    ("core-fit-apart", Arm("core-fit-apart"), "the same by such donors, units in random order"),
-    ("donor-signs", Arm("donor-aligned", "donor-signs"), "a donor's mask and signs aligned, its own magnitudes"),
+    (
+        "core",
+        Arm("core"),
+        "half of each layer where most aligned donors have weights, the rest random (after Ainsworth et al. 2023)",
+    ),
+    (
+        "core-apart",
+        Arm("core-apart"),
+        "as `core`, donors' units in random order (after Ainsworth et al. 2023)",
+    ),
+    (
+        "core-fit",
+        Arm("core-fit"),
+        "as `core`, by scrambled donors (after Ainsworth et al. 2023)",
+    ),
+    (
+        "core-fit-apart",
+        Arm("core-fit-apart"),
+        "as `core-fit`, units in random order (after Ainsworth et al. 2023)",
+    ),
+    (
+        "donor-signs",
+        Arm("donor-aligned", "donor-signs"),
+        "a donor's mask and signs aligned, its own magnitudes (after Adnan et al. 2025)",
+    ),
     (
         "donor-signs-shuffled",
         Arm("donor-aligned", "donor-signs-shuffled"),
-        "a donor's aligned mask, the donor's signs in random order, its own magnitudes",
+        "a donor's aligned mask, the donor's signs in random order, its own magnitudes (after Adnan et al. 2025)",
     ),
-    ("flip-shared", Arm(weights="flip-shared"), "the ticket, signs turned that it shares with most donors"),
-    ("flip-private", Arm(weights="flip-private"), "the ticket, as many matched signs turned that it does not share"),
+    (
+        "flip-shared",
+        Arm(weights="flip-shared"),
+        "the ticket, shared signs turned (after Ainsworth et al. 2023)",
+    ),
+    (
+        "flip-private",
+        Arm(weights="flip-private"),
+        "the ticket, as many private signs turned (after Ainsworth et al. 2023)",
+    ),
     *(
-        (f"dose-{percent}", Arm(f"dose-{percent}"), f"{percent}% of the ticket, the rest of it moved elsewhere")
+        (
+            f"dose-{percent}",
+            Arm(f"dose-{percent}"),
+            f"{percent}% of the ticket, the rest of it moved elsewhere (after F&C 2019, App. E)",
+        )
         for percent in DOSES
     ),
 ):

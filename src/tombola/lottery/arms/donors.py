@@ -39,5 +39,5 @@ Lends = Callable[[int, int], Lent]
 """Replicate and level -> what its arms may take."""
 
 
-class LadderEnded(Exception):
+class LadderEndedError(Exception):
     """A donor has no ticket at this level: the cell that was to take from it counts as collapsed."""

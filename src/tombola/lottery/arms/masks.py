@@ -5,7 +5,6 @@ A tensor whose rate is 0 stays whole in all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -23,6 +22,7 @@ from tombola.masks.prune import Pruner
 from tombola.masks.rewire import rewired
 from tombola.masks.rule import PruneRule
 from tombola.models.architecture import Architecture
+
 
 @MASK_ACTIONS.register("keep")
 def keep(scene: Scene) -> Mask:

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tombola.alignment.weights import match_weights
 from tombola.alignment.network import Network, Permutations, spread
+from tombola.alignment.weights import match_weights
 from tombola.errors import UserError
 from tombola.lottery.arms.context import Scene
-from tombola.lottery.arms.donors import Donor, LadderEnded
+from tombola.lottery.arms.donors import Donor, LadderEndedError
 from tombola.masks.mask import Mask
-from tombola.masks.rewire import scrambled
+from tombola.masks.scramble import scrambled
 from tombola.models.state import State
 from tombola.models.units import permute
 
@@ -23,7 +23,7 @@ from tombola.models.units import permute
 class Recipient:
     """One draw of an arm, and the donors it may take from; 0 is its own donor. Raises UserError where there are none.
 
-    Everything that asks for a donor raises LadderEnded where that donor has no ticket at this level.
+    Everything that asks for a donor raises LadderEndedError where that donor has no ticket at this level.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -41,7 +41,7 @@ class Recipient:
         """Which of the donors reached this level."""
         there = [place for place, donor in enumerate(self.lent.pool) if donor is not None]
         if not there:
-            raise LadderEnded
+            raise LadderEndedError
         return there
 
     def aligned(self, tensors: Mapping[str, Tensor], place: int = 0) -> State:
@@ -127,5 +127,5 @@ class Recipient:
 
 def _there(donor: Donor | None) -> Donor:
     if donor is None:
-        raise LadderEnded
+        raise LadderEndedError
     return donor

@@ -19,7 +19,7 @@ from torch import Tensor
 from tombola.lottery.arms.catalog import DOSES
 from tombola.lottery.arms.context import MASK_ACTIONS, WEIGHT_ACTIONS, Scene
 from tombola.lottery.arms.recipient import Recipient
-from tombola.lottery.arms.transplants import DRAWS
+from tombola.lottery.arms.transplants import DRAWS, TAKES
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 
@@ -56,7 +56,8 @@ class Tensorwise:
     @cached_property
     def shared(self) -> Bits:
         """What is shared: no more places than there are private ones, some at random where there were."""
-        return chosen(self.living & self.common, int((self.living & ~self.common).sum()), self.rng("some-shared"))
+        one = self.scene.seeds.stream("some-shared", self.place)  # for every draw the same
+        return chosen(self.living & self.common, int((self.living & ~self.common).sum()), one)
 
     @cached_property
     def private(self) -> Bits:
@@ -78,13 +79,12 @@ class Tensorwise:
         rows = free.reshape(-1, width)
         left = 0
         for row, count in enumerate(gone.reshape(-1, width).sum(1)):
-            room = np.flatnonzero(rows[row])
-            picked = rng.permutation(room)[:count]
+            picked = rng.permutation(np.flatnonzero(rows[row]))[:count]
             new[row, picked] = True
             left += int(count) - len(picked)
         if left:  # dense layers: wherever there is room, at last where the weights were
-            for room in (free & ~new.reshape(-1), gone & ~new.reshape(-1)):
-                picked = rng.permutation(np.flatnonzero(room))[:left]
+            for room in (free, gone):
+                picked = rng.permutation(np.flatnonzero(room & ~new.reshape(-1)))[:left]
                 new.reshape(-1)[picked] = True
                 left -= len(picked)
         return torch.from_numpy(new.reshape(self.shape))
@@ -104,7 +104,7 @@ class Tensorwise:
         signs = torch.zeros_like(own)
         for mask, start in zip(self.taken.aligned_masks, self.taken.aligned_starts, strict=True):
             signs += (mask[self.name] * start[self.name].sign()).flatten()
-        return self.shared & (own.sign() == signs.sign()).numpy()
+        return np.asarray(self.shared & (own.sign() == signs.sign()).numpy())
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -113,7 +113,12 @@ class Tensorwise:
 
     def rng(self, purpose: str) -> np.random.Generator:
         """The stream of a purpose for this tensor and draw."""
-        return self.taken.rng(purpose, self.scene.architecture.prunable.index(self.name))
+        return self.taken.rng(purpose, self.place)
+
+    @property
+    def place(self) -> int:
+        """Which of the prunable tensors it is."""
+        return self.scene.architecture.prunable.index(self.name)
 
     def _kinds(self) -> NDArray[np.int64]:
         """Each living place's fifth of the magnitude in the dense network, of that at the start, and of the product of
@@ -124,7 +129,7 @@ class Tensorwise:
         states = self.scene.dense.trained, self.scene.rewound
         magnitudes = [state[self.name].abs().double().flatten().numpy() for state in states]
         kinds = np.zeros(self.living.size, dtype=np.int64)
-        for values in (*magnitudes, degrees):
+        for values in (*magnitudes, degrees) if self.living.any() else ():
             edges = np.quantile(values[self.living], np.arange(1, FIFTHS) / FIFTHS)
             kinds = FIFTHS * kinds + np.searchsorted(edges, values)
         return np.where(self.living, kinds, -1)
@@ -132,7 +137,7 @@ class Tensorwise:
 
 def votes(masks: list[Mask], name: str) -> NDArray[np.int64]:
     """How many masks keep each place of a tensor, flat."""
-    return np.sum([mask[name].flatten().numpy() for mask in masks], axis=0, dtype=np.int64)
+    return np.asarray(sum(mask[name].flatten().to(torch.int64) for mask in masks))
 
 
 def chosen(among: Bits, count: int, rng: np.random.Generator) -> Bits:
@@ -187,19 +192,19 @@ def tensor_by_tensor(scene: Scene, make: Callable[[Tensorwise], Tensor]) -> Mask
 
 @MASK_ACTIONS.register("shared-rewired", traits=DRAWS)
 def shared_rewired(scene: Scene) -> Mask:
-    """The ticket with its shared weights moved elsewhere."""
+    """The ticket with its shared weights moved elsewhere (after Ainsworth et al. 2023)."""
     return tensor_by_tensor(scene, lambda one: one.without(one.shared))
 
 
 @MASK_ACTIONS.register("private-rewired", traits=DRAWS)
 def private_rewired(scene: Scene) -> Mask:
-    """The ticket with as many private weights moved elsewhere, alike in magnitudes and degrees."""
+    """The ticket with as many matched private weights moved elsewhere (after Ainsworth et al. 2023)."""
     return tensor_by_tensor(scene, lambda one: one.without(one.private))
 
 
 @MASK_ACTIONS.register("fit-shared-rewired", traits=DRAWS)
 def fit_shared_rewired(scene: Scene) -> Mask:
-    """The ticket with as many weights moved that most donors keep that share nothing but the fit."""
+    """The ticket with as many moved that it shares with scrambled donors (after Ainsworth et al. 2023)."""
     return tensor_by_tensor(scene, lambda one: one.without(one.fit_shared))
 
 
@@ -208,43 +213,41 @@ def fit_shared_rewired(scene: Scene) -> Mask:
 
 @MASK_ACTIONS.register("core", traits=DRAWS)
 def core(scene: Scene) -> Mask:
-    """Half of each layer's count where most aligned donors have weights, the rest at random."""
+    """Half of each layer where most aligned donors have weights, the rest at random (after Ainsworth et al. 2023)."""
     return tensor_by_tensor(scene, lambda one: one.core(one.votes))
 
 
 @MASK_ACTIONS.register("core-apart", traits=DRAWS)
 def core_apart(scene: Scene) -> Mask:
-    """As `core`, by the votes of donors whose units are in random order."""
+    """As `core`, by the votes of donors whose units are in random order (after Ainsworth et al. 2023)."""
     return tensor_by_tensor(scene, lambda one: one.core(votes(one.taken.shuffled_masks, one.name)))
 
 
 @MASK_ACTIONS.register("core-fit", traits=DRAWS)
 def core_fit(scene: Scene) -> Mask:
-    """As `core`, by the votes of donors that share nothing but the fit."""
+    """As `core`, by the votes of donors that share nothing but the fit (after Ainsworth et al. 2023)."""
     return tensor_by_tensor(scene, lambda one: one.core(votes(one.taken.fit_masks, one.name)))
 
 
 @MASK_ACTIONS.register("core-fit-apart", traits=DRAWS)
 def core_fit_apart(scene: Scene) -> Mask:
-    """As `core-fit`, their units in random order."""
+    """As `core-fit`, their units in random order (after Ainsworth et al. 2023)."""
     return tensor_by_tensor(scene, lambda one: one.core(votes(one.taken.fit_shuffled_masks, one.name)))
 
 
 # --- signs ---------------------------------------------------------------------------------------------------------
 
 
-@WEIGHT_ACTIONS.register("flip-shared", traits=DRAWS)
+@WEIGHT_ACTIONS.register("flip-shared", traits=TAKES)
 def flip_shared(scene: Scene) -> State:
-    """The ticket's start with the signs of shared weights turned where it and most donors agree on them."""
+    """The ticket's start, signs of shared weights turned where most donors agree (after Ainsworth et al. 2023)."""
     return _flipped(scene, lambda one: one.agreeing)
 
 
 @WEIGHT_ACTIONS.register("flip-private", traits=DRAWS)
 def flip_private(scene: Scene) -> State:
-    """The ticket's start with the signs of as many private weights turned, alike in magnitudes and degrees."""
-    return _flipped(
-        scene, lambda one: chosen(one.private, int(one.agreeing.sum()), one.rng("flip-private"))
-    )
+    """The ticket's start with as many signs of matched private weights turned (after Ainsworth et al. 2023)."""
+    return _flipped(scene, lambda one: chosen(one.private, int(one.agreeing.sum()), one.rng("flip-private")))
 
 
 def _flipped(scene: Scene, which: Callable[[Tensorwise], Bits]) -> State:
@@ -269,13 +272,15 @@ def dose(scene: Scene, kept: float) -> Mask:
         stay = chosen(living, round(kept * int(living.sum())), rng)
         new = stay | chosen(~living, int(living.sum() - stay.sum()), rng)
         new |= chosen(living & ~new, int(living.sum() - new.sum()), rng)  # where there is no other room
-        found[name] = torch.from_numpy(new).view(scene.mask.shapes[name]) if scene.rates[name] > 0 else scene.mask[name]
+        found[name] = (
+            torch.from_numpy(new).view(scene.mask.shapes[name]) if scene.rates[name] > 0 else scene.mask[name]
+        )
     return Mask(found)
 
 
 for _percent in DOSES:
     MASK_ACTIONS.register(
         f"dose-{_percent}",
-        f"{_percent}% of each layer of the ticket, the rest of it moved to random places elsewhere",
+        f"{_percent}% of each layer of the ticket, the rest moved elsewhere (after F&C 2019, App. E)",
         traits=["random"],
     )(partial(dose, kept=_percent / 100))

@@ -14,15 +14,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from tombola.errors import UserError
-from tombola.lottery.arms.catalog import LAYERS, Trait
+from tombola.lottery.arms.catalog import LAYER_ARMS, Trait
 from tombola.lottery.arms.context import MASK_ACTIONS, WEIGHT_ACTIONS, Scene
 from tombola.lottery.arms.masks import input_map, rewire
 from tombola.lottery.arms.recipient import Recipient
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 
-TAKES: tuple[Trait, ...] = ("donor", "units")
+TAKES: tuple[Trait, ...] = ("donor", "units", "initialiser")
 DRAWS: tuple[Trait, ...] = ("random", *TAKES)
 
 
@@ -31,7 +30,7 @@ DRAWS: tuple[Trait, ...] = ("random", *TAKES)
 
 @MASK_ACTIONS.register("donor", traits=TAKES)
 def donor(scene: Scene) -> Mask:
-    """The donor's mask as it is: the same graph, its hidden units in no order that the recipient knows."""
+    """The donor's mask as it is: the same graph, its units in no known order (after Adnan et al. 2025)."""
     return Recipient(scene).donor().mask
 
 
@@ -44,7 +43,7 @@ def donor_aligned(scene: Scene) -> Mask:
 
 @MASK_ACTIONS.register("donor-shuffled", traits=DRAWS)
 def donor_shuffled(scene: Scene) -> Mask:
-    """The donor's mask, its units in random order: no worse than in the donor's own, or something is wrong."""
+    """The donor's mask, its units in random order: as good as in its own (after Ainsworth et al. 2023)."""
     taken = Recipient(scene)
     return Mask(taken.in_order(taken.donor().mask, taken.random_order("shuffle-donor")))
 
@@ -57,31 +56,31 @@ def donor_rewired(scene: Scene) -> Mask:
 
 @MASK_ACTIONS.register("donor-aligned-rewired", traits=DRAWS)
 def donor_aligned_rewired(scene: Scene) -> Mask:
-    """The donor's mask in the recipient's order, then rewired: of what is aligned only degrees are left."""
+    """The aligned mask of the donor, rewired: only degrees are left of it (after Strona et al. 2014)."""
     return rewire(replace(scene, mask=donor_aligned(scene)))
 
 
 @MASK_ACTIONS.register("donor-fit", traits=DRAWS)
 def donor_fit(scene: Scene) -> Mask:
-    """The donor's mask, scrambled together with its dense network, all degrees and magnitudes kept."""
+    """The donor's mask, scrambled together with its dense network, degrees kept (after Strona et al. 2014)."""
     return Recipient(scene).fit().mask
 
 
 @MASK_ACTIONS.register("donor-fit-aligned", traits=DRAWS)
 def donor_fit_aligned(scene: Scene) -> Mask:
-    """The mask of `donor-fit`, aligned by its scrambled dense network: what aligning gives by itself."""
+    """The mask of `donor-fit`, aligned by its dense network: what the fit gives (after Ainsworth et al. 2023)."""
     return Recipient(scene).fit_aligned()
 
 
 @MASK_ACTIONS.register("donor-input-map", traits=[*DRAWS, "inputs"])
 def donor_input_map(scene: Scene) -> Mask:
-    """How many weights leave each input in the donor's mask, and its count in each layer; no more."""
+    """The donor's count of weights from each input and in each layer; no more (after F&C 2019, App. E)."""
     return input_map(replace(scene, mask=donor(scene)))
 
 
 @MASK_ACTIONS.register("twin", traits=[*DRAWS, "twin"])
 def twin(scene: Scene) -> Mask:
-    """The mask of a ladder from the recipient's own start with other noise, its units shuffled, then aligned."""
+    """The mask of the twin, its units shuffled, then aligned as a donor's are (after Ainsworth et al. 2023)."""
     return Recipient(scene).twin_aligned
 
 
@@ -89,8 +88,6 @@ def one_layer_aligned(scene: Scene, layer: int | None) -> Mask:
     """The donor's mask, each tensor with its units in a random order of its own but for one, which is aligned; None for
     none. Tensors are counted from 1, in the order of the forward pass."""
     taken, names = Recipient(scene), scene.architecture.prunable
-    if layer is not None and layer > len(names):
-        raise UserError(f"mask action 'donor-layer-{layer}': {scene.architecture.name} has {len(names)} layers")
     mask = taken.donor().mask
     found = taken.aligned(mask)
     return Mask(
@@ -103,13 +100,15 @@ def one_layer_aligned(scene: Scene, layer: int | None) -> Mask:
     )
 
 
-MASK_ACTIONS.register("donor-layers-apart", "all tensors of the donor's mask in orders of their own", traits=DRAWS)(
-    partial(one_layer_aligned, layer=None)
-)
-for _layer in LAYERS:
+MASK_ACTIONS.register(
+    "donor-layers-apart",
+    "the donor's tensors in orders of their own (after Ainsworth et al. 2023)",
+    traits=DRAWS,
+)(partial(one_layer_aligned, layer=None))
+for _name, _layer in LAYER_ARMS.items():
     MASK_ACTIONS.register(
-        f"donor-layer-{_layer}",
-        f"tensor {_layer} of the donor's mask aligned, every other in a random order of its own",
+        _name,
+        f"tensor {_layer} of the donor's mask aligned, the others in orders of their own (after Ainsworth et al. 2023)",
         traits=DRAWS,
     )(partial(one_layer_aligned, layer=_layer))
 
@@ -117,22 +116,22 @@ for _layer in LAYERS:
 # --- weights: under the mask of `donor-aligned` or `donor` ---------------------------------------------------------
 
 
-@WEIGHT_ACTIONS.register("donor-start", traits=["donor"])
+@WEIGHT_ACTIONS.register("donor-start", traits=["donor", "initialiser"])
 def donor_start(scene: Scene) -> State:
-    """All that the donor's ticket starts from, biases, norms and buffers as well: it must train as that ticket does."""
+    """All that the donor's ticket starts from, biases, norms and buffers as well (after Adnan et al. 2025)."""
     return Recipient(scene).donor().start
 
 
 @WEIGHT_ACTIONS.register("donor-signs", traits=TAKES)
 def donor_signs(scene: Scene) -> State:
-    """The recipient's magnitudes with the signs of the donor's start, units aligned."""
+    """The recipient's magnitudes with the signs of the donor's start, units aligned (after Adnan et al. 2025)."""
     taken = Recipient(scene)
     return _with_signs(scene, taken.aligned(taken.donor().start))
 
 
 @WEIGHT_ACTIONS.register("donor-signs-shuffled", traits=DRAWS)
 def donor_signs_shuffled(scene: Scene) -> State:
-    """The recipient's magnitudes with the signs of the donor's start, units in random order."""
+    """The recipient's magnitudes, signs of the donor's start in random order of units (after Adnan et al. 2025)."""
     taken = Recipient(scene)
     return _with_signs(scene, taken.in_order(taken.donor().start, taken.random_order("shuffle-signs")))
 

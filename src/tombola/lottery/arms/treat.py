@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tombola.lottery.arms.catalog import Arm
 from tombola.lottery.arms.context import DEAD_ACTIONS, MASK_ACTIONS, WEIGHT_ACTIONS, Scene
-from tombola.lottery.arms.donors import LadderEnded
+from tombola.lottery.arms.donors import LadderEndedError
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 
@@ -20,5 +20,5 @@ def treat(arm: Arm, scene: Scene) -> tuple[Mask, State, State]:
         mask = MASK_ACTIONS[arm.mask](scene)
         treated = replace(scene, treated=mask)
         return mask, WEIGHT_ACTIONS[arm.weights](treated), DEAD_ACTIONS[arm.dead](treated)
-    except LadderEnded:
+    except LadderEndedError:
         return Mask.empty(scene.mask.shapes), scene.rewound, {}

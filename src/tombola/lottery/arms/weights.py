@@ -6,7 +6,6 @@ are those of the rewound state.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -17,6 +16,7 @@ from tombola.errors import UserError
 from tombola.lottery.arms.catalog import NOISES
 from tombola.lottery.arms.context import DEAD_ACTIONS, WEIGHT_ACTIONS, Scene
 from tombola.models.state import State
+
 
 @WEIGHT_ACTIONS.register("rewind")
 def rewind(scene: Scene) -> State:
