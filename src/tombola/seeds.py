@@ -44,10 +44,9 @@ class Seeds:
     own."""
 
     @classmethod
-    def replicate(cls, seed: int, r: int, *, kind: str = "replicate", shared_split: bool = False) -> Seeds:
-        """The root of replicate r of a study, or of what else it has of that kind; with `shared_split` all of them
-        validate on the same examples."""
-        return cls((seed, kind, r), study=(seed,) if shared_split else ())
+    def replicate(cls, seed: int, r: int, *, shared_split: bool = False) -> Seeds:
+        """The root of replicate r of a study; with `shared_split` all replicates validate on the same examples."""
+        return cls((seed, "replicate", r), study=(seed,) if shared_split else ())
 
     @classmethod
     def single(cls, seed: int) -> Seeds:

@@ -141,15 +141,10 @@ def train_copies(
         folder = CopyRun(run, name)
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.sweep()
-        own = EngineRecord(folder, folder.environment or _without_stacks(record))
+        own = record.beside(folder)
         trainer = StackTrainer(folder, study, architecture, data, own, progress)
         trainer.train(list(by_cell), partial(_begin, run, by_cell), folder.has, folder.store)
 
 
 def _begin(run: Run, by_cell: Mapping[Cell, Copy], cell: Cell) -> Start:
     return start_of(run, by_cell[cell])
-
-
-def _without_stacks(record: EngineRecord) -> dict[str, object]:
-    """The environment of the run for a folder of copies, which has stacks of its own."""
-    return {**record.environment, "record": {**record.record, "stacks": []}}

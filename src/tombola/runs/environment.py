@@ -149,6 +149,11 @@ class EngineRecord:
         record: dict[str, Any] = self.environment["record"]
         return record
 
+    def beside(self, folder: Run) -> EngineRecord:
+        """The record of a folder within the run's, which has stacks of its own."""
+        bare = {**self.environment, "record": {**self.record, "stacks": []}}
+        return EngineRecord(folder, folder.environment or bare)
+
     def note(self, spec: Study, architecture: Architecture, data: Resident) -> None:
         """Note down what decides the cells of a study and, where that is not recorded yet, what its network computes.
 

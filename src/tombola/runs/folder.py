@@ -9,6 +9,7 @@
     verdicts.json     what came of the claims        track/NAME       what a tracker was told
     measures.parquet, decisions.parquet, consensus.parquet            of the last comparison
     connect/          copies trained with another data order, and what lies between networks
+    donors/, twins/   ladders that arms take structure from: cells and starts of their own
 
 A cell is written beside its place and renamed into it: it is whole or it is not there. Everything but
 timing.json, environment.json, hypotheses.json (it holds times), track/ and the report is bit-equal between equal runs.
@@ -33,6 +34,7 @@ from tombola.lottery.ticket import Ticket
 from tombola.runs.cells import Cells
 from tombola.runs.progress import WORDS, Headway, headway
 from tombola.runs.unedited import require_unedited
+from tombola.study.ladders import Kind, ladders_of
 from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
 
@@ -64,9 +66,14 @@ class Run(Cells):
         """Itself, by its folder's name: a run is a sweep of one."""
         return {self.path.name: self}
 
+    def ladders(self) -> list[Ladders]:
+        """The ladders that its arms take structure from."""
+        return [Ladders(self, kind, study) for kind, study in ladders_of(self.study).items()]
+
     def headway(self) -> Headway:
         """How far it is now."""
-        return headway(self, self.study, self.is_locked())
+        beside: dict[str, tuple[Cells, Study]] = {each.kind: (each, each.study) for each in self.ladders()}
+        return headway(self, self.study, self.is_locked(), beside)
 
     def _repr_html_(self) -> str:
         """For notebooks: how far it is, and the mean test accuracy at early stop of each arm at each level."""
@@ -196,6 +203,18 @@ class Run(Cells):
         for pattern in ("cells/r*/L*/*/.*.tmp", "cells/r*/L00/*/*/.*.tmp", "starts/.*.tmp", ".*.tmp"):
             for path in self.path.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+class Ladders(Run):
+    """Ladders beside the replicates of a run, which hold no ticket but their own: donors or twins."""
+
+    def __init__(self, run: Run, kind: Kind, study: Study) -> None:
+        super().__init__(run.path / kind)
+        self.kind, self._study = kind, study
+
+    @property
+    def study(self) -> Study:
+        return self._study
 
 
 def _state(path: Path) -> tuple[int, ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal, Protocol
@@ -133,24 +133,32 @@ class Headway:
     rows: tuple[Row, ...]
 
 
-def headway(run: Cells, study: Study, running: bool) -> Headway:
-    """How far a run of the study is now; `running`: somebody is training it. Reads only."""
-    done = run.cells()
-    planned, left = planned_cells(study), missing(run, study)
+def headway(
+    run: Cells, study: Study, running: bool, beside: Mapping[str, tuple[Cells, Study]] | None = None
+) -> Headway:
+    """How far a run of the study is now; `running`: somebody is training it. `beside` are ladders that its arms take
+    from, by what they are called. Reads only."""
+    done, left, planned, rows, pace = 0, 0, 0, list[Row](), None
+    for name, (folder, part) in {**(beside or {}), "": (run, study)}.items():
+        there = folder.cells()
+        todo, wanted = missing(folder, part), planned_cells(part)
+        done, left, planned = done + len(there), left + len(todo), planned + len({*wanted, *there})
+        rows += _rows({cell: folder.record(cell) for cell in there}, wanted, name)
+        pace = _pace(folder, there) or pace
     state: State = "running" if running else "unfinished" if left else "finished"
-    records = {cell: run.record(cell) for cell in done}
     return Headway(
         run=run.path.name,
         title=title_of(study),
         state=state,
-        done=len(done),
-        planned=len({*planned, *done}),
-        seconds_left=_seconds_left(run, done, left) if state == "running" else None,
-        rows=_rows(records, planned),
+        done=done,
+        planned=planned,
+        seconds_left=pace.left(left) if pace and state == "running" else None,
+        rows=tuple(rows),
     )
 
 
-def _rows(records: dict[Cell, CellRecord], planned: Sequence[Cell]) -> tuple[Row, ...]:
+def _rows(records: dict[Cell, CellRecord], planned: Sequence[Cell], name: str) -> list[Row]:
+    """A row for each level and arm; the arm is called `name` where there is one."""
     groups: dict[tuple[int, str], set[Cell]] = defaultdict(set)
     for cell in (*planned, *records):
         groups[cell.level, cell.arm].add(cell)
@@ -159,22 +167,30 @@ def _rows(records: dict[Cell, CellRecord], planned: Sequence[Cell]) -> tuple[Row
         found = [records[cell] for cell in sorted(cells & records.keys())]
         good = [record.early_stop_test_accuracy for record in found if record.status == "ok"]
         known = [accuracy for accuracy in good if accuracy is not None]
-        rows.append(
-            Row(level, arm, len(found), len(cells), len(found) - len(good), fmean(known) if known else None)
-        )
-    return tuple(rows)
+        mean = fmean(known) if known else None
+        rows.append(Row(level, name or arm, len(found), len(cells), len(found) - len(good), mean))
+    return rows
 
 
-def _seconds_left(run: Cells, done: Sequence[Cell], left: Sequence[Cell]) -> float | None:
-    """What the missing cells would take at the pace of the level that landed last (sparser ones may be faster), less
-    the time since then."""
+@dataclass(frozen=True)
+class _Landed:
+    """When the last cell landed, and the seconds that a cell of its level took (sparser ones may be faster)."""
+
+    when: float
+    seconds: float
+
+    def left(self, cells: int) -> float:
+        """What so many cells will take at this pace, less the time since then."""
+        return max(0.0, self.seconds * cells - max(0.0, time.time() - self.when))
+
+
+def _pace(run: Cells, done: Sequence[Cell]) -> _Landed | None:
     if not done:
         return None
     landed = {cell: (run.folder(cell) / "cell.json").stat().st_mtime for cell in done}
     last = max(done, key=landed.__getitem__)
     recent = [cell for cell in done if cell.level == last.level]
-    pace = fmean(run.seconds(cell) for cell in recent)
-    return max(0.0, pace * len(left) - max(0.0, time.time() - landed[last]))
+    return _Landed(landed[last], fmean(run.seconds(cell) for cell in recent))
 
 
 class Progress(Protocol):

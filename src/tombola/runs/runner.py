@@ -12,15 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
+from tombola.data.resident import Resident
 from tombola.errors import UserError, notice
 from tombola.files import write_parquet
+from tombola.lottery.arms.donors import Lends
 from tombola.lottery.cell import Begin, Cell, Drawn
 from tombola.lottery.draw import draw
-from tombola.lottery.lottery import Lottery
+from tombola.masks.probe import Probing
 from tombola.runs.cells import write_birds, write_cell
 from tombola.runs.environment import EngineRecord
-from tombola.runs.folder import Run
+from tombola.runs.folder import Ladders, Run
+from tombola.runs.lender import Lender
 from tombola.runs.options import RunOptions
 from tombola.runs.preregistration import Registration
 from tombola.runs.progress import forget, is_done, missing, require_weights, require_whole
@@ -32,6 +36,7 @@ from tombola.runs.sweeps import SweepRun
 from tombola.runs.trackers.base import Tracking
 from tombola.runs.unedited import require_unedited
 from tombola.seeds import Seeds
+from tombola.study.ladders import ladder_seeds
 from tombola.study.plan import Plan, make_plan, probing
 from tombola.study.prospects import unanswerable
 from tombola.study.spec import Study
@@ -41,18 +46,30 @@ from tombola.study.sweep import Member, Sweep, require_different
 class Worker:
     """Trains what a run lacks, level by level; a stack is stored while the next one trains."""
 
-    def __init__(self, trainer: StackTrainer, lottery: Lottery, plan: Plan, tracking: Tracking) -> None:
-        self.trainer, self.lottery, self.plan, self.tracking = trainer, lottery, plan, tracking
+    def __init__(
+        self,
+        trainer: StackTrainer,
+        plan: Plan,
+        seeds: Callable[[int], Seeds],
+        lends: Lends | None = None,
+        stored: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`seeds` are those of each replicate; `stored` is told whenever cells are stored."""
+        self.trainer, self.plan, self.seeds, self.stored = trainer, plan, seeds, stored
         self.folder = trainer.folder
+        probes = partial(_probes, plan, trainer.data, seeds)
+        self.lottery = replace(plan.lottery, probing=probes, lends=lends)
         self.writing: Future[None] | None = None
+
+    def extent(self) -> tuple[int, int]:
+        """The network-iterations that are done, and those that are left."""
+        steps = self.plan.network_iterations
+        done = sum(steps(cell) for cell in self.plan.cells() if self.folder.has(cell))
+        return done, sum(steps(cell) for cell in missing(self.folder, self.plan.study))
 
     def work(self) -> None:
         """Everything that is not there yet."""
-        study, steps = self.plan.study, self.plan.network_iterations
-        done = sum(steps(cell) for cell in self.plan.cells() if self.folder.has(cell))
-        left = sum(steps(cell) for cell in missing(self.folder, study))
-        self.trainer.progress.begin(done + left, done)
-        replicates = {r: Seeds.replicate(study.seed, r) for r in range(study.replicates)}
+        replicates = {r: self.seeds(r) for r in range(self.plan.study.replicates)}
         with ThreadPoolExecutor(1) as self.writer:  # what was trained is written whatever happens next
             for _ in draw(self.lottery, replicates, self.train):
                 pass  # each level is stored while the next one trains
@@ -79,12 +96,16 @@ class Worker:
                 write_cell(self.folder, drawn, study.store.keep, seconds, source)
             elif drawn.trained is not None:
                 write_birds(self.folder.folder(drawn.cell), drawn.trained)
-        self.tracking.catch_up()
+        self.stored()
 
     def _written(self) -> None:
         """Wait until the last stack is stored; an error in storing it is raised here."""
         if self.writing:
             self.writing.result()
+
+
+def _probes(plan: Plan, data: Resident, seeds: Callable[[int], Seeds], replicate: int) -> Probing:
+    return probing(plan, data, seeds(replicate))
 
 
 def run_study(
@@ -135,20 +156,42 @@ def run_study(
         registration.register(folder, spec.hypothesis, plan.densities, spec.replicates)
         record.save()
         beginning(folder)
-        seed = study.seed
-        lottery = replace(plan.lottery, probing=lambda r: probing(plan, data, Seeds.replicate(seed, r)))
-        trainer = StackTrainer(folder, plan.study, net, data, record, options.progress, lottery)
+        trainer = StackTrainer(folder, plan.study, net, data, record, options.progress, plan.lottery)
         take_dense(folder, study, record, trainer.size, dense_from)
         tracking = Tracking(folder, trackers)
+        ladders = folder.ladders()
+        beside = [_beside(each, trainer) for each in ladders]
+        lends = Lender(ladders) if ladders else None
+        worker = Worker(trainer, plan, study.seeds, lends, tracking.catch_up)
+        done, left = (sum(each) for each in zip(*(each.extent() for each in (*beside, worker)), strict=True))
+        options.progress.begin(done + left, done)
         tracking.begin(spec)
         try:
-            Worker(trainer, lottery, plan, tracking).work()
+            for each in (*beside, worker):
+                each.work()
         finally:
             tracking.end()
         if spec.store.keep == "masks" and not missing(folder, spec):
             forget(folder)
         write_parquet(folder.path / "results.parquet", results_of(folder, timed=False))
     return folder
+
+
+def _beside(ladders: Ladders, trainer: StackTrainer) -> Worker:
+    """What trains ladders beside a run, just as the run itself is trained."""
+    require_whole(ladders)
+    require_weights(ladders, ladders.study)
+    ladders.make()
+    ladders.sweep()
+    plan = make_plan(ladders.study, trainer.architecture)
+    own = replace(
+        trainer,
+        folder=ladders,
+        study=ladders.study,
+        record=trainer.record.beside(ladders),
+        lottery=plan.lottery,
+    )
+    return Worker(own, plan, partial(ladder_seeds, ladders.study, ladders.kind))
 
 
 def _settled(folder: Run, study: Study) -> Study:
