@@ -103,15 +103,15 @@ def test_a_run_refuses_another_arm_under_a_name_that_it_has(tmp_path: Path) -> N
 
 def test_arms_that_are_spelled_and_arms_of_every_kind_are_run(tmp_path: Path) -> None:
     """A spelled arm trains what it says: the network of the registered arm with the same actions."""
-    twin = {"name": "twin", "weights": "noise-1"}
+    twin = {"name": "alike", "weights": "noise-1"}
     names = ["noise-1", "permute-units", "partner", "freeze", "zero-towards-all"]
     study = tiny(levels=2, arms=[OWN, twin, *({"name": name} for name in names)])
     run = run_tiny(tmp_path, study, engine="auto")
-    assert {cell.arm for cell in run.cells()} == {"ticket", "my-arm", "twin", *names}
+    assert {cell.arm for cell in run.cells()} == {"ticket", "my-arm", "alike", *names}
     assert {run.record(cell).status for cell in run.cells()} == {"ok"}
     for level in (1, 2):
         ticket, wired, mine, same = (
-            Cell(0, level, name, 0) for name in ("ticket", "my-arm", "twin", "noise-1")
+            Cell(0, level, name, 0) for name in ("ticket", "my-arm", "alike", "noise-1")
         )
         assert run.mask(Cell(0, level, "partner", 0)) == run.mask(Cell(1, level, "ticket", 0))
         assert run.mask(wired).counts() == run.mask(ticket).counts()
@@ -141,8 +141,13 @@ def test_what_arms_need_is_asked_of_the_study_and_the_network() -> None:
 @pytest.mark.parametrize("name", sorted(ARMS))
 def test_only_arms_that_draw_new_weights_need_an_initialiser(name: str) -> None:
     bare = architecture(nn.Sequential(nn.Linear(6, 3), nn.ReLU(), nn.Linear(3, 3)), (6,), 3)
-    study = tiny(replicates=2, arms=[{"name": name}])
-    if name in ("reinit", "reinit-signs", "fresh"):
+    study = tiny(replicates=2, data={"split": "study"}, arms=[{"name": name}])
+    if "donor" in ARMS[name].traits:
+        with pytest.raises(
+            UserError, match=r"takes from donors, which start .* Sequential has no initialiser|aligns tensor"
+        ):
+            make_plan(study, bare)
+    elif name in ("reinit", "reinit-signs", "fresh"):
         with pytest.raises(UserError, match=f"arm '{name}' draws new weights, and Sequential has no init"):
             make_plan(study, bare)
     else:

@@ -51,7 +51,7 @@ def estimate_time(plan: Plan, dataset: Dataset, device: torch.device, engine: st
     n_test = len(dataset.test_y)
     everything = len(dataset.train_y) - held_out + n_test
     steps = scored = 0
-    for cell in plan.cells():
+    for cell in plan.trainings():
         start = study.first_iteration(cell)
         steps += plan.network_iterations(cell)
         scored += len(study.recipe.evaluations(start)) * held_out
@@ -82,7 +82,8 @@ def _probes(
     )
     data = Resident(few, study.data.normalisation, device)
     rng = Seeds.single(study.seed).stream("probe")
-    mean = sum(plan.densities[cell.level] for cell in plan.cells()) / len(plan.cells())
+    every = plan.trainings()
+    mean = sum(plan.densities[cell.level] for cell in every) / len(every)
     shapes = architecture.prunable_shapes
     mask = Mask({name: torch.from_numpy(rng.random(shape) < mean) for name, shape in shapes.items()})
     state = architecture.initial(rng)

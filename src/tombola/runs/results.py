@@ -18,6 +18,8 @@ from tombola.runs.folder import Run
 from tombola.runs.progress import require_whole
 from tombola.stats.intervals import EVERYWHERE, Range, bounds, half_width
 
+DONOR_TICKET = "donor-ticket"
+"""What the own ticket of a donor is called beside the results of a run."""
 KEYS = ("replicate", "level", "arm", "draw")
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "replicate": pl.Int64,
@@ -55,6 +57,16 @@ def results_of(run: Run, *, timed: bool = True) -> pl.DataFrame:
             row["seconds"] = run.seconds(cell)
         rows.append(row)
     return pl.DataFrame(rows, schema={**SCHEMA, "seconds": pl.Float64} if timed else SCHEMA)
+
+
+def with_donor_tickets(run: Run, frame: pl.DataFrame) -> pl.DataFrame:
+    """Results with a row for each donor's own ticket, as arm `donor-ticket` of the replicate that takes from it first.
+
+    A transplant of mask and start must train as that ticket does. Dense donors are left out.
+    """
+    tickets = [results_of(ladders, timed=False) for ladders in run.ladders() if ladders.kind == "donors"]
+    rows = [each.filter(pl.col("level") > 0).with_columns(arm=pl.lit(DONOR_TICKET)) for each in tickets]
+    return pl.concat([frame, *rows], how="diagonal")
 
 
 def histories(run: Run) -> pl.DataFrame:

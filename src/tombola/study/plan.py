@@ -31,6 +31,7 @@ from tombola.models.trial import EXAMPLES
 from tombola.models.units import unit_axes
 from tombola.seeds import Seeds
 from tombola.study.cells import planned_cells
+from tombola.study.ladders import ladders_of
 from tombola.study.spec import ArmSpec, Study
 from tombola.training.foreign_noise import require_batch
 from tombola.training.search.base import Method
@@ -74,6 +75,14 @@ class Plan:
         """Every cell of the study, in the order of training."""
         return planned_cells(self.study)
 
+    def ladder_cells(self) -> list[Cell]:
+        """The cells of the ladders that its arms take from, donors and twins, which have names of their own."""
+        return [cell for study in ladders_of(self.study).values() for cell in planned_cells(study)]
+
+    def trainings(self) -> list[Cell]:
+        """Everything that is trained."""
+        return [*self.ladder_cells(), *self.cells()]
+
     def _frozen_and_pruned(self) -> str | None:
         names = [
             n for n in self.architecture.prunable if n in self.architecture.frozen and self.lottery.rates[n]
@@ -111,7 +120,7 @@ class Plan:
         total = study.replicates * params * 4 * ((keep != "masks") + rewound)
         if self.lottery.watcher:  # a mask for each level, and distances
             total += int(study.replicates * study.levels * (prunable / 8 + SMALL_FILES))
-        for cell in self.cells():
+        for cell in self.trainings():
             living = params - prunable + prunable * self.densities[cell.level]
             # The end, the best, and a start of its own where the weights are not the ticket's.
             arm = self.lottery.treatments.get(cell.arm, Arm())  # a search starts from the initial weights
@@ -159,6 +168,11 @@ def _require_what_it_needs(entry: ArmSpec, replicates: int, architecture: Archit
     """Raise UserError for an arm that draws new weights where there is nothing to draw them from, takes the mask
     of a partner where some replicate has none, or reorders hidden units that cannot be told apart."""
     traits = entry.arm.traits
+    if "donor" in traits and not architecture.can_reinit:
+        raise UserError(
+            f"arm '{entry.name}' takes from donors, which start from weights of their own, and {architecture.name} has "
+            "no initialiser to draw them from; hand in a factory that draws its weights, or leave the arm out"
+        )
     if "initialiser" in traits and not architecture.can_reinit:
         raise UserError(
             f"arm '{entry.name}' draws new weights, and {architecture.name} has no initialiser to draw them "

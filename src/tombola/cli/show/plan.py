@@ -10,11 +10,13 @@ from tombola.cli.show.tables import duration, print_json, print_table, size, tim
 from tombola.cli.show.verdicts import print_prospects, prospect_rows
 from tombola.errors import notice
 from tombola.runs.estimate import Estimate, estimate_time
-from tombola.runs.folder import Run
+from tombola.runs.folder import Ladders, Run
 from tombola.runs.options import RunOptions
 from tombola.runs.reuse import shares_dense
 from tombola.runs.runner import bound
 from tombola.runs.siblings import say_of_siblings
+from tombola.study.cells import planned_cells
+from tombola.study.ladders import ladders_of
 from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
 from tombola.study.sweep import Sweep, label_of
@@ -105,7 +107,9 @@ def _dry_run_sweep(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
 
 
 def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
-    cells, scope = plan.cells(), plan.architecture.scope
+    cells, scope = plan.trainings(), plan.architecture.scope
+    beside = [Ladders(folder, kind, study) for kind, study in ladders_of(plan.study).items()]
+    places = [(folder, plan.cells()), *((each, planned_cells(each.study)) for each in beside)]
     return {
         "run": str(folder.path),
         "model": plan.architecture.name,
@@ -117,7 +121,8 @@ def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
         "densities": plan.densities,
         "replicates": plan.study.replicates,
         "trainings": len(cells),
-        "trainings_done": sum(folder.has(cell) for cell in cells),
+        "trainings_done": sum(there.has(cell) for there, planned in places for cell in planned),
+        "ladders": {each.kind: each.study.replicates for each in beside},
         "iterations": sum(plan.network_iterations(cell) for cell in cells),
         "estimated_seconds": time.seconds,
         "estimated_seconds_low": time.low,
@@ -141,8 +146,10 @@ def _print_plan(plan: Plan, facts: dict[str, Any]) -> None:
     if scope.others:
         print(f"not prunable: {scope.largest_others()}")
     done = f" ({facts['trainings_done']} done)" if facts["trainings_done"] else ""
+    beside = "".join(f" and {count} {kind}" for kind, count in facts["ladders"].items())
     print(
-        f"{len(cells)} trainings{done}, {facts['replicates']} replicates, {facts['iterations']:,} iterations in all"
+        f"{facts['trainings']} trainings{done}, {facts['replicates']} replicates{beside}, "
+        f"{facts['iterations']:,} iterations in all"
     )
     print(f"{time_of(facts)}, from short probes, and {size(facts['estimated_bytes'])} on disk")
     print_prospects(facts["hypotheses"])
