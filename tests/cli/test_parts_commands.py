@@ -10,7 +10,7 @@ from support.program import Tombola
 from tombola.cli import catalog
 from tombola.cli.kinds import KINDS
 from tombola.study.load import presets
-from tombola.training import precision
+from tombola.training import device
 
 
 def test_catalog_lists_every_registered_part_with_a_line(tombola: Tombola) -> None:
@@ -39,7 +39,7 @@ def test_doctor(tombola: Tombola, monkeypatch: pytest.MonkeyPatch) -> None:
     assert facts["free_bytes"] > 0
     monkeypatch.setattr(catalog, "_microseconds", lambda engine: 1.0)
     for native, word in ((True, "native"), (False, "emulated")):
-        monkeypatch.setattr(precision, "bfloat16_is_native", lambda native=native: native)
+        monkeypatch.setattr(device, "bfloat16_is_native", lambda native=native: native)
         assert json.loads(tombola("doctor", "--json").out)["bfloat16"] == word
         said = tombola("doctor").out
         assert f"bfloat16 {word} on this processor\n" in said

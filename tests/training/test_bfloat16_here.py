@@ -13,9 +13,9 @@ import torch
 
 from support.training_parts import CPU, kind, recipe, start
 from tombola.errors import Notice
-from tombola.training import precision
+from tombola.training import device
+from tombola.training.device import bfloat16_is_native
 from tombola.training.loop import train_stack
-from tombola.training.precision import bfloat16_is_native
 from tombola.training.recipe import Recipe
 
 HALF = Recipe(precision="bfloat16")
@@ -24,9 +24,9 @@ HALF = Recipe(precision="bfloat16")
 @pytest.fixture
 def processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
     """Makes this processor one with or without bfloat16, in a process that has said nothing yet."""
-    precision._say.cache_clear()
-    yield lambda native: monkeypatch.setattr(precision, "bfloat16_is_native", lambda: native)
-    precision._say.cache_clear()
+    device._say.cache_clear()
+    yield lambda native: monkeypatch.setattr(device, "bfloat16_is_native", lambda: native)
+    device._say.cache_clear()
 
 
 @pytest.mark.filterwarnings("error")
@@ -34,14 +34,14 @@ def test_only_a_cpu_that_emulates_is_told_and_once(
     processor: Callable[[bool], None], recwarn: pytest.WarningsRecorder
 ) -> None:
     processor(True)
-    precision.say_if_emulated(HALF, CPU)
+    device.say_if_emulated(HALF, CPU)
     processor(False)
-    precision.say_if_emulated(Recipe(), CPU)
-    precision.say_if_emulated(HALF, torch.device("cuda"))
+    device.say_if_emulated(Recipe(), CPU)
+    device.say_if_emulated(HALF, torch.device("cuda"))
     sentence = "bfloat16 is emulated on this processor, which makes training slower than float32"
     with pytest.warns(Notice, match=sentence):
-        precision.say_if_emulated(HALF, CPU)
-    precision.say_if_emulated(HALF, CPU)
+        device.say_if_emulated(HALF, CPU)
+    device.say_if_emulated(HALF, CPU)
     assert not recwarn.list
 
 
@@ -50,7 +50,7 @@ def test_it_is_said_before_the_first_step(
 ) -> None:
     processor(False)
     events: list[str | int] = []
-    monkeypatch.setattr(precision, "notice", events.append)
+    monkeypatch.setattr(device, "notice", events.append)
     arch, data, engine = kind("mlp")
     for _ in range(2):
         chosen = recipe(precision="bfloat16", iterations=1)
@@ -73,7 +73,7 @@ def test_the_processor_must_multiply_and_onednn_must_let_it(
     known: dict[str, bool], allowed: bool, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
-    monkeypatch.setattr(precision, "_allowed", lambda: allowed)
+    monkeypatch.setattr(device, "_allowed", lambda: allowed)
     assert bfloat16_is_native() == native
 
 
@@ -93,7 +93,7 @@ def test_a_torch_that_lists_no_capabilities(
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    monkeypatch.setattr(precision, "_allowed", lambda: True)
+    monkeypatch.setattr(device, "_allowed", lambda: True)
     assert bfloat16_is_native() == native
 
 
@@ -106,6 +106,6 @@ def test_without_onednn_it_is_not_native(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the names are those of x86")
 def test_a_processor_held_down_to_avx2_emulates() -> None:
     held = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-    ask = "from tombola.training.precision import bfloat16_is_native; print(bfloat16_is_native())"
+    ask = "from tombola.training.device import bfloat16_is_native; print(bfloat16_is_native())"
     said = subprocess.run([sys.executable, "-c", ask], env=held, capture_output=True, text=True, check=True)
     assert said.stdout == "False\n"

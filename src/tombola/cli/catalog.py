@@ -81,9 +81,8 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
 
     from tombola.cli.show.tables import print_json, size
     from tombola.data.catalog import found
-    from tombola.training.device import prepare
+    from tombola.training.device import bfloat16_is_native, prepare
     from tombola.training.engines.base import ENGINES
-    from tombola.training.precision import bfloat16_is_native
 
     prepare()
     free = shutil.disk_usage(Path.cwd()).free

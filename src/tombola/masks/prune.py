@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tombola.errors import UserError, nearest
-from tombola.masks.allocation import Pool, pools_of
+from tombola.masks.allocation import Counts, Pool, pools_of
 from tombola.masks.criteria import CRITERIA, Weights
 from tombola.masks.ladder import check_ratio, in_proportion
 from tombola.masks.mask import Mask
@@ -21,6 +21,7 @@ from tombola.masks.probe import Probe, Probing
 from tombola.masks.rule import PruneRule
 from tombola.masks.structure import Floats, Structure, structure
 
+Tensors = Mapping[str, Tensor]
 Contests = Mapping[str, tuple[str, ...]]
 """Label -> the tensors whose weights compete."""
 
@@ -28,8 +29,8 @@ Contests = Mapping[str, tuple[str, ...]]
 class States(NamedTuple):
     """What a training started from and ended with; twice the same for pruning at initialisation."""
 
-    initial: Mapping[str, Tensor]
-    final: Mapping[str, Tensor]
+    initial: Tensors
+    final: Tensors
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Pruner:
     rng: np.random.Generator
     probe: Probing | None = None
 
-    def by_rate(self, mask: Mask, initial: Mapping[str, Tensor], final: Mapping[str, Tensor]) -> Mask:
+    def by_rate(self, mask: Mask, initial: Tensors, final: Tensors) -> Mask:
         """What is left when floor(rate * alive + 1/2) of each pool have gone, lowest scores first."""
         alive = self._alive(mask, self._contests(mask))
         whole = {name: np.ones(shape, dtype=np.bool_) for name, shape in mask.shapes.items()}
@@ -58,13 +59,7 @@ class Pruner:
         keep = {label: n for pool in self._pools(mask) for label, n in pool.keep(dense, alive).items()}
         return self._pruned(mask, States(initial, final), keep)
 
-    def to_counts(
-        self,
-        mask: Mask,
-        initial: Mapping[str, Tensor],
-        final: Mapping[str, Tensor],
-        counts: Mapping[str, int],
-    ) -> Mask:
+    def to_counts(self, mask: Mask, initial: Tensors, final: Tensors, counts: Counts) -> Mask:
         """What is left when each contest keeps as many weights as a rung of `ladder` says under its label, and of
         groups the number that comes nearest: one-shot pruning, from dense to any level.
 
@@ -81,13 +76,7 @@ class Pruner:
             keep[label] = in_proportion(count, living, alive[label])
         return self._pruned(mask, States(initial, final), keep)
 
-    def to_layer_counts(
-        self,
-        mask: Mask,
-        initial: Mapping[str, Tensor],
-        final: Mapping[str, Tensor],
-        counts: Mapping[str, int],
-    ) -> Mask:
+    def to_layer_counts(self, mask: Mask, initial: Tensors, final: Tensors, counts: Counts) -> Mask:
         """What is left when each tensor keeps its count, as of `ticket.mask.counts()`; allocation and rates have no
         say.
 

@@ -13,16 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from tombola.errors import UserError, nearest
-from tombola.models.builds import (
+from tombola.models.catalog import find, is_ours
+from tombola.models.computed import require_own_weights
+from tombola.models.factory import (
     Shown,
     builds_worth_comparing,
     fixed_weights,
+    load,
+    maker,
     require_repeatable,
     seeded_build,
 )
-from tombola.models.catalog import find, is_ours
-from tombola.models.computed import require_own_weights
-from tombola.models.factory import load, maker, protected
+from tombola.models.generators import protected
 from tombola.models.hidden import require_registered
 from tombola.models.initializers import glorot, kaiming
 from tombola.models.scope import Scope

@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import Node
-from torch.overrides import TorchFunctionMode
 
 from tombola.errors import UserError
 from tombola.models.generators import seeded
-from tombola.models.trial import well_known
+from tombola.models.trial import Calls, well_known
 
 PRODUCTS = frozenset(
     {F.linear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
@@ -65,7 +64,7 @@ def require_own_weights(name: str, module: nn.Module, prunable: Collection[str],
         )
 
 
-class _Watch(TorchFunctionMode):
+class _Watch(Calls):
     """Sees every F.linear and F.conv*: `lost` are the names of the weights whose zeros did not reach one."""
 
     def __init__(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -96,17 +95,10 @@ class _Watch(TorchFunctionMode):
     def _leaves(self) -> None:
         self._inside.pop()
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = dict(kwargs or {})
-        out = func(*args, **named)
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        out = func(*args, **kwargs)
         if func in PRODUCTS:
-            weight = args[1] if len(args) > 1 else named["weight"]
+            weight = args[1] if len(args) > 1 else kwargs["weight"]
             if weight.untyped_storage().data_ptr() not in self._own:
                 self._look(weight)
         if func in ENDS and out.grad_fn is not None:

@@ -52,3 +52,13 @@ def seed_others(key: int) -> None:
     """Seed numpy's global generator and Python's; only where they are put back."""
     random.seed(key)
     np.random.seed(key % (1 << 32))  # noqa: NPY002 - the one that foreign code draws from
+
+
+@contextmanager
+def protected(seed: int | None = None) -> Iterator[None]:
+    """Torch's CPU generator is put back afterwards (seeded within, if asked); new tensors lie on the CPU."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        if seed is not None:
+            # Not torch.manual_seed, which would also reseed the accelerators' generators for good.
+            torch.default_generator.manual_seed(seed)
+        yield

@@ -38,6 +38,23 @@ class WholeNumbersError(UserError):
     """A network makes whole numbers of inputs that are none."""
 
 
+class Calls(TorchFunctionMode):
+    """Within it every call of a function of torch goes through `call`."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return self.call(func, args, kwargs or {})
+
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What is done instead: by default the call itself."""
+        return func(*args, **kwargs)
+
+
 def made_up(shape: tuple[int, ...]) -> Tensor:
     """Normal examples for a network that comes without any, [n, *shape]."""
     return torch.randn(EXAMPLES, *shape, generator=torch.Generator().manual_seed(0))
@@ -202,7 +219,7 @@ def _alike(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one, other, rtol=1e-4, atol=1e-4 * scale, equal_nan=True)
 
 
-class _Casts(TorchFunctionMode):
+class _Casts(Calls):
     """Notices when inputs that are no whole numbers are made such, as for an embedding."""
 
     NAMES = frozenset({"long", "int", "short", "char", "byte", "to", "type"})
@@ -212,14 +229,8 @@ class _Casts(TorchFunctionMode):
         self.found = False
         self._x = x
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        out = func(*args, **kwargs)
         if getattr(func, "__name__", "") in self.NAMES and isinstance(out, Tensor) and args:
             given = args[0]
             whole = not (out.is_floating_point() or out.is_complex() or out.dtype == torch.bool)

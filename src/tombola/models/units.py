@@ -22,7 +22,7 @@ from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _Av
 
 from tombola.errors import UserError
 from tombola.models.architecture import Architecture
-from tombola.models.factory import protected
+from tombola.models.generators import protected
 from tombola.models.state import State
 
 Permutation = NDArray[np.intp]

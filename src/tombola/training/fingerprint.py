@@ -27,8 +27,7 @@ from torch import Tensor
 from tombola.data.resident import Resident
 from tombola.errors import UserError, notice
 from tombola.models.architecture import Architecture
-from tombola.models.factory import protected
-from tombola.models.generators import CPU, put_back, seed_others
+from tombola.models.generators import CPU, protected, put_back, seed_others
 from tombola.models.state import load_state
 from tombola.seeds import key, stream
 from tombola.training.made_up import EXAMPLES, TILE, Inputs, Spread, made_up, short
@@ -212,7 +211,7 @@ def _compute(
 @contextmanager
 def _watched(drew: list[str], part: str) -> Iterator[None]:
     """A place where all generators begin anew; `part` is noted down where torch's was drawn from."""
-    torch.default_generator.manual_seed(SEED)  # not torch.manual_seed: see models/factory.py
+    torch.default_generator.manual_seed(SEED)  # not torch.manual_seed: see models/generators.py
     seed_others(SEED)
     fresh = torch.get_rng_state()
     yield

@@ -12,12 +12,10 @@ from torch import Tensor, nn
 
 from tombola.errors import UserError
 from tombola.models.architecture import Architecture
-from tombola.models.generators import CPU, put_back, seed_all, seeded
+from tombola.models.generators import CPU, seeded
 from tombola.models.trial import brief
 from tombola.training.noise import Noise, swap_dropout
 from tombola.training.recipe import Recipe
-
-__all__ = ["CPU", "Habits", "draws", "habits", "overwrites", "put_back", "require_batch", "seed_all"]
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from tombola.files import canonical, digest_of
 from tombola.models.architecture import Architecture
 from tombola.training.batches import Batches, Group
 from tombola.training.checkpoint import Checkpoint
+from tombola.training.device import say_if_emulated
 from tombola.training.engines.base import Course, Demand, Job, Trainer
 from tombola.training.engines.select import choose
 from tombola.training.foreign_noise import require_batch
-from tombola.training.precision import say_if_emulated
 from tombola.training.recipe import Recipe
 from tombola.training.record import Record
 from tombola.training.search.base import Search

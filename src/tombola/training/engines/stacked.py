@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, vmap
-from torch.overrides import TorchFunctionMode
 
 from tombola.errors import UserError
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import state_of
+from tombola.models.trial import Calls
 from tombola.seeds import Seeds
 from tombola.training.engines.base import ENGINES, LEAST, PLAIN, Demand, Job, autocast, widened
 from tombola.training.engines.steps import GradientEngine
@@ -31,25 +31,19 @@ Tensors = dict[str, Tensor]
 NARROW = frozenset({F.linear, F.conv1d, F.conv2d, F.conv3d})
 
 
-class Bfloat16(TorchFunctionMode):
+class Bfloat16(Calls):
     """What autocast does for the layers that vmap rewrites before autocast sees them.
 
     Without it convolutions on a CPU would stay in float32 and biases of Linear layers be added in it, and batch norm
     would refuse to keep float32 statistics of bfloat16 inputs. Everything else is left to autocast.
     """
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if func in NARROW:
             args = [_cast(each, torch.float32, torch.bfloat16) for each in args]
         elif func is F.batch_norm:
             args = [_cast(each, torch.bfloat16, torch.float32) for each in args]
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def _cast(each: Any, old: torch.dtype, new: torch.dtype) -> Any:

@@ -26,14 +26,14 @@ MASK = "mask:"
 class Moment:
     """One network before one step: what its next mask is made from. Tensors are on the CPU, named as in the mask."""
 
+    start: Start
+    goal: Goal
     iteration: int
     iterations: int
     mask: Mask
     weights: Mapping[str, Tensor]
     gradient: Mapping[str, Tensor]
     """Of the loss on the step's batch, by all weights, dead ones too; empty unless the method asks for it."""
-    start: Start
-    goal: Goal
     rng: np.random.Generator
     frozen: frozenset[str]
     """Names of the parameters that are not trained, in which nothing may grow: it would never leave zero."""
@@ -102,7 +102,7 @@ class MovingMasks(Trainer):
             rng = start.seeds.stream("search", start.level, iteration)
             iterations = self.steps.recipe.iterations
             mask, frozen = self._mask(r), self.stack.frozen
-            moment = Moment(iteration, iterations, mask, weights, gradient, start, self.goal, rng, frozen)
+            moment = Moment(start, self.goal, iteration, iterations, mask, weights, gradient, rng, frozen)
             self._put(r, self.method.moved(moment))
 
     def _gradient(self, r: int) -> dict[str, Tensor]:
