@@ -6,7 +6,7 @@ from importlib import import_module
 
 _HOMES = {
     "Dataset": "data.dataset",
-    "Evaluation": "api",
+    "Evaluation": "networks",
     "Mask": "masks.mask",
     "PruneRule": "masks.rule",
     "Pruning": "study.pruning",
@@ -19,15 +19,19 @@ _HOMES = {
     "UserError": "errors",
     "compare": "api",
     "connect": "api",
-    "draw": "api",
-    "evaluate": "api",
+    "draw": "networks",
+    "evaluate": "networks",
     "from_arrays": "data.arrays",
     "load_study": "study.load",
     "load_sweep": "study.load",
-    "prune": "api",
+    "open_run": "reading",
+    "prune": "networks",
+    "results": "reading",
     "run": "api",
-    "train": "api",
-    "verdicts": "api",
+    "status": "reading",
+    "train": "networks",
+    "verdicts": "reading",
+    "write_report": "api",
 }
 """The module that each public name comes from. It is imported when the name is first asked for, so that neither
 `import tombola` nor the command line waits for torch. Type checkers read `__init__.pyi`, which says the same."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 import tarfile
@@ -102,6 +103,7 @@ def test_a_press_of_the_tab_key_is_light(words: str) -> None:
 
 HEAVY = {"torch", "numba", "sklearn", "altair", "scipy.stats"}
 """What reading a finished run does without."""
+READING = ("open_run", "results", "status", "verdicts")
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -158,6 +160,35 @@ def test_what_type_checkers_are_told_is_what_is_there() -> None:
     }
     for name in front.__all__:
         assert getattr(front, name).__name__ == name
+
+
+def test_the_public_surface() -> None:
+    """Nothing more, and no name that is also a package or a module of Tombola."""
+    functions = (
+        "run", "draw", "train", "evaluate", "prune", "compare", "connect", "verdicts", "results", "status", "open_run",
+        "write_report", "load_study", "load_sweep", "from_arrays",
+    )  # fmt: skip
+    types = (
+        "Study", "Sweep", "Run", "SweepRun", "Ticket", "Mask", "Recipe", "Pruning", "PruneRule", "Dataset",
+        "Evaluation", "UserError",
+    )  # fmt: skip
+    assert front.__all__ == sorted((*functions, *types))
+    assert not {module.name for module in pkgutil.iter_modules(front.__path__)} & set(front.__all__)
+    assert all(callable(getattr(front, name)) for name in functions)
+
+
+def test_runs_are_read_in_python_without_torch(finished: Path) -> None:
+    calls = "".join(f"tombola.{name}('quick', runs={str(finished)!r});" for name in READING)
+    assert not set(json.loads(python(f"import json, sys, tombola; {calls}" + LIST)[-1])) & HEAVY
+
+
+def test_python_dash_m_is_the_program() -> None:
+    assert python(
+        "import runpy, sys; sys.argv[1:] = ['--version']; runpy.run_module('tombola', run_name='__main__')"
+    ) == [
+        f"tombola {version('tombola')}",
+        f"torch {version('torch')}",
+    ]
 
 
 @pytest.mark.parametrize("first", ["tombola", "tombola.comparison", "tombola.analysis.comparison"])

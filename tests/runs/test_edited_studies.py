@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from support.study_kit import Notes, bound, contents, run_tiny, times, tiny, toy_data
-from tombola import api
+from tombola import networks
 from tombola.errors import Notice, UserError
 from tombola.lottery.arms.catalog import ARMS, Arm
 from tombola.runs.folder import Run
@@ -192,20 +192,20 @@ def test_a_network_trained_from_python_is_guarded(tmp_path: Path, monkeypatch: p
     from tombola.training.recipe import Recipe
 
     recipe: Any = Recipe(iterations=4, evaluate_every=2, batch=10)
-    ticket, _ = api.train(f"{__name__}:Net", toy_data(), recipe=recipe, validation=30)
+    ticket, _ = networks.train(f"{__name__}:Net", toy_data(), recipe=recipe, validation=30)
     ticket.save(tmp_path / "net.safetensors")
     loaded = type(ticket).load(tmp_path / "net.safetensors")
-    assert api.evaluate(loaded, toy_data()).examples == 45
+    assert networks.evaluate(loaded, toy_data()).examples == 45
     monkeypatch.setattr(Net, "scale", 1.01)
     with pytest.raises(UserError, match="computes something else than when this network was trained"):
-        api.evaluate(loaded, toy_data())
+        networks.evaluate(loaded, toy_data())
     old = type(ticket)(
         ticket.mask, ticket.start, ticket.end, {k: v for k, v in ticket.provenance.items() if k != "function"}
     )
     with pytest.warns(
         Notice, match="nothing is recorded of what model '.*:Net' computed when this network was trained"
     ):
-        api.evaluate(old, toy_data())
+        networks.evaluate(old, toy_data())
 
 
 def test_the_record_changes_no_bit_of_a_cell(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import tombola
 from support.study_kit import Notes, bound, cells_of, contents, no_leftovers, run_tiny, times, tiny, toy_data
 from tombola.errors import UserError
 from tombola.runs import reuse
-from tombola.runs.locate import find, find_run, find_runs
+from tombola.runs.locate import find, find_run
 from tombola.runs.options import RunOptions
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
@@ -240,8 +240,8 @@ def test_a_sweep_goes_before_its_members(tmp_path: Path) -> None:
         assert opened.path == found.path
         assert opened.title == "Tickets of lenet-8-6 on arrays, by criterion"
     assert find_run(first.path.name, tmp_path).path == first.path
-    assert list(find_runs("tiny", tmp_path)) == ["criterion large-final", "criterion random"]
-    assert list(find_runs(first.path.name, tmp_path)) == [first.path.name]
+    assert list(find("tiny", tmp_path).runs) == ["criterion large-final", "criterion random"]
+    assert list(find(first.path.name, tmp_path).runs) == [first.path.name]
     with pytest.raises(
         UserError, match=rf"sweep of several runs, name one of them: {first.path.name} \(criterion"
     ):

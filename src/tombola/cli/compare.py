@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -83,27 +82,15 @@ def compare(
     as_csv: Csv = False,
 ) -> None:
     """Compare tickets in pairs, within and across replicates, arms and runs, beside what chance gives."""
-    from tombola.alignment.subject import Subject
+    from tombola import api
     from tombola.alignment.words import RAW
-    from tombola.analysis.comparison import compare_runs
     from tombola.cli.show.comparison import print_comparison
     from tombola.cli.show.tables import print_json
-    from tombola.comparison.importers import subjects_from
-    from tombola.runs.folder import Run
-    from tombola.runs.locate import find_runs
 
     exclusive(as_json, as_csv)
     levels, densities = numbers("--level", level, int), numbers("--density", density, float)
-    ours, others = list[Run](), list[Subject]()
-    for name in names:
-        is_run = any((Path(name) / file).is_file() for file in ("study.toml", "sweep.toml"))
-        if Path(name).exists() and not is_run:
-            others += subjects_from(Path(name))
-        else:
-            ours += find_runs(name, runs).values()
-    found = compare_runs(
-        ours,
-        others,
+    found = api.compare(
+        *names,
         level=levels,
         density=densities,
         arms=listed(arms),
@@ -113,6 +100,7 @@ def compare(
         n_null=n_null,
         same_density=same_level,
         seed=seed,
+        runs=runs,
         data_dir=data_dir,
     )
     if as_json:

@@ -49,7 +49,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one network from a data set and a seed, print its test performance, and save it."""
-    from tombola import api
+    from tombola import networks
     from tombola.cli.show.tables import print_json
     from tombola.runs.stops import AT_END
     from tombola.study.load import parse_study
@@ -64,7 +64,7 @@ def train(
         tables=("model", "data", "recipe"),
     )
     begin = time.perf_counter()
-    ticket, trained = api.train(
+    ticket, trained = networks.train(
         spec.model,
         spec.data.name,
         recipe=spec.recipe,
@@ -108,12 +108,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a saved network (its weights at the end of training) on a test set."""
-    from tombola import api
+    from tombola import networks
     from tombola.cli.show.tables import print_json
     from tombola.runs.locate import open_ticket
 
     ticket = open_ticket(file)
-    found = api.evaluate(ticket, data, data_dir=data_dir, device=device, engine=engine, threads=threads)
+    found = networks.evaluate(ticket, data, data_dir=data_dir, device=device, engine=engine, threads=threads)
     if as_json:
         print_json({"test_accuracy": found.accuracy, "test_loss": found.loss, "examples": found.examples})
         return

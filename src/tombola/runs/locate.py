@@ -13,44 +13,52 @@ from tombola.runs.sweeps import FILE, SweepRun
 ID_LENGTH = len("-01234567")
 
 
-def find(name: str, out: Path) -> Run | SweepRun:
-    """The run or the sweep that `name` means: a folder, a study's name, or the beginning of a folder's name under
-    `out`.
+Named = Run | SweepRun | Path | str
+"""A run or a sweep, or its folder, a study's name, or the beginning of the folder's name."""
+
+
+def find(named: Named, out: Path | str = "runs") -> Run | SweepRun:
+    """The run or the sweep that is meant, by name one of those under `out`.
 
     A whole name goes before a mere beginning, and a sweep before its members. Raises UserError for none, or several.
     """
-    for file in ("study.toml", FILE):
-        if (Path(name) / file).is_file():
-            return _opened(Path(name))
+    if isinstance(named, Run | SweepRun):
+        return named
+    name, out = str(named), Path(out)
+    if is_run(Path(name)):
+        return _opened(Path(name))
     sweeps = [path.parent.name for path in out.glob(f"*/{FILE}")]
     known = sorted([*(run.path.name for run in all_runs(out)), *sweeps])
     beginning = [folder for folder in known if folder.startswith(name)]
     whole = [folder for folder in beginning if folder == name or folder[:-ID_LENGTH] == name]
     matches = whole or beginning
     if len(matches) > 1:
-        opened = [SweepRun.open(out / folder) for folder in matches if folder in sweeps]
-        led = {run.path.name for sweep in opened for _, run in sweep.members}
+        found = [SweepRun.open(out / folder) for folder in matches if folder in sweeps]
+        led = {run.path.name for sweep in found for _, run in sweep.members}
         matches = [folder for folder in matches if folder not in led]
     if len(matches) == 1:
         return _opened(out / matches[0])
     if matches:
         raise UserError(f"'{name}' is the beginning of several runs: {', '.join(matches)}")
+    if Path(name).is_dir():
+        raise UserError(f"{name}: not a run folder (no study.toml in it)")
     hint = nearest(name, known) if known else f"; there are none under {out}"
     raise UserError(f"no run '{name}' under {out}{hint}")
 
 
-def find_run(name: str, out: Path) -> Run:
-    """The one run that `name` means, see `find`. Raises UserError for a sweep as well."""
-    found = find(name, out)
+def find_run(named: Named, out: Path | str = "runs") -> Run:
+    """The one run that is meant, see `find`. Raises UserError for a sweep as well."""
+    found = find(named, out)
     if isinstance(found, SweepRun):
         names = ", ".join(f"{run.path.name} ({label})" for label, run in found.runs.items())
+        name = found.path.name if isinstance(named, SweepRun) else named
         raise UserError(f"'{name}' is a sweep of several runs, name one of them: {names}")
     return found
 
 
-def find_runs(name: str, out: Path) -> dict[str, Run]:
-    """The runs that `name` means, by label: the members of a sweep, or the one run by its folder's name."""
-    return find(name, out).runs
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a run or of a sweep."""
+    return any((path / file).is_file() for file in ("study.toml", FILE))
 
 
 def _opened(path: Path) -> Run | SweepRun:

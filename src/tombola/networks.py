@@ -1,0 +1,272 @@
+"""Networks in Python, any module on any arrays: train one, draw its tickets, prune it, measure it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tombola.data.catalog import load
+from tombola.data.dataset import Dataset
+from tombola.data.resident import Resident
+from tombola.data.spec import DataSpec
+from tombola.errors import UserError, notice
+from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.cell import Begin, Cell, Drawn, train_cells
+from tombola.lottery.draw import draw as draw_levels
+from tombola.lottery.modes import check_rewind
+from tombola.lottery.ticket import Ticket
+from tombola.masks.mask import Mask
+from tombola.masks.probe import Probe
+from tombola.masks.prune import Pruner
+from tombola.masks.rule import PruneRule, rates_for
+from tombola.models.architecture import Architecture, architecture
+from tombola.models.spec import ModelSpec
+from tombola.models.state import roles_of, state_of
+from tombola.models.trial import EXAMPLES
+from tombola.seeds import Seeds, stream
+from tombola.study.plan import make_plan, probing
+from tombola.study.pruning import Pruning
+from tombola.study.spec import Study
+from tombola.training.device import pick_device, prepare
+from tombola.training.engines.base import Demand, Job
+from tombola.training.engines.select import choose
+from tombola.training.fingerprint import recorded, require_same
+from tombola.training.loop import train_stack
+from tombola.training.made_up import spread_of
+from tombola.training.recipe import Recipe
+from tombola.training.scoring import Examples
+from tombola.training.search.base import Search
+from tombola.training.search.early_bird import Watch
+from tombola.training.stack import Stack
+from tombola.training.start import Start
+from tombola.training.trained import NUMBERS, Trained
+
+Model = str | ModelSpec | nn.Module | Callable[..., nn.Module]
+"""A name, a spec, a factory that builds a network, or a network."""
+Data = str | Dataset
+"""A name, or a data set (see `tombola.data.arrays.from_arrays`)."""
+
+
+def train(
+    model: Model,
+    data: Data,
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    validation: int | float = 0.1,
+    normalisation: str = "standard",
+    prune: Sequence[str] = (),
+    data_dir: Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Ticket, Trained]:
+    """Train one dense network from a seed; the ticket holds its start and end weights, `Trained` its scores.
+
+    `prune` are patterns of matrices that are prunable beside Linear and Conv weights, as in `[model] prune`. The same
+    seed gives the same bits on the same kind of machine. `threads` is how many of the CPU's torch uses from now on
+    (default: as many as before). Raises UserError for a user's mistake.
+    """
+    prepare(threads)
+    net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device, prune)
+    recipe = recipe or Recipe()
+    seeds = Seeds.single(seed)
+    mask = _dense(net)
+    state = net.initial(seeds.stream("init"))
+    start = Start(state, mask, seeds)
+    trained = train_stack(net, [start], resident, recipe, validation, engine=engine, progress=progress)[0]
+    provenance = {
+        "model": _named(model, net, prune).model_dump(mode="json"),
+        "data": spec.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": seed,
+        "scores": _scores(trained),
+        "function": recorded(net, spread_of(net, state), resident),
+    }
+    return Ticket(mask, state, trained.end, provenance, net.keys), trained
+
+
+def draw(
+    model: Model,
+    data: Data,
+    *,
+    levels: int = 10,
+    recipe: Recipe | None = None,
+    pruning: Pruning | None = None,
+    seed: int = 0,
+    validation: int | float = 0.1,
+    normalisation: str = "standard",
+    prune: Sequence[str] = (),
+    data_dir: Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+) -> Iterator[Ticket]:
+    """Draw the tickets of one replicate, level by level, dense first.
+
+    `prune` are patterns of matrices to prune beside Linear and Conv weights, as in `[model] prune`. Each ticket holds
+    its mask, the weights it starts from, the weights it trained to, and in its provenance the level, the density and
+    its scores. `threads` as in `train`. Raises UserError for a user's mistake.
+    """
+    prepare(threads)
+    net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device, prune)
+    recipe, pruning = recipe or Recipe(), pruning or Pruning()
+    check_rewind(pruning.rewind, recipe.iterations)
+    whole = Study(
+        model=_named(model, net, prune),
+        data=spec,
+        recipe=recipe,
+        pruning=pruning,
+        levels=levels,
+        replicates=1,
+    )
+    plan, seeds = make_plan(whole, net), Seeds.single(seed)
+    for sentence in plan.notices:
+        notice(sentence)
+    lottery = replace(plan.lottery, probing=lambda r: probing(plan, resident, seeds))
+
+    def train_all(search: Search | None, watch: Watch | None, starts: Sequence[Start]) -> list[Trained]:
+        snapshot = pruning.rewind if pruning.rewind and starts[0].level == 0 else None
+        own = whole.recipe_at(starts[0].level)
+        return train_stack(
+            net,
+            starts,
+            resident,
+            own,
+            validation,
+            engine=engine,
+            search=search,
+            watch=watch,
+            snapshot_at=snapshot,
+        )
+
+    def train_level(cells: Sequence[Cell], begin: Begin) -> Mapping[Cell, Drawn]:
+        search, watch = (lottery.search(cells[0]), lottery.watch(cells[0])) if cells else (None, None)
+        return train_cells(cells, begin, partial(train_all, search, watch))
+
+    for drawn in draw_levels(lottery, {0: seeds}, train_level):
+        for cell, result in drawn.items():
+            if cell.arm != TICKET:
+                continue
+            assert result.start is not None
+            mask = result.start.mask
+            about: dict[str, Any] = {"level": cell.level, "density": mask.density(), "status": result.status}
+            if result.trained is not None:
+                about["scores"] = _scores(result.trained)
+            end = result.trained.end if result.trained is not None else None
+            yield Ticket(mask, mask.apply(result.start.state), end, about, net.keys)
+
+
+def prune(
+    network: nn.Module,
+    *,
+    mask: Mask | None = None,
+    initial: dict[str, torch.Tensor] | None = None,
+    examples: tuple[torch.Tensor, torch.Tensor] | None = None,
+    rule: PruneRule | None = None,
+    prune: Sequence[str] = (),
+    seed: int = 0,
+) -> Mask:
+    """One pruning of a trained network's Linear and Conv weights, and of the matrices whose names match a pattern in
+    `prune`; returns the new mask, the network is as before.
+
+    `mask` is the mask so far (dense when left out); `initial` the state training began from, for criteria that
+    look at it; `examples` are inputs as the network takes them, and labels, for criteria that look at gradients.
+    Raises UserError when they do not fit the network.
+    """
+    rule = rule or PruneRule()
+    final = state_of(network)
+    roles = roles_of(network, prune)
+    before = mask or Mask.dense({name: tuple(final[name].shape) for name in roles})
+    rates = rates_for(rule, roles)
+    probe = None if examples is None else partial(Probe, copy.deepcopy(network), *examples)
+    return Pruner(rule, rates, stream(seed, "ties"), probe).by_rate(before, initial or final, final)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Test loss (nats) and accuracy (0..1) of one network on `examples` test examples."""
+
+    loss: float
+    accuracy: float
+    examples: int
+
+
+def evaluate(
+    ticket: Ticket,
+    data: Data,
+    *,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+) -> Evaluation:
+    """Measure a ticket's trained weights on the test set of a data set.
+
+    The model and the normalisation are those in its provenance; `threads` as in `train`. Raises UserError when it has
+    none, when the data do not fit the network, or when the model computes something else than when the weights were
+    trained.
+    """
+    prepare(threads)
+    known = ticket.provenance
+    if "model" not in known or "data" not in known:
+        raise UserError("this ticket does not say which model and data it is of, so it cannot be measured")
+    spec = ModelSpec.model_validate(known["model"])
+    net, resident, _ = _bind(spec, data, known["data"]["normalisation"], 0.1, data_dir, device)
+    state = ticket.weights("end")
+    start = Start(state, ticket.mask, Seeds.single(0))
+    for name, shape in net.shapes.items():
+        if name not in state or tuple(state[name].shape) != tuple(shape):
+            raise UserError(
+                f"data '{resident.name}' {resident.shape} with {resident.classes} classes does not fit this "
+                f"network: {name} would be {tuple(shape)}, the file has {tuple(state[name].shape)}"
+            )
+    require_same(net, known.get("function"), "this network was trained")
+    stack = Stack(net, [start], resident.device)
+    # Measured in the arithmetic that it was trained in.
+    recipe = Recipe(precision=known.get("recipe", {}).get("precision", "float32"))
+    kind = choose(engine, net, resident.device, Demand(recipe))
+    computing = kind(Job(net, stack, [0], [0], recipe))
+    score = computing.score(Examples(resident, "test"))
+    return Evaluation(float(score.loss[0]), float(score.accuracy[0]), resident.n_test)
+
+
+def _bind(
+    model: Model,
+    data: Data,
+    normalisation: str,
+    validation: int | float,
+    data_dir: Path | None,
+    device: str,
+    prune: Sequence[str] = (),
+) -> tuple[Architecture, Resident, DataSpec]:
+    dataset = load(data, data_dir) if isinstance(data, str) else data
+    name = data if isinstance(data, str) else dataset.name
+    spec = DataSpec.model_validate(
+        {"name": name, "normalisation": normalisation, "validation": validation, "digest": dataset.digest}
+    )
+    resident = Resident(dataset, normalisation, pick_device(device))
+    net = architecture(model, dataset.shape, dataset.classes, resident.shown(EXAMPLES), prune=prune)
+    return net, resident, spec
+
+
+def _named(model: Model, net: Architecture, prune: Sequence[str]) -> ModelSpec:
+    """The spec of a model, or what stands for one that has none."""
+    spec = model if isinstance(model, ModelSpec) else ModelSpec(name=net.name)
+    return spec.model_copy(update={"prune": (*spec.prune, *prune)})
+
+
+def _dense(net: Architecture) -> Mask:
+    return Mask.dense(net.prunable_shapes)
+
+
+def _scores(trained: Trained) -> dict[str, Any]:
+    return {name: getattr(trained, name) for name in NUMBERS}
