@@ -105,12 +105,24 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Any]:
 
     Raises UserError when the file is absent, truncated or something else.
     """
+    tensors, _, metadata = _read(path, "pt", "")
+    return tensors, metadata
+
+
+def read_arrays(path: Path, beginning: str = "") -> tuple[dict[str, Any], list[str], Any]:
+    """As `read_tensors`, without torch: numpy arrays of the names that begin so, called by what follows; all names."""
+    return _read(path, "numpy", beginning)
+
+
+def _read(path: Path, kind: str, beginning: str) -> tuple[dict[str, Any], list[str], Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, kind) as file:
             metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+            names = list(file.keys())
+            wanted = [name for name in names if name.startswith(beginning)]
+            return {name.removeprefix(beginning): file.get_tensor(name) for name in wanted}, names, metadata
     except (OSError, SafetensorError, ValueError) as problem:
         raise UserError(f"{path}: not a readable safetensors file ({problem})") from None
 

@@ -133,6 +133,11 @@ def test_a_finished_run_is_read_without_torch(words: list[str], finished: Path) 
     assert not loaded(f"called(*{words}, '--runs', {str(finished)!r})") & HEAVY
 
 
+def test_a_ticket_is_shown_without_torch(finished: Path) -> None:
+    cell = next(finished.glob("quick-*/cells/r0/L02/ticket/0"))
+    assert not loaded(f"called('ticket', 'show', {str(cell)!r})") & HEAVY
+
+
 def test_import_is_light_and_knows_its_names() -> None:
     code = "import sys, tombola; print(sorted(set(dir(tombola)) & set(tombola.__all__)) == tombola.__all__)"
     light, modules = python(f"{code}; import json" + LIST)

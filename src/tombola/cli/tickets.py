@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import prod
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -124,28 +125,23 @@ def evaluate(
 def show(file: TicketPath, as_json: Json = False) -> None:
     """Print a ticket's layers, densities and provenance."""
     from tombola.cli.show.tables import print_json, print_table
-    from tombola.runs.locate import open_ticket
+    from tombola.runs.ticket_facts import ticket_facts
 
-    ticket = open_ticket(file)
-    mask = ticket.mask
+    facts = ticket_facts(file)
     if as_json:
-        layers = {name: {"alive": mask.count(name), "size": mask.size(name)} for name in mask}
-        print_json({"density": mask.density(), "layers": layers, "provenance": dict(ticket.provenance)})
+        layers = {
+            name: {"alive": facts.alive[name], "size": prod(facts.shapes[name])} for name in facts.alive
+        }
+        print_json({"density": facts.density(), "layers": layers, "provenance": dict(facts.provenance)})
         return
     rows = [
-        [
-            name,
-            " x ".join(map(str, mask[name].shape)),
-            f"{mask.count(name):,}",
-            f"{100 * mask.density(name):.2f}%",
-        ]
-        for name in mask
+        [name, " x ".join(map(str, shape)), f"{facts.alive[name]:,}", f"{100 * facts.density(name):.2f}%"]
+        for name, shape in facts.shapes.items()
     ]
-    rows.append(["all", "", f"{mask.count():,}", f"{100 * mask.density():.2f}%"])
+    rows.append(["all", "", f"{sum(facts.alive.values()):,}", f"{100 * facts.density():.2f}%"])
     print_table(["layer", "shape", "alive", "density"], rows, left=2)
-    held = [which for which, state in (("start", ticket.start), ("end", ticket.end)) if state is not None]
-    print(f"\nweights held: {', '.join(held) or 'none'}")
-    for key, value in ticket.provenance.items():
+    print(f"\nweights held: {', '.join(facts.held) or 'none'}")
+    for key, value in facts.provenance.items():
         if key != "function":  # numbers for the machine, which --json has
             print(f"{key}: {value}")
 

@@ -165,17 +165,23 @@ class Run(Cells):
             write_json(self.path / "environment.json", environment)
 
     def ticket(self, cell: Cell) -> Ticket:
-        """A cell as a ticket. Raises UserError for one whose dead weights are not zero, which no ticket can hold."""
-        record = self.record(cell)
+        """A cell as a ticket. Raises UserError for one that is none, see `provenance`."""
+        provenance = self.provenance(cell)
+        end = self.weights(cell, "end") if self.keeps_weights(cell) else None
+        start = self.start(cell) if self.record(cell).start else None
+        keys = self.environment.get("network", {}).get("state_dict")  # not noted in runs of old
+        return Ticket(self.mask(cell), start, end, provenance, keys)
+
+    def provenance(self, cell: Cell) -> dict[str, Any]:
+        """Where the ticket of a cell comes from. Raises UserError for a cell whose dead weights are not zero, which no
+        ticket can hold."""
+        record, study = self.record(cell), self.study
         if record.start and record.start.dead:
             raise UserError(
                 f"{self.folder(cell)}: arm '{cell.arm}' freezes dead weights at other values than zero, and a ticket's "
                 "are zero; its scores are in the run's results"
             )
-        end = self.weights(cell, "end") if self.keeps_weights(cell) else None
-        start = self.start(cell) if record.start else None
-        study = self.study
-        provenance = {
+        return {
             "cell": str(cell),
             "study": study.folder,
             "seed": study.seed,
@@ -185,8 +191,6 @@ class Run(Cells):
             "status": record.status,
             "function": self.environment.get("function"),
         }
-        keys = self.environment.get("network", {}).get("state_dict")  # not noted in runs of old
-        return Ticket(self.mask(cell), start, end, provenance, keys)
 
     def recall(self, cell: Cell) -> Drawn:
         """A finished cell as the lottery needs it: its status, and the weights of one that may have been pruned."""

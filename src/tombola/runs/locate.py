@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tombola.errors import UserError, nearest
+from tombola.lottery.cell import Cell
 from tombola.lottery.ticket import Ticket
 from tombola.runs.cells import CELL, cell_named
 from tombola.runs.folder import Run
@@ -74,8 +75,13 @@ def open_ticket(path: Path) -> Ticket:
     """The ticket in a cell folder of a run, or in a `.safetensors` file. Raises UserError for anything else."""
     if not path.is_dir():
         return Ticket.load(path)
+    run, cell = cell_at(path)
+    return run.ticket(cell)
+
+
+def cell_at(path: Path) -> tuple[Run, Cell]:
+    """The run and the cell that a folder is of. Raises UserError for another folder."""
     name = "/".join(path.resolve().parts[-4:])
     if not CELL.fullmatch(name):
         raise UserError(f"{path}: not a cell folder of a run (RUN/cells/r0/L03/ticket/0) nor a ticket file")
-    run = Run.open(path.resolve().parents[4])
-    return run.ticket(cell_named(name))
+    return Run.open(path.resolve().parents[4]), cell_named(name)
