@@ -69,7 +69,7 @@ OFFERS = {
     "tombola compare tiny --measures jaccard,ham": ["jaccard,hamming"],
     "tombola compare tiny --measures func": ["function"],
     "tombola compare tiny --measures cka,barr": ["cka,barrier"],
-    "tombola compare tiny --aligned weights": ["weights@dense", "weights@end"],
+    "tombola compare tiny --aligned weights": ["weights@dense", "weights@dense-held-out", "weights@end"],
     "tombola compare tiny --nulls layer": ["layer-shuffle"],
     "tombola compare tiny --arms ": ["ticket", "reinit", "my-own-arm"],
     "tombola compare tiny --arms ticket,": ["ticket,reinit", "ticket,my-own-arm"],

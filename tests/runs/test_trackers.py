@@ -58,7 +58,7 @@ def book() -> Iterator[Book]:
     found = Book()
     TRACKERS.register("book", "for tests")(lambda: found)
     yield found
-    del TRACKERS._parts["book"], TRACKERS._lines["book"]
+    del TRACKERS._parts["book"], TRACKERS._about["book"]
 
 
 def need(package: str) -> None:

@@ -66,9 +66,10 @@ class Recipient:
     @property
     def twin_aligned(self) -> Mask:
         """The twin's mask, its units first put in random order and then aligned by its dense network, as a donor's."""
-        twin, order = _there(self.lent.twin), self.random_order("twin")
+        twin, seeds = _there(self.lent.twin), self.scene.seeds
+        order = _order(self.network, seeds.stream("twin"))
         mask, dense = (self.in_order(tensors, order) for tensors in (twin.mask, twin.dense))
-        return Mask(self.in_order(mask, self._matched(dense, self.rng("match-twin"))))
+        return Mask(self.in_order(mask, self._matched(dense, seeds.stream("match-twin"))))
 
     @cached_property
     def aligned_masks(self) -> list[Mask]:
@@ -107,8 +108,7 @@ class Recipient:
 
     def random_order(self, purpose: str, place: int = 0) -> Permutations:
         """A random order of all hidden units."""
-        rng = self.rng(purpose, place)
-        return tuple(rng.permutation(group.size) for group in self.network.groups)
+        return _order(self.network, self.rng(purpose, place))
 
     def apart(self, tensor: Tensor, name: str, rng: np.random.Generator) -> Tensor:
         """One tensor with the units of each of its axes in a random order of that axis alone."""
@@ -123,6 +123,10 @@ class Recipient:
 
     def _matched(self, dense: State, rng: np.random.Generator) -> Permutations:
         return match_weights(self.dense, dense, self.network, list(self.scene.mask), rng)
+
+
+def _order(network: Network, rng: np.random.Generator) -> Permutations:
+    return tuple(rng.permutation(group.size) for group in network.groups)
 
 
 def _there(donor: Donor | None) -> Donor:

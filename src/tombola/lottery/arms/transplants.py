@@ -78,7 +78,7 @@ def donor_input_map(scene: Scene) -> Mask:
     return input_map(replace(scene, mask=donor(scene)))
 
 
-@MASK_ACTIONS.register("twin", traits=[*DRAWS, "twin"])
+@MASK_ACTIONS.register("twin", traits=[*TAKES, "twin"])
 def twin(scene: Scene) -> Mask:
     """The mask of the twin, its units shuffled, then aligned as a donor's are (after Ainsworth et al. 2023)."""
     return Recipient(scene).twin_aligned
