@@ -31,7 +31,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     Looking up an unknown name raises UserError with the nearest valid one. `describe` returns the first
     line of a part's docstring, which is what `tombola catalog` prints. What studies are checked against are the facts
-    of a part: the attributes that `asked` names, and what is said where it is registered, for which `defaults` stand.
+    of a part: the attributes that `asked` names, and the keywords it is registered with, which have `defaults`.
 
     A family of parts has capitals in its name that stand for whole numbers ("N:M", "resnet-D-wK"; `-A-B-...` for one
     or more) and an example of a name; `match` finds it by the names of its members.
@@ -145,7 +145,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
 @dataclass(frozen=True)
 class About:
-    """What is said of a part where it is registered: a line, a name of its family, facts; and by which module."""
+    """How a part was registered: its line, an example of a name where it is a family, facts, and by which module."""
 
     line: str
     example: str

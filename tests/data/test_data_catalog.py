@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from support.data_files import small_mnist, write_idx
-from tombola.data.catalog import found, load
+from tombola.data.catalog import load, locations
 from tombola.data.dataset import DATASETS
 from tombola.data.locate import data_folder
 from tombola.data.resident import statistics
@@ -124,10 +124,10 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, sentence: str):
         load(name)
 
 
-def test_found_lists_every_data_set_with_its_folder_or_what_is_missing(tmp_path: Path):
+def test_locations_has_every_data_set_with_its_folder_or_what_is_missing(tmp_path: Path):
     write_idx(tmp_path / "MNIST" / "raw", small_mnist())
     write_idx(tmp_path / "kmnist", small_mnist())[2].unlink()
-    places = dict(found(tmp_path))
+    places = dict(locations(tmp_path))
     assert set(places) == set(DATASETS)
     assert places["digits"] == "built in"
     assert places["mnist"] == str(tmp_path / "MNIST" / "raw")
@@ -151,7 +151,7 @@ def test_the_real_data_have_the_known_sizes_and_statistics(
 ):
     if not os.environ.get("TOMBOLA_DATA"):
         pytest.skip(f"TOMBOLA_DATA is not set: the real {name} was not tested")
-    if dict(found())[name].startswith("missing"):
+    if dict(locations())[name].startswith("missing"):
         pytest.skip(f"{name} is not in $TOMBOLA_DATA: the real one was not tested")
     data = load(name)
     assert (len(data.train_y), len(data.test_y)) == (size, 10_000)

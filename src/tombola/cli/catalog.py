@@ -50,9 +50,9 @@ def catalog(
 def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Say which data sets are here, and what is missing of the others."""
     from tombola.cli.show.tables import print_json, print_table
-    from tombola.data.catalog import found
+    from tombola.data.catalog import locations
 
-    rows = found(data_dir)
+    rows = locations(data_dir)
     if as_json:
         print_json(dict(rows))
     else:
@@ -80,7 +80,7 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     import torch
 
     from tombola.cli.show.tables import print_json, size
-    from tombola.data.catalog import found
+    from tombola.data.catalog import locations
     from tombola.training.device import bfloat16_is_native, prepare
     from tombola.training.engines.base import ENGINES
 
@@ -92,7 +92,7 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
         "threads": torch.get_num_threads(),
         "gpus": gpus,
         "bfloat16": "native" if bfloat16_is_native() else "emulated",
-        "data": dict(found(data_dir)),
+        "data": dict(locations(data_dir)),
         "microseconds_per_network_iteration": {name: _microseconds(name) for name in ENGINES},
         "free_bytes": free,
     }

@@ -40,7 +40,7 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     raise UserError(f"unknown data set '{name}'{nearest(name, [*DATASETS, 'idx:PATH', 'npz:PATH'])}")
 
 
-def found(data_dir: Path | None = None) -> list[tuple[str, str]]:
+def locations(data_dir: Path | None = None) -> list[tuple[str, str]]:
     """For each registered data set its name and where it lies: a folder, `built in`, or `missing: ` and why.
 
     Looks for the files without reading them.
@@ -57,7 +57,7 @@ def digits(data_dir: Path | None = None) -> Dataset:
     images, labels = load_digits(return_X_y=True)
     x = torch.from_numpy(images.astype(np.uint8).reshape(-1, 1, 8, 8))
     y = torch.from_numpy(labels.astype(np.int64))
-    # Not from a study's seed: the test set is the same for everybody.
+    # Not from a study's seed: the test set is the same for all.
     in_test = torch.zeros(len(x), dtype=torch.bool)
     in_test[torch.from_numpy(stream("digits", "test").permutation(len(x))[:DIGITS_TEST])] = True
     return Dataset("digits", x[~in_test], y[~in_test], x[in_test], y[in_test], classes=10, peak=16.0)

@@ -1,4 +1,4 @@
-"""Allocations: how much each tensor loses, said as pools of tensors.
+"""Allocations: how much each tensor loses, in pools of tensors.
 
 A new allocation is a function of the tensors' shapes and rates that returns pools, registered under its name. Every
 tensor is in exactly one pool, so the counts of all pools add up to the network. What is counted are the groups of
@@ -27,8 +27,8 @@ Counts = Mapping[str, int]
 class Pool:
     """Tensors that together lose `rate` of what lives in them at each pruning.
 
-    Who loses how much of it is fought out by score among all weights of the pool or, where `densities` are given,
-    decided beforehand: the densities of the members are in these proportions, none above 1.
+    The lowest scores among all weights of the pool go or, where `densities` are given, how many go of each tensor is
+    fixed beforehand: the densities of the members are in these proportions, none above 1.
     """
 
     label: str

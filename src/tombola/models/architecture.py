@@ -38,7 +38,7 @@ from tombola.models.state import (
     state_dict_names,
     state_of,
 )
-from tombola.models.trial import WholeNumbersError, made_up, require_fit, require_sizes, try_out
+from tombola.models.trial import WholeNumbersError, random_examples, require_fit, require_sizes, try_out
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class Architecture:
     fixed: tuple[str, ...] = ()
     """Prunable names whose weights, other than constant ones, are the same for every seed: all, where it cannot be
     drawn anew."""
-    _found: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _answers: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def prunable_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -105,10 +105,10 @@ class Architecture:
     def ask(self, trial: Callable[..., T], *about: Hashable) -> T:
         """`trial(self, *about)`, which builds the network to find something out: once, and remembered."""
         key = (trial, *about)
-        if key not in self._found:
-            self._found[key] = trial(self, *about)
-        found: T = self._found[key]
-        return found
+        if key not in self._answers:
+            self._answers[key] = trial(self, *about)
+        answer: T = self._answers[key]
+        return answer
 
 
 def architecture(
@@ -228,7 +228,7 @@ def _tried(
             f"model '{name}': all of its parameters are frozen (requires_grad = False), so there is nothing to train"
         )
     state = state_of(module)
-    x = made_up(given.shape) if given.examples is None else given.examples
+    x = random_examples(given.shape) if given.examples is None else given.examples
     try:
         answers = try_out(name, module, x, given.classes)
     except WholeNumbersError:

@@ -82,7 +82,7 @@ def maker(
     """A function that calls the factory with what it accepts of `shape` and `classes`, and with the options.
 
     `also` are options that are read elsewhere: no keywords of the factory, but fit to be suggested.
-    Raises UserError at once for options the factory does not take or parameters nobody gives it, and at
+    Raises UserError at once for options the factory does not take or parameters it is not given, and at
     each call when the factory fails or returns something else than a module.
     """
     given = _keywords(name, factory, {"shape": shape, "classes": classes}, options, also)

@@ -1,4 +1,4 @@
-"""Generators that foreign networks draw from: torch's, numpy's and Python's own, which are everybody's.
+"""Generators that foreign networks draw from: the global ones of torch, numpy and Python.
 
 Stochastic depth, functional dropout and the like draw in their forward pass. Seeded afresh before each pass, such a
 network sees the same noise alone and in a stack, and equal runs have equal bits; afterwards the generators are as
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 def seed_all(key: int) -> None:
     """Seed the generators, a GPU's too; only where they are put back."""
-    # Not torch.manual_seed, which at every step would write down the call stack for accelerators that nobody uses.
+    # Not torch.manual_seed, which at every step would write down the call stack for accelerators that are not in use.
     torch.default_generator.manual_seed(key)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(key)

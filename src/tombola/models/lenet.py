@@ -16,7 +16,7 @@ from tombola.models.catalog import MODELS, Shape, require_image
 def lenet(widths: tuple[int, ...], /, shape: Shape, classes: int) -> nn.Module:
     """Fully connected ReLU network with hidden layers of widths A, B, ... (Frankle & Carbin 2019, Figure 2).
 
-    `lenet-5` is none of these but LeCun's network, under which name everybody knows it.
+    `lenet-5` is not one of these but LeCun's network of that name.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     inputs = math.prod(shape)

@@ -1,4 +1,4 @@
-"""Matrices that are pruned beside Linear and Conv weights because somebody asked for them, by patterns of names."""
+"""Matrices that a study opts in to be pruned beside Linear and Conv weights, by patterns of names."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Calls(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def made_up(shape: tuple[int, ...]) -> Tensor:
+def random_examples(shape: tuple[int, ...]) -> Tensor:
     """Normal examples for a network that comes without any, [n, *shape]."""
     return torch.randn(EXAMPLES, *shape, generator=torch.Generator().manual_seed(0))
 
@@ -126,7 +126,7 @@ def _seeds_itself(module: nn.Module, x: Tensor) -> bool:
 def answers(name: str, module: nn.Module, x: Tensor, classes: int, learn: bool = False) -> Answers:
     """What the network answers, asked once; `learn`: and whether it can be differentiated. Raises as `try_out` does."""
     buffers = {key: buffer.clone() for key, buffer in module.named_buffers()}
-    said: dict[str, Tensor] = {}
+    logits: dict[str, Tensor] = {}
     for mode in (EVALUATION, TRAINING):
         module.train(mode == TRAINING)  # a statement: some override it and return nothing
         _restore(module, buffers)
@@ -155,9 +155,9 @@ def answers(name: str, module: nn.Module, x: Tensor, classes: int, learn: bool =
         _require_logits(name, found, (len(x), classes), x, mode)
         if learn and mode == TRAINING:
             _require_gradient(name, module, found)
-        said[mode] = found.detach()
+        logits[mode] = found.detach()
     _restore(module, buffers)
-    return Answers(said[EVALUATION], said[TRAINING])
+    return Answers(logits[EVALUATION], logits[TRAINING])
 
 
 INDICES = "scalar types: Long, Int"

@@ -1,4 +1,4 @@
-"""What a network does in its forward pass that an engine has to know: found out on the CPU, once for a network."""
+"""What a network does in its forward pass that an engine has to know: tried on the CPU, once for a network."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tombola.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Habits:
-    """Of a network whose dropout layers are ours: whether it draws from everybody's generators in training mode
-    (F.dropout, stochastic depth, ...), and whether it changes its input in place, which others may be about to read."""
+    """Of a network whose dropout layers are ours: whether it draws from the global generators in training mode
+    (F.dropout, stochastic depth, ...), and whether it changes its input in place, which other networks read too."""
 
     draws: bool
     overwrites: bool
 
 
 def habits(architecture: Architecture) -> Habits:
-    """Those of an architecture; `architecture.ask(habits)` finds them out once."""
+    """Those of an architecture; `architecture.ask(habits)` works them out once."""
     module = swap_dropout(architecture.build(), Noise(0, CPU))
     return Habits(draws(module, architecture.examples), overwrites(module, architecture.examples))
 

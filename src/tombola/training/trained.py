@@ -27,8 +27,9 @@ class Trained:
     `end` and `best` are whole states (best: at the early stop). `history` has one list per column:
     iteration, split, loss, accuracy. `snapshot` is the state at the iteration that was asked for, if any.
     A network with non-finite weights or validation loss at the end has `diverged`; it may have no early stop, and
-    then the three numbers of the early stop are None, and `best` is its start. `mask` is what a search has found:
-    the mask of `end`; `best` may have had another one. `birds` is what was seen by who watched, one entry a level.
+    then the three numbers of the early stop are None, and `best` is its start. `mask` is the result of a search:
+    the mask of `end`; `best` may have had another one. `birds` are the early-bird tickets, one a level, where the
+    training was watched for them.
     """
 
     end: State

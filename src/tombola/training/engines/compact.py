@@ -8,8 +8,8 @@ batch norm, still feeds the living weights behind it.
 
 Two things differ from the whole network. Running statistics of batch norm are not updated for channels that are
 cut; no output, gradient or statistic of a channel that is left depends on them. And gradients of dead weights are
-zero where they touch what is cut; the stack silences them anyhow, but who would grow weights by their gradients has
-to ask the whole network.
+zero where they touch what is cut; the stack silences them anyhow, but a search that grows weights by their gradients
+needs the whole network.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Place = EllipsisType | tuple[Tensor, ...]
 
 
 def chain_of(architecture: Architecture) -> list[Link] | None:
-    """The `links` of an architecture; `architecture.ask(chain_of)` finds them out once."""
+    """The `links` of an architecture; `architecture.ask(chain_of)` works them out once."""
     return links(swap_dropout(architecture.build(), Noise(0, CPU)), architecture.input_shape)
 
 

@@ -1,4 +1,4 @@
-"""Compiling, which the first training on a machine waits for: said once, and not counted as training."""
+"""Compiling, which the first training on a machine waits for: a notice says so, and it is not counted as training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tombola.errors import notice
 
 
 class Compiling(event.Listener):
-    """Hears of every function of a module that is compiled now; one that is read from disk is none.
+    """Is called for every function of a module that is compiled, but not for those that are read from disk.
 
     The first time it gives notice, with `sentence`. `seconds` is the time that compiling took so far: functions that
     are compiled for the sake of another lie within its time, and a lock of the compiler's keeps threads apart.
@@ -20,21 +20,21 @@ class Compiling(event.Listener):
     def __init__(self, module: str, sentence: str) -> None:
         self.module, self.sentence = module, sentence
         self.seconds = 0.0
-        self._said = False
+        self._noticed = False
         self._begun: list[float] = []
 
-    def on_start(self, found: Any) -> None:
+    def on_start(self, compiled: Any) -> None:
         """A function is about to be compiled."""
-        if found.data["dispatcher"].py_func.__module__ != self.module:
+        if compiled.data["dispatcher"].py_func.__module__ != self.module:
             return
         self._begun.append(time.monotonic())
-        if not self._said:
-            self._said = True
+        if not self._noticed:
+            self._noticed = True
             notice(self.sentence)
 
-    def on_end(self, found: Any) -> None:
+    def on_end(self, compiled: Any) -> None:
         """A function has been compiled."""
-        if found.data["dispatcher"].py_func.__module__ != self.module or not self._begun:
+        if compiled.data["dispatcher"].py_func.__module__ != self.module or not self._begun:
             return
         begun = self._begun.pop()
         if not self._begun:
@@ -42,7 +42,7 @@ class Compiling(event.Listener):
 
 
 def listen(module: str, sentence: str) -> Compiling:
-    """A listener that hears from now on."""
+    """A listener for what is compiled from now on."""
     listener = Compiling(module, sentence)
     event.register("numba:compile", listener)  # type: ignore[no-untyped-call]
     return listener

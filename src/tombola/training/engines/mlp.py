@@ -14,7 +14,7 @@ from tombola.training.engines.steps import GradientEngine
 
 
 def layers_of(architecture: Architecture) -> list[Layer] | None:
-    """The `chain` of an architecture; `architecture.ask(layers_of)` finds it out once."""
+    """The `chain` of an architecture; `architecture.ask(layers_of)` works it out once."""
     return chain(architecture.build())
 
 

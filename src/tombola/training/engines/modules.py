@@ -98,10 +98,10 @@ class ModulesEngine(GradientEngine):
         self.stack, self.groups, self.recipe = stack, list(job.groups), job.recipe
         self.keys = list(job.dropout_keys)
         self.noises = [Noise(key, stack.device) for key in self.keys]
-        # Noise that is not ours has no counter; such networks get everybody's generators seeded afresh each step.
+        # Noise that is not ours has no counter; for such networks the global generators are seeded at each step.
         self._seeded = architecture.ask(habits).draws
         self._overwrites = architecture.ask(habits).overwrites
-        # What lives in a moving mask today may lead nowhere tomorrow, and who grows weights asks for gradients of all.
+        # Where masks move, units that lead nowhere now may do so later, and weights grow by the gradients of all.
         chain = None if stack.moving else architecture.ask(chain_of)
         template = architecture.build().to(stack.device)
         # A frozen parameter has no gradient, and the optimizer passes it by.

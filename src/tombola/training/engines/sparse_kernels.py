@@ -95,7 +95,7 @@ class Network(NamedTuple):
     alive: Floats
     """1 or 0 for each stored weight; read for layers of kind MASKED alone."""
     active: Ints
-    """The inputs that somebody reads."""
+    """The inputs that have a weight."""
     w: Floats
     bias: Floats
 

@@ -27,8 +27,8 @@ BLOCK = 112
 class Living:
     """The weights and biases of network r, read from the stack and written back to it.
 
-    `arrays` is what the kernels take, see kernels.py. How a layer is stored depends on its own mask alone, so that a
-    network has the same bits in every stack.
+    `arrays` is what the kernels take, see sparse_kernels.py. How a layer is stored depends on its own mask alone, so
+    that a network has the same bits in every stack.
     """
 
     def __init__(self, stack: Stack, layers: Sequence[Layer], r: int) -> None:
@@ -58,7 +58,7 @@ class Living:
             if layer.bias:
                 self._biases.append((stack.params[layer.bias][r].numpy(), own))
                 biased[own] = True
-            # One more end than there are runs, and a unit for it that nobody asks for.
+            # One more end than there are runs, and a unit for it that is never read.
             units.append(below + features + np.append(kept.runs.reshape(-1), 0))
             ptr.append(place + np.append(0, np.cumsum(kept.lengths)))
             source.append(below + kept.places % features)

@@ -1,7 +1,7 @@
 """Searches: trainings that find a mask.
 
-A method is a table of options that knows how a network is trained by it, registered under its name. The trainer that it
-makes has `masks` in the end; all else about a search is as in any other training.
+A method is a table of options and makes the trainer of a search, registered under its name. That trainer has `masks` in
+the end; all else about a search is as in any other training.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class Goal:
             label: sum(math.prod(shapes[name]) for name in members)
             for label, members in self.contests(shapes).items()
         }
+
+    def describe(self) -> list[object]:
+        """What a checkpoint must agree on."""
+        return [dict(self.counts), dict(self.rates), self.rule.model_dump(mode="json")]
 
     def random(self, state: State, rng: np.random.Generator) -> Mask:
         """A random mask with the counts."""
@@ -111,5 +115,4 @@ class Search:
 
     def describe(self) -> list[object]:
         """What a checkpoint must agree on."""
-        goal = [dict(self.goal.counts), dict(self.goal.rates), self.goal.rule.model_dump(mode="json")]
-        return [type(self.method).__name__, self.method.model_dump(mode="json"), *goal]
+        return [type(self.method).__name__, self.method.model_dump(mode="json"), *self.goal.describe()]

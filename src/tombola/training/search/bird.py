@@ -1,4 +1,4 @@
-"""What was seen of a dense training that was watched, see early_bird.py."""
+"""Early-bird tickets, as they are stored; early_bird.py draws them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EARLY_BIRD = "early-bird"
 
 @dataclass(frozen=True)
 class Bird:
-    """What was seen for one level: its mask, the iteration that it was made at, whether it was `drawn` because masks
-    stood still, and the distances [n, n] between the masks of all `iterations` that were looked at."""
+    """The early-bird ticket of one level: its mask, the iteration that it was made at, whether it was `drawn` because
+    masks stood still (else it is the last one), and the distances [n, n] between the masks of all `iterations`."""
 
     level: int
     mask: Mask

@@ -1,6 +1,6 @@
-"""Watching a dense training: the masks that its weights would leave, made again and again (You et al. 2020).
+"""Early-bird tickets: the masks that pruning a dense network would give, made again and again while it trains.
 
-Nothing of the training changes: between two steps its weights are looked at, and that is all.
+The training stays what it is: its weights are read between two steps (You et al. 2020).
 """
 
 from __future__ import annotations
@@ -94,14 +94,11 @@ class Watch:
 
     def describe(self) -> list[object]:
         """What a checkpoint must agree on."""
-        counts = [
-            [dict(goal.counts), dict(goal.rates), goal.rule.model_dump(mode="json")] for goal in self.goals
-        ]
-        return [self.options.model_dump(mode="json"), *counts]
+        return [self.options.model_dump(mode="json"), *(goal.describe() for goal in self.goals)]
 
 
 class Watching:
-    """Who looks at the networks of a stack while they train, and keeps the masks, packed, until the end.
+    """Makes masks of the networks of a stack while they train, and keeps them, packed, until the end.
 
     That is as many bits as masks are made (points times levels) times the prunable weights, for each network.
     """
@@ -115,21 +112,21 @@ class Watching:
 
     def see(self, iteration: int) -> None:
         """Make the masks of this iteration, if it is one of the points. Made on the host: a sync point. A network
-        whose weights are no longer finite has none any more."""
+        whose weights are no longer finite gets no more."""
         if iteration not in self.points:
             return
         for start, levels, weights in zip(self.starts, self.seen, self._weights(), strict=True):
             if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
                 continue
             for level, (goal, masks) in enumerate(zip(self.watch.goals, levels, strict=True), start=1):
-                # The stream that one-shot pruning breaks ties by, the same at every look: what ties again, goes again.
+                # The stream that one-shot pruning breaks ties by, the same at every look: equal ties, equal masks.
                 ties = start.seeds.stream("ties", level)
                 dense = goal.dense(start.state)
                 mask = Pruner(goal.rule, goal.rates, ties).to_counts(dense, start.state, weights, goal.counts)
                 masks.append(mask.pack())
 
     def birds(self) -> list[tuple[Bird, ...]]:
-        """What was seen of each network, one entry a level; none of a network that was never finite."""
+        """The tickets of each network, one a level; none of a network that was never finite."""
         return [
             tuple(self._bird(level, start, masks) for level, masks in enumerate(levels, start=1) if masks)
             for start, levels in zip(self.starts, self.seen, strict=True)
