@@ -120,7 +120,7 @@ class Probe:
 
 
 def prober(architecture: Architecture, x: Tensor, y: Tensor) -> Probing:
-    """What `prune(..., probe=...)` takes: probes of one network on one batch, which share a module."""
+    """What a `Pruner` makes probes by: of one network on one batch, all with one module."""
     module = architecture.build()
 
     def probe(state: Mapping[str, Tensor], mask: Mask) -> Probe:

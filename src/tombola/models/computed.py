@@ -41,10 +41,8 @@ def require_own_weights(name: str, module: nn.Module, prunable: Collection[str],
         for parameter in weights.values():
             living = drawn.repeat(-(-parameter.numel() // TILE))[: parameter.numel()]
             parameter.mul_(living.view(parameter.shape))
-    for parameter in module.parameters():
-        parameter.requires_grad_(
-            parameter.is_floating_point()
-        )  # so that autograd knows what a weight is made from
+    for parameter in module.parameters():  # so that autograd knows what a weight is made from
+        parameter.requires_grad_(parameter.is_floating_point())
     watch = _Watch(module, weights)
     with seeded(0), warnings.catch_warnings(), watch:
         warnings.simplefilter("ignore")

@@ -31,21 +31,9 @@ POINTWISE = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh,
 POOLS = (_MaxPoolNd, _AvgPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 ALIKE_LAYERS = (*POINTWISE, *POOLS, _DropoutNd)
 ALIKE = (
-    *(
-        "relu",
-        "relu_",
-        "relu6",
-        "leaky_relu",
-        "elu",
-        "gelu",
-        "silu",
-        "tanh",
-        "sigmoid",
-        "dropout",
-        "dropout2d",
-    ),
+    *("relu", "relu_", "relu6", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"),
     *("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"),
-    *("neg", "contiguous", "clone"),
+    *("dropout", "dropout2d", "neg", "contiguous", "clone"),
 )
 """What treats every unit alike and apart from the others, by the name of the function or method."""
 BETWEEN = ("add", "add_", "iadd", "sub", "isub", "mul", "imul")

@@ -51,11 +51,8 @@ def _fails_alone(architecture: Architecture) -> str:
             logits = module(architecture.examples[:1].clone())
     except Exception as problem:
         return brief(problem)
-    return (
-        ""
-        if tuple(logits.shape) == expected
-        else f"outputs of shape {tuple(logits.shape)} instead of {expected}"
-    )
+    shape = tuple(logits.shape)
+    return "" if shape == expected else f"outputs of shape {shape} instead of {expected}"
 
 
 def draws(module: nn.Module, examples: Tensor) -> bool:

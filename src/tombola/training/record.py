@@ -87,9 +87,8 @@ class Record:
         trained = []
         for r, end in enumerate(ends):
             point = host["best.point"][r]
-            weights = {
-                name: end[name] for name in self.stack.params
-            }  # a buffer may hold -inf, as causal masks do
+            # Parameters alone: a buffer may hold -inf, as causal masks do.
+            weights = {name: end[name] for name in self.stack.params}
             finite = np.isfinite(host["validation.loss"][last][r]) and _all_finite(weights)
             trained.append(
                 Trained(

@@ -69,11 +69,11 @@ class Stack:
         which `settle` undoes).
         """
         pairs = [(self.params[name].grad, mask) for name, mask in self.masks.items()]
-        found = [
+        known = [
             (gradient, mask) for gradient, mask in pairs if gradient is not None
         ]  # frozen ones have none
-        if found:
-            torch._foreach_mul_([gradient for gradient, _ in found], [mask for _, mask in found])
+        if known:
+            torch._foreach_mul_([gradient for gradient, _ in known], [mask for _, mask in known])
 
     def settle(self, optimizer: Optimizer) -> None:
         """Put pinned dead weights (frozen at a nonzero value) back after a step that decayed them."""

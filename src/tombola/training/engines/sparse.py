@@ -78,10 +78,8 @@ class SparseEngine(Engine):
         raw, shift, scale = examples.data.raw(examples.part)
         y = (examples.data.train_y if examples.part == "train" else examples.data.test_y).numpy()
         rows = np.arange(examples.count)[None] if examples.rows is None else examples.rows.numpy()
-        piece = (
-            max(1, EVALUATION_ROOM // (raw.shape[1] * raw.itemsize * sparse_kernels.LANES))
-            * sparse_kernels.LANES
-        )
+        lanes = sparse_kernels.LANES
+        piece = max(1, EVALUATION_ROOM // (raw.shape[1] * raw.itemsize * lanes)) * lanes
         loss, hits = np.zeros(self.stack.size), np.zeros(self.stack.size, np.int64)
         for net in self.nets:
             net.read()
@@ -91,7 +89,7 @@ class SparseEngine(Engine):
 
             def one(r: int, part: NDArray[np.int64] = part, blocks: NDArray[Any] = blocks) -> None:
                 net, g = self.nets[r], self.groups[r] if len(part) > 1 else 0
-                room = net.rows(sparse_kernels.LANES)
+                room = net.rows(lanes)
                 found = sparse_kernels.score(net.arrays, blocks[g], y[part[g]], shift, scale, room)
                 loss[r] += found[0]
                 hits[r] += found[1]

@@ -37,13 +37,8 @@ class Living:
         self.inputs, self.classes = masks[0].shape[1], masks[-1].shape[0]
         self.units = sum(len(alive) for alive in masks)
         below, place, run, unit = 0, 0, 0, 0  # what lies before a layer, in each numbering
-        table, units, ptr, source, flags = (
-            list[tuple[int, ...]](),
-            list[Ints](),
-            list[Ints](),
-            list[Ints](),
-            list[Floats](),
-        )
+        table, flags = list[tuple[int, ...]](), list[Floats]()
+        units, ptr, source = list[Ints](), list[Ints](), list[Ints]()
         self._weights: list[tuple[Floats, Stored, slice]] = []
         self._biases: list[tuple[Floats, slice]] = []
         biased = np.zeros(self.units, bool)
@@ -132,10 +127,8 @@ def store(alive: Bools, leads: Bools) -> Stored:
     The weights of the others cannot have a gradient: they belong to no run.
     """
     units, features = alive.shape
-    whole = (
-        alive.mean() >= DENSE_ABOVE and units >= sparse_kernels.ROWS and features >= sparse_kernels.COLUMNS
-    )
-    if whole:
+    large = units >= sparse_kernels.ROWS and features >= sparse_kernels.COLUMNS
+    if large and alive.mean() >= DENSE_ABOVE:
         kind = sparse_kernels.DENSE if alive.all() else sparse_kernels.MASKED
         return Stored(kind, np.arange(alive.size), np.zeros((0, 0), np.int64), np.zeros(0, np.int64))
     # Blocks pay where a run has 8 weights: a row of sums is read and written for every run.
