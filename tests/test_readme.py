@@ -17,7 +17,7 @@ from tombola.lottery.arms.catalog import ARMS
 from tombola.lottery.arms.context import WEIGHT_ACTIONS
 from tombola.masks.criteria import CRITERIA
 from tombola.models.catalog import MODELS
-from tombola.runs.options import RunOptions
+from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study as execute
 from tombola.study.load import parse_study
 

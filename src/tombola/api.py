@@ -18,7 +18,7 @@ from tombola.report.page.compose import write_reports
 from tombola.report.paper.write import write_document
 from tombola.runs.folder import Run
 from tombola.runs.locate import Named, find, find_run, is_run
-from tombola.runs.options import RunKeywords, options_of
+from tombola.runs.run_options import RunKeywords, RunOptions
 from tombola.runs.runner import run_study, run_sweep
 from tombola.runs.sweeps import SweepRun
 from tombola.study.load import load_sweep
@@ -44,7 +44,7 @@ def run(
 
     The options: `out`, the folder that the run's lies in ("runs"); `model` and `data`, in the place of what the study
     names; `data_dir`; `device`, `engine` ("auto") and `threads`; `progress`, which watches; `track`, the names of
-    trackers ("tensorboard", ...) that are told of every cell. See `tombola.runs.options`, and `run_study` and
+    trackers ("tensorboard", ...) that are told of every cell. See `tombola.runs.run_options`, and `run_study` and
     `run_sweep` of `tombola.runs.runner`. Raises UserError for a user's mistake.
     """
     if not isinstance(what, Study | Sweep):
@@ -53,7 +53,7 @@ def run(
         if handed_in and not any(s.startswith("title") for s in settings):
             found = found.untitled()  # the file was not written of these
         what = found if found.keys else found.first
-    chosen = options_of(options)
+    chosen = RunOptions.of(options)
     return run_sweep(what, chosen) if isinstance(what, Sweep) else run_study(what, chosen)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tombola.cli.show.progress import WINDOW, Pace, Watcher
+from tombola.cli.show.watcher import WINDOW, Pace, Watcher
 from tombola.lottery.cell import Cell
 
 
@@ -39,7 +39,7 @@ def test_the_watcher_leaves_out_the_first_piece(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("tombola.cli.show.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("tombola.cli.show.watcher.time.monotonic", lambda: clock[0])
     cells = [Cell(0, 0, "ticket", 0)]
     with Watcher() as watcher:
         watcher.begin(1000, 0)

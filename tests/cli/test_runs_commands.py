@@ -86,7 +86,20 @@ def test_diff_names_what_differs(tombola: Tombola, study_file: Path, done: Path)
     assert found["spec"] == {"name": ["tiny", "other"], "recipe.lr": [0.0012, 0.01]}
     assert {(row["arm"], row["level"]) for row in found["results"]} >= {("ticket", 0), ("reinit", 2)}
     assert "recipe.lr" in tombola("diff", "tiny", "other").out
-    assert "equal specs" in tombola("diff", "tiny", "tiny").out
+    same = tombola("diff", "tiny", "tiny").out
+    assert "equal specs" in same
+    assert "In 14 of 14 trainings the early stop is the last evaluation: the least" in same
+    assert "†" not in same, "the table has no marks"
+
+
+def test_a_run_is_no_study_and_its_study_goes_on_with_it(tombola: Tombola, done: Path) -> None:
+    said = tombola("run", done)
+    assert said.code == 2
+    found = re.search(r"is a run, and not a study file; `tombola (run .*)` goes on with it", said.err)
+    assert found
+    shutil.rmtree(done / "cells/r1/L02")
+    assert tombola(*found[1].split()).code == 0
+    assert json.loads(tombola("status", "tiny", "--json").out)["done"] == CELLS
 
 
 def test_dry_run_says_what_and_writes_nothing(tombola: Tombola, study_file: Path, tmp_path: Path) -> None:
@@ -121,7 +134,7 @@ def test_stopped_by_hand_says_that_the_same_command_goes_on(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tombola.cli.show.progress.Watcher.landed", stop)
+    monkeypatch.setattr("tombola.cli.show.watcher.Watcher.landed", stop)
     said = tombola("run", study_file)
     assert said.code == 130
     assert "stopped; the same command goes on from here" in said.err

@@ -90,7 +90,7 @@ def test_a_run_that_is_called_like_a_figure(tombola: Tombola, done: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("tiny", "gapp"), "unknown figure 'gapp'; did you mean 'gap'?"),
+        (("tiny", "gapp"), "unknown figure 'gapp'; did you mean 'gap'?\n"),
         (("gapp", "tiny"), "unknown figure 'gapp'; did you mean 'gap'?"),
         (("tiny",), "which figure of 'tiny'? Expected tombola figure tiny NAME"),
     ],

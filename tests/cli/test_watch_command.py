@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from support.program import Tombola
-from tombola.cli.live import Beside
+from tombola.cli.serve import Beside
 from tombola.errors import UserError
 from tombola.report.page.live import GAP, PROGRESS_GAP, LivePage, LiveServer
 from tombola.runs.folder import Run
@@ -215,7 +215,7 @@ def test_terminal_follows_a_run_until_it_ends(
         shutil.move(aside, done / LAST)
         lock.release()
 
-    monkeypatch.setattr("tombola.cli.live.time.sleep", meanwhile)
+    monkeypatch.setattr("tombola.cli.serve.time.sleep", meanwhile)
     said = tombola("watch", done, "--terminal")
     assert said.out.index(f"{CELLS - 1} of {CELLS}") < said.out.index(
         f"{CELLS} of {CELLS} cells done, finished"

@@ -12,7 +12,6 @@ from support.cases import also_slow
 from support.rounding import assert_same_in_double
 from support.study_kit import Notes, cells_of, contents, run_tiny, times, tiny
 from tombola.runs.results import results_of
-from tombola.study.cells import planned_cells
 
 EXTENSIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "levels": ({"levels": 1}, {"levels": 3}),
@@ -47,10 +46,10 @@ def test_an_extension_redoes_no_cell_and_starts_where_one_run_would(
     before, bits = cells_of(times(run.path)), cells_of(contents(run.path))
     assert run_tiny(tmp_path / "extended", large).path == run.path
     wide = large.widened(small)
-    assert set(run.cells()) == set(planned_cells(wide))
+    assert set(run.cells()) == set(wide.cells())
     assert {name: cells_of(times(run.path))[name] for name in before} == before
     assert {name: cells_of(contents(run.path))[name] for name in bits} == bits
-    assert len(results_of(run)) == len(planned_cells(wide))
+    assert len(results_of(run)) == len(wide.cells())
 
     whole = run_tiny(tmp_path / "whole", wide)
     for cell in run.cells():

@@ -19,7 +19,6 @@ from tombola.models.architecture import architecture
 from tombola.runs.locate import open_ticket
 from tombola.runs.results import histories, results_of
 from tombola.seeds import Seeds
-from tombola.study.cells import planned_cells
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -139,7 +138,7 @@ def test_masks_alone_extend_by_replicates_and_refuse_more_levels(mode: str, tmp_
         run_tiny(tmp_path, tiny(levels=3, **change))
     assert times(run.path) == before
     run_tiny(tmp_path, tiny(replicates=3, **change))
-    assert run.cells() == sorted(planned_cells(tiny(replicates=3)))
+    assert run.cells() == sorted(tiny(replicates=3).cells())
 
 
 def test_a_cell_as_a_ticket(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from support.study_kit import contents, no_leftovers, run_tiny, tiny
 from tombola.lottery.cell import Cell, Drawn
 from tombola.runs import stacks
 from tombola.runs.folder import Run
-from tombola.study.cells import planned_cells
 from tombola.training.checkpoint import Checkpoint
 
 OPERATIONS = 1000
@@ -249,7 +248,7 @@ def test_stopped_between_levels_it_goes_on_whatever_is_kept(keep: str, mode: str
         with pytest.raises(KeyboardInterrupt):
             run_tiny(tmp_path / "stopped", study, progress=landings)
     run = run_tiny(tmp_path / "stopped", study)
-    assert run.cells() == sorted(planned_cells(study))
+    assert run.cells() == sorted(study.cells())
     assert contents(run.path) == whole
 
 

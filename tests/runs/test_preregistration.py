@@ -15,7 +15,7 @@ from tombola.analysis.verdicts import verdicts_of
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
 from tombola.runs.folder import Run
-from tombola.runs.preregistration import Registration, digest_of
+from tombola.runs.preregistration import Registration, hypotheses_digest
 from tombola.study.claims import Hypothesis
 from tombola.study.spec import Study
 
@@ -59,7 +59,7 @@ def test_they_are_recorded_before_the_first_cell(tmp_path: Path) -> None:
     assert before <= datetime.fromisoformat(entry["recorded"]) <= datetime.now(UTC)
     assert (entry["cells"], entry["replicates"]) == (0, 2)
     assert [each["name"] for each in entry["hypotheses"]] == ["a", "b"]
-    assert entry["digest"] == digest_of(study(A, B).hypothesis)
+    assert entry["digest"] == hypotheses_digest(study(A, B).hypothesis)
     assert found["densities"][0] == 1.0
     assert len(found["densities"]) == 2
     assert changed(run) == {"a": None, "b": None}
@@ -151,9 +151,14 @@ def test_a_broken_record_is_named_before_anything_is_written(tmp_path: Path) -> 
 
 def test_the_digest_is_of_what_is_claimed(tmp_path: Path) -> None:
     a, same = Hypothesis(**A), Hypothesis(**{**A, "alpha": 0.05, "margin": 0.0})
-    assert digest_of([a]) == digest_of([same])
+    assert hypotheses_digest([a]) == hypotheses_digest([same])
     assert (
-        len({digest_of([Hypothesis(**{**A, key: value})]) for key, value in (("alpha", 0.1), ("claim", "x"))})
+        len(
+            {
+                hypotheses_digest([Hypothesis(**{**A, key: value})])
+                for key, value in (("alpha", 0.1), ("claim", "x"))
+            }
+        )
         == 2
     )
     assert Registration().changed_after([], "claims") == -1

@@ -10,13 +10,12 @@ import torch
 
 from support.study_kit import Notes, contents, no_leftovers, run_tiny, times, tiny, toy_data
 from tombola.lottery.cell import Cell
-from tombola.study.cells import planned_cells
 
 
 def test_a_run_is_whole(tmp_path: Path) -> None:
     run = run_tiny(tmp_path)
     assert run.path == tmp_path / run.study.folder
-    assert run.cells() == sorted(planned_cells(tiny()))
+    assert run.cells() == sorted(tiny().cells())
     assert run.study.model_copy(update={"data": tiny().data}) == tiny()
     assert run.study.data.digest == toy_data().digest
     assert no_leftovers(run.path)
@@ -78,7 +77,7 @@ def test_progress_adds_up(tmp_path: Path) -> None:
     run_tiny(tmp_path, tiny(pruning={"rewind": 5}), progress=first)
     # Two dense networks of 20 steps, and 2 levels x 2 replicates x 3 arms of 15.
     assert (first.total, first.done, first.advanced) == (2 * 20 + 12 * 15, 0, 220)
-    assert sorted(first.landed_cells) == sorted(planned_cells(tiny()))
+    assert sorted(first.landed_cells) == sorted(tiny().cells())
     run_tiny(tmp_path, tiny(pruning={"rewind": 5}), progress=again)
     assert (again.total, again.done, again.advanced) == (220, 220, 0)
     run_tiny(tmp_path, tiny(pruning={"rewind": 5}, levels=3), progress=more)

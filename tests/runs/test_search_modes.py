@@ -20,12 +20,11 @@ from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell, level_cells
 from tombola.models.architecture import architecture
 from tombola.runs import stacks
-from tombola.runs.options import RunOptions
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
+from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study
 from tombola.seeds import Seeds
-from tombola.study.cells import planned_cells
 from tombola.study.load import load_study
 from tombola.study.plan import make_plan
 from tombola.study.pruning import Pruning
@@ -53,7 +52,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 def test_the_mask_that_is_found_is_that_of_the_level(mode: str, tmp_path: Path) -> None:
     study = searching(mode, pruning={"rewind": 5}, store={"keep": "all"})
     folder = run_tiny(tmp_path, study)
-    assert set(folder.cells()) == set(planned_cells(study))
+    assert set(folder.cells()) == set(study.cells())
     iterative = run_tiny(tmp_path, tiny(pruning={"rewind": 5}))
     for r in (0, 1):
         for level in (1, 2):

@@ -15,10 +15,9 @@ from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
 from tombola.models.state import State
 from tombola.runs import stacks
-from tombola.runs.options import RunOptions
 from tombola.runs.progress import missing
+from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study
-from tombola.study.cells import planned_cells
 from tombola.study.load import load_study
 from tombola.study.spec import Study
 from tombola.training.checkpoint import Checkpoint
@@ -38,7 +37,7 @@ def same(a: State, b: State) -> bool:
 def test_tickets_begin_with_weights_that_were_never_scaled_or_trained(mode: str, tmp_path: Path) -> None:
     study = scoring(mode, store={"keep": "all"})
     folder = run_tiny(tmp_path, study)
-    assert set(folder.cells()) == set(planned_cells(study))
+    assert set(folder.cells()) == set(study.cells())
     iterative = run_tiny(tmp_path, tiny())
     for r in (0, 1):
         initial = folder.start(Cell(r, 0, TICKET, 0))

@@ -15,10 +15,10 @@ from support.study_kit import Notes, bound, cells_of, contents, no_leftovers, ru
 from tombola.errors import UserError
 from tombola.runs import reuse
 from tombola.runs.locate import find, find_run
-from tombola.runs.options import RunOptions
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
 from tombola.runs.reuse import shares_dense
+from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_sweep
 from tombola.runs.sweeps import SweepRun, sweep_results
 from tombola.study.spec import Study

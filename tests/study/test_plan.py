@@ -16,7 +16,6 @@ from tombola.errors import Notice, UserError
 from tombola.models.architecture import architecture
 from tombola.models.scope import Scope
 from tombola.runs.estimate import estimate_time
-from tombola.study.cells import planned_cells
 from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
 
@@ -45,12 +44,12 @@ def test_cells_come_level_by_level_the_ticket_first() -> None:
         "r1/L02/reinit/1",
         "r1/L02/random-mask/0",
     ]
-    assert planned_cells(study) == plan_of(study).cells()
+    assert study.cells() == plan_of(study).cells()
 
 
 def test_a_listed_ticket_is_not_trained_twice() -> None:
     listed = tiny(arms=[{"name": "ticket"}, {"name": "reinit"}])
-    assert planned_cells(listed) == planned_cells(tiny(arms=[{"name": "reinit"}]))
+    assert listed.cells() == tiny(arms=[{"name": "reinit"}]).cells()
 
 
 def test_densities_by_hand() -> None:

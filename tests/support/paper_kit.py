@@ -22,7 +22,7 @@ from tombola.report.paper.paper import Charts
 from tombola.report.paper.typst import compiled, write_source
 from tombola.report.paper.write import drawable
 from tombola.report.tables import Tables
-from tombola.runs.preregistration import digest_of
+from tombola.runs.preregistration import hypotheses_digest
 from tombola.study.prospects import prospects
 from tombola.study.spec import Study
 
@@ -71,7 +71,7 @@ def material(found: Tables | None = None, of: Study | None = None, **changes: An
         sparsest_match(frame, spec),
         tuple(expectations(frame, spec.expect)),
         ("This run is not finished: never mind.",),
-        digest_of(spec.hypothesis),
+        hypotheses_digest(spec.hypothesis),
     )
     given: dict[str, Any] = {
         "tables": found,

@@ -12,7 +12,7 @@ from tombola.data.arrays import from_arrays
 from tombola.data.dataset import Dataset
 from tombola.lottery.cell import Cell, Drawn
 from tombola.runs.folder import Run
-from tombola.runs.options import RunOptions
+from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study
 from tombola.study.spec import Study
 

@@ -15,7 +15,7 @@ from tombola.analysis.published import Checked, expectations
 from tombola.errors import UserError
 from tombola.files import write_json
 from tombola.runs.folder import Run
-from tombola.runs.preregistration import Registration, digest_of
+from tombola.runs.preregistration import Registration, hypotheses_digest
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
 from tombola.stats.intervals import FEWEST
@@ -73,7 +73,7 @@ def verdicts_of(run: Run, *, measures: bool = True, data_dir: Path | None = None
         sparsest_match(frame, study),
         tuple(expectations(frame, study.expect)),
         tuple(_notes(run, frame, found, known)),
-        digest_of(study.hypothesis),
+        hypotheses_digest(study.hypothesis),
     )
 
 

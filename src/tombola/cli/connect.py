@@ -66,8 +66,8 @@ def connect(
     from tombola.analysis.connection import CONNECTION_VALUES, connect_run, connection_estimates
     from tombola.analysis.pairing import DEFAULT_KINDS
     from tombola.cli.show.connection import print_connection
-    from tombola.cli.show.progress import Watcher
     from tombola.cli.show.tables import print_json
+    from tombola.cli.show.watcher import Watcher
     from tombola.runs.locate import find_run
 
     exclusive(as_json, as_csv)

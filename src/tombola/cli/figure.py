@@ -99,7 +99,7 @@ def _told_apart(first: str, second: str | None, runs: Path) -> tuple[str, str]:
         name = second
     except UserError:
         name = first
-    raise UserError(f"unknown figure '{name}'{nearest(name, FIGURES)}; there are {', '.join(FIGURES)}")
+    raise UserError(f"unknown figure '{name}'{nearest(name, FIGURES)}")
 
 
 def _millimetres(width: str) -> float:

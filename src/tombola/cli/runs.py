@@ -62,14 +62,14 @@ def run(
 ) -> None:
     """Run a study to its end, from wherever it was stopped, and write its report."""
     from tombola.analysis.verdicts import verdicts_of, write_verdicts
-    from tombola.cli.live import Beside
-    from tombola.cli.show.plan import dry_run as print_dry_run
-    from tombola.cli.show.progress import Watcher, announcer
+    from tombola.cli.serve import Beside
+    from tombola.cli.show.dry_run import dry_run as print_dry_run
     from tombola.cli.show.run import print_results
     from tombola.cli.show.verdicts import print_verdicts
+    from tombola.cli.show.watcher import Watcher, announcer
     from tombola.report.page.compose import write_reports
     from tombola.runs.folder import Run
-    from tombola.runs.options import RunOptions
+    from tombola.runs.run_options import RunOptions
     from tombola.runs.runner import run_study, run_sweep
     from tombola.runs.sweeps import SweepRun
     from tombola.study.load import load_sweep

@@ -27,7 +27,7 @@ def watch(
     beside: Annotated[bool, typer.Option("--until-input-ends", hidden=True)] = False,
 ) -> None:
     """Show a run while it goes: serve its page on this machine alone, which refreshes as cells land. Ctrl-C ends it."""
-    from tombola.cli.live import serve, show_on_terminal
+    from tombola.cli.serve import serve, show_on_terminal
     from tombola.runs.locate import find_run
 
     run = find_run(name, runs)

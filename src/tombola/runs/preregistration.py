@@ -63,7 +63,7 @@ class Registration:
         A hypothesis that was dropped counts as a change too: it makes the correction of the others milder. `hypotheses`
         are those that the study holds now; where they are not the ones recorded last, -1: they were never recorded.
         """
-        if digest_of(hypotheses) != self.digest:
+        if hypotheses_digest(hypotheses) != self.digest:
             return -1
         after, before = None, list[Table]()
         for entry in self.history:
@@ -80,7 +80,7 @@ class Registration:
         never had any has no record. `densities` are those of the planned levels; of the longest ladder they stay."""
         if not hypotheses and not self.history:
             return
-        history, digest = self.history, digest_of(hypotheses)
+        history, digest = self.history, hypotheses_digest(hypotheses)
         if not history or (history[-1]["digest"], history[-1]["replicates"]) != (digest, replicates):
             entry = {
                 "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -108,7 +108,7 @@ class Registration:
 DEFAULT = Hypothesis.model_fields["family"].default
 
 
-def digest_of(hypotheses: Sequence[Hypothesis]) -> str:
+def hypotheses_digest(hypotheses: Sequence[Hypothesis]) -> str:
     """16 hex digits of SHA-256 over hypotheses, options at their default left out."""
     return hashlib.sha256(canonical(_tables(hypotheses)).encode()).hexdigest()[:16]
 

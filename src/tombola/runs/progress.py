@@ -15,7 +15,6 @@ from tombola.lottery.cell import Cell, Drawn
 from tombola.runs.cell_record import CellRecord
 from tombola.runs.cells import Cells
 from tombola.runs.integrity import fault
-from tombola.study.cells import planned_cells
 from tombola.study.spec import Study
 from tombola.study.title import title_of
 from tombola.training.search.bird import EARLY_BIRD
@@ -37,9 +36,7 @@ def missing(folder: Cells, study: Study) -> list[Cell]:
         ladders = cell.replicate, (cell.replicate, cell.arm, cell.draw)
         return all(cell.level <= ends.get(ladder, study.levels) for ladder in ladders)
 
-    return [
-        cell for cell in planned_cells(study) if on_its_ladders(cell) and not is_done(folder, study, cell)
-    ]
+    return [cell for cell in study.cells() if on_its_ladders(cell) and not is_done(folder, study, cell)]
 
 
 def is_done(folder: Cells, study: Study, cell: Cell) -> bool:
@@ -141,7 +138,7 @@ def headway(
     done, left, planned, rows, pace = 0, 0, 0, list[Row](), None
     for name, (folder, part) in {**(beside or {}), "": (run, study)}.items():
         there = folder.cells()
-        todo, wanted = missing(folder, part), planned_cells(part)
+        todo, wanted = missing(folder, part), part.cells()
         done, left, planned = done + len(there), left + len(todo), planned + len({*wanted, *there})
         rows += _rows({cell: folder.record(cell) for cell in there}, wanted, name)
         pace = _pace(folder, there) or pace

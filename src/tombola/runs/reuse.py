@@ -11,7 +11,6 @@ from tombola.lottery.cell import Cell
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import is_whole
-from tombola.study.cells import planned_cells
 from tombola.study.spec import Study
 
 PRUNING_MODES = ("iterative", "continued", "one-shot", "at-init")
@@ -30,7 +29,7 @@ def take_dense(folder: Run, study: Study, record: EngineRecord, size: int, donor
     if not fitting:
         return 0
     copied = 0
-    dense = [cell for cell in planned_cells(study) if cell.level == 0]
+    dense = [cell for cell in study.cells() if cell.level == 0]
     for stack in record.stacks(dense, folder.has, size):
         donor = next((run for run in fitting if _has_stack(run, stack)), None)
         for cell in stack if donor else ():

@@ -2,8 +2,8 @@
 
 A run may be stopped at any moment, by Ctrl-C, SIGTERM or a power cut; the same call goes on to the same bits. Where
 Ctrl-C is handled: `cli/app.py` makes SIGTERM the same KeyboardInterrupt; `Worker.work` below still stores the stack
-that has been trained; `run_study` tells the trackers of the end and gives up the lock; `cli/show/progress.py` says how
-to go on, and `cli/live.py` ends the page that is served beside the run. The next call makes good what was interrupted:
+that has been trained; `run_study` tells the trackers of the end and gives up the lock; `cli/show/watcher.py` says how
+to go on, and `cli/serve.py` ends the page that is served beside the run. The next call makes good what was interrupted:
 `training/checkpoint.py` has kept a stack in mid-training, and `Run.sweep` removes what was left half-written.
 """
 
@@ -25,11 +25,11 @@ from tombola.runs.cells import write_birds, write_cell
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Ladders, Run
 from tombola.runs.lender import Lender
-from tombola.runs.options import RunOptions
 from tombola.runs.preregistration import Registration
 from tombola.runs.progress import forget, is_done, missing, require_weights, require_whole
 from tombola.runs.results import results_of
 from tombola.runs.reuse import take_dense
+from tombola.runs.run_options import RunOptions
 from tombola.runs.siblings import say_of_siblings
 from tombola.runs.stacks import StackTrainer
 from tombola.runs.sweeps import SweepRun

@@ -39,13 +39,14 @@ def ends_among(frame: pl.DataFrame, places: Iterable[tuple[str, int]]) -> str:
     return f"the last evaluation in {count} of {of} trainings" if count else ""
 
 
-def ends_in_words(frame: pl.DataFrame) -> str:
-    """What a reader must know of a table whose early stops are marked; empty where none is."""
+def ends_in_words(frame: pl.DataFrame, marks: bool = True) -> str:
+    """What a reader must know of a table of early stops, empty where none is at the end; `marks`: they are marked."""
     counts = ends(frame).values()
     count, of = sum(k for k, _ in counts), sum(n for _, n in counts)
     if not count:
         return ""
+    mark = f" ({MARK}k/n: in k of n)" if marks else ""
     return (
-        f"In {count} of {of} trainings the early stop is the last evaluation ({MARK}k/n: in k of n): the least "
+        f"In {count} of {of} trainings the early stop is the last evaluation{mark}: the least "
         "validation loss may lie beyond the end of training, so that such an iteration is the least it can be."
     )

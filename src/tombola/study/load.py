@@ -45,13 +45,24 @@ def load_sweep(source: str, settings: Sequence[str] = ()) -> Sweep:
     """
     path = Path(source)
     if path.suffix == ".toml" or "/" in source:
+        _refuse_run(path)
         if not path.is_file():
             raise UserError(f"{source}: no such study file")
         return parse_sweep(read_text(path), source, settings)
     names = presets()
     if source not in names:
+        _refuse_run(path)
         raise UserError(f"unknown preset '{source}'{nearest(source, names)} (or give a file ending in .toml)")
     return parse_sweep(_preset_text(source), source, settings)
+
+
+def _refuse_run(path: Path) -> None:
+    """Raise UserError, saying how to go on with it, where this is the folder of a run."""
+    if (path / "study.toml").is_file():
+        raise UserError(
+            f"{path}: is a run, and not a study file; `tombola run {path / 'study.toml'} --out {path.parent}` goes on "
+            "with it"
+        )
 
 
 def parse_study(

@@ -30,7 +30,6 @@ from tombola.models.state import MATRIX
 from tombola.models.trial import EXAMPLES
 from tombola.models.units import unit_axes
 from tombola.seeds import Seeds
-from tombola.study.cells import planned_cells
 from tombola.study.ladders import ladders_of
 from tombola.study.spec import ArmSpec, Study
 from tombola.training.foreign_noise import require_batch
@@ -73,11 +72,11 @@ class Plan:
 
     def cells(self) -> list[Cell]:
         """Every cell of the study, in the order of training."""
-        return planned_cells(self.study)
+        return self.study.cells()
 
     def ladder_cells(self) -> list[Cell]:
         """The cells of the ladders that its arms take from, donors and twins, which have names of their own."""
-        return [cell for study in ladders_of(self.study).values() for cell in planned_cells(study)]
+        return [cell for study in ladders_of(self.study).values() for cell in study.cells()]
 
     def trainings(self) -> list[Cell]:
         """Everything that is trained."""

@@ -20,7 +20,7 @@ from tombola.data.spec import DataSpec
 from tombola.errors import UserError
 from tombola.files import canonical
 from tombola.lottery.arms.catalog import ACTIONS, ARMS, CONTINUED, TICKET, Arm
-from tombola.lottery.cell import Cell
+from tombola.lottery.cell import Cell, level_cells
 from tombola.lottery.modes import check_rewind
 from tombola.models.spec import ModelSpec
 from tombola.seeds import Seeds
@@ -173,6 +173,15 @@ class Study(BaseModel):
         if self.pruning.mode == "continued":  # what is pruned has to be trained, listed or not
             return [(CONTINUED, 1), *(arm for arm in listed if arm[0] != CONTINUED)]
         return listed
+
+    def cells(self) -> list[Cell]:
+        """Every cell, in the order of training."""
+        return [
+            cell
+            for level in range(self.levels + 1)
+            for r in range(self.replicates)
+            for cell in level_cells(r, level, self.arms_at(level), self.search_arm)
+        ]
 
     @property
     def trained_arms(self) -> tuple[ArmSpec, ...]:

@@ -21,7 +21,7 @@ from tombola.report.collect import disk_of, tables_of
 from tombola.report.page.page import notes
 from tombola.report.page.provenance import commands, registered
 from tombola.runs.folder import Run
-from tombola.runs.options import RunOptions
+from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study
 from tombola.study.spec import Study
 

@@ -15,7 +15,7 @@ from tombola.analysis.wording import DECIDED
 from tombola.data.arrays import from_arrays
 from tombola.report.page.tables import MARKS, verdict_rows, verdict_section
 from tombola.runs.folder import Run
-from tombola.runs.options import RunOptions
+from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study
 from tombola.study.spec import Study
 

@@ -1,27 +1,31 @@
-"""Printing how far a run is, and what came of it."""
+"""Printing how far runs and sweeps are, and what came of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tombola.analysis.contrasts import claims, diff_results
+from tombola.analysis.contrasts import claims, contrasts, diff_results
 from tombola.analysis.published import expectations
-from tombola.cli.show import sweeps
 from tombola.cli.show.tables import console, print_json, print_means, print_table
+from tombola.errors import UserError
 from tombola.runs.folder import Run
-from tombola.runs.progress import missing, require_whole
+from tombola.runs.locate import all_runs
+from tombola.runs.progress import require_whole
 from tombola.runs.results import results_of
 from tombola.runs.stops import ends_in_words
 from tombola.runs.sweeps import SweepRun, sweep_results
-from tombola.study.cells import planned_cells
 from tombola.study.diff import diff_many
-from tombola.study.title import title_of
+from tombola.study.sweep import label_of
+
+Facts = dict[str, Any]
 
 
 def print_runs(folder: Path, as_json: bool) -> None:
     """The sweeps and runs in a folder, and how far they are."""
-    rows = sweeps.listed_sweeps(folder, progress_of) + sweeps.listed_runs(folder, progress_of)
+    rows = _listed((path.parent for path in sorted(folder.glob("*/sweep.toml"))), "members", [])
+    rows += _listed((run.path for run in all_runs(folder)), "arms", {})
     if as_json:
         print_json(rows)
     elif not rows:
@@ -34,16 +38,38 @@ def print_runs(folder: Path, as_json: bool) -> None:
         )
 
 
+def _listed(paths: Iterable[Path], key: str, nothing: Any) -> list[Facts]:
+    """Rows of `tombola runs`; a folder that cannot be read, or whose study was edited, is broken, and has `nothing`."""
+    rows = []
+    for path in paths:
+        try:
+            rows.append(progress_of(SweepRun.open(path) if key == "members" else Run(path)))
+        except UserError as problem:
+            broken = {"run": path.name, "title": str(problem), "state": "broken", "done": 0, "planned": 0}
+            rows.append({**broken, key: nothing})
+    return rows
+
+
 def print_status(found: Run | SweepRun, as_json: bool) -> None:
-    """How far a run or a sweep is."""
-    facts = sweeps.sweep_facts(found, progress_of) if isinstance(found, SweepRun) else progress_of(found)
+    """How far a run or a sweep is; of a sweep a line a member."""
+    facts = progress_of(found)
     if as_json:
         print_json(facts)
         return
-    if isinstance(found, SweepRun):
-        sweeps.print_status(found, facts)
-        return
     print(f"{found.path}: {facts['state']}, {facts['done']} of {facts['planned']} cells done")
+    if isinstance(found, SweepRun):
+        rows = [
+            [
+                label_of(member["values"]),
+                member["run"],
+                member["state"],
+                f"{member['done']}/{member['planned']}",
+                f"{sum(arm['failed'] for arm in member['arms'].values())}",
+            ]
+            for member in facts["members"]
+        ]
+        print_table(["member", "run", "state", "cells", "collapsed or diverged"], rows, left=3)
+        return
     rows = [
         [arm, f"{count['done']}/{count['planned']}", str(count["failed"])]
         for arm, count in facts["arms"].items()
@@ -51,23 +77,26 @@ def print_status(found: Run | SweepRun, as_json: bool) -> None:
     print_table(["arm", "cells", "collapsed or diverged"], rows)
 
 
-def progress_of(found: Run) -> dict[str, Any]:
-    """State, and cells done and planned, of each arm."""
+def progress_of(found: Run | SweepRun) -> Facts:
+    """State, and cells done and planned: of a run those of each arm as well, of a sweep its members', and their sum."""
+    if isinstance(found, SweepRun):
+        members = [{"values": dict(values), **progress_of(run)} for values, run in found.members]
+        states = [member["state"] for member in members]
+        state = next((state for state in ("running", "unfinished") if state in states), "finished")
+        done, planned = (sum(member[key] for member in members) for key in ("done", "planned"))
+        facts = {"run": found.path.name, "title": found.title, "state": state}
+        return {**facts, "done": done, "planned": planned, "members": members}
     require_whole(found)
-    spec, done = found.study, set(found.cells())
-    planned = set(planned_cells(spec))
-    failed = {cell for cell in done if found.record(cell).status != "ok"}
-    state = "running" if found.is_locked() else "unfinished" if missing(found, spec) else "finished"
+    now = found.headway()
     arms = {
         arm: {
-            "planned": sum(cell.arm == arm for cell in planned),
-            "done": sum(cell.arm == arm for cell in done),
-            "failed": sum(cell.arm == arm for cell in failed),
+            key: sum(getattr(row, key) for row in now.rows if row.arm == arm)
+            for key in ("planned", "done", "failed")
         }
-        for arm in sorted({cell.arm for cell in planned | done}, key=lambda arm: (arm != "ticket", arm))
+        for arm in sorted({row.arm for row in now.rows}, key=lambda arm: (arm != "ticket", arm))
     }
-    facts = {"run": found.path.name, "title": title_of(spec), "state": state}
-    return {**facts, "done": len(done), "planned": len(planned), "arms": arms}
+    facts = {"run": now.run, "title": now.title, "state": now.state}
+    return {**facts, "done": now.done, "planned": now.planned, "arms": arms}
 
 
 def print_results(found: Run | SweepRun, as_json: bool, as_csv: bool = False) -> None:
@@ -78,7 +107,12 @@ def print_results(found: Run | SweepRun, as_json: bool, as_csv: bool = False) ->
     elif as_csv:
         print(frame.write_csv(), end="")
     elif isinstance(found, SweepRun):
-        sweeps.print_results(found, _print_findings)
+        for label, run in found.runs.items():
+            print(f"{label} ({run.path.name})\n")
+            _print_findings(run)
+            print()
+        for line in contrasts({label: results_of(run, timed=False) for label, run in found.runs.items()}):
+            print(line)
     else:
         _print_findings(found)
 
@@ -121,7 +155,7 @@ def print_difference(first: Run, second: Run, as_json: bool) -> None:
         console().print("\nmeans over replicates; test accuracy at early stop")
         print_table(heads, table)
         for run in (first, second):
-            if said := ends_in_words(results_of(run, timed=False)):
+            if said := ends_in_words(results_of(run, timed=False), marks=False):
                 console().print(f"{run.path.name}: {said}")
     else:
         print("no arm and level in common")

@@ -23,7 +23,6 @@ from tombola.runs.estimate import estimate_time
 from tombola.runs.folder import Run
 from tombola.runs.preregistration import Registration
 from tombola.runs.progress import missing
-from tombola.study.cells import planned_cells
 from tombola.study.plan import bind, make_plan
 from tombola.study.prospects import Prospect, prospects
 from tombola.study.spec import Study
@@ -119,7 +118,7 @@ def material_of_run(run: Run, data_dir: Path | None = None) -> Material:
 
 def material_of_study(study: Study, data_dir: Path | None = None) -> Material:
     """The material of a study that was not begun; the time it takes is from a short probe of this machine."""
-    undone = planned_cells(study)
+    undone = study.cells()
     try:
         bound, dataset, net = bind(study, data_dir)
         plan = make_plan(bound, net)

@@ -37,6 +37,16 @@ class RunOptions:
     progress: Progress = field(default_factory=Silent)
     track: Sequence[str] = ()
 
+    @classmethod
+    def of(cls, keywords: RunKeywords) -> RunOptions:
+        """The options that these keywords are; None is the default."""
+        named: dict[str, Any] = dict(keywords)
+        given = {name: value for name, value in named.items() if value is not None}
+        if "data" in given:
+            given["dataset"] = given.pop("data")
+        given |= {name: Path(given[name]) for name in ("out", "data_dir") if name in given}
+        return cls(**given)
+
     def prepare(self) -> dict[str, Tracker]:
         """Set torch up and open the trackers. Raises UserError for a tracker or a device that is not there."""
         trackers = open_trackers(self.track)
@@ -61,13 +71,3 @@ class RunKeywords(TypedDict, total=False):
     threads: int | None
     progress: Progress | None
     track: Sequence[str]
-
-
-def options_of(keywords: RunKeywords) -> RunOptions:
-    """The options that these keywords are; None is the default."""
-    named: dict[str, Any] = dict(keywords)
-    given = {name: value for name, value in named.items() if value is not None}
-    if "data" in given:
-        given["dataset"] = given.pop("data")
-    given |= {name: Path(given[name]) for name in ("out", "data_dir") if name in given}
-    return RunOptions(**given)

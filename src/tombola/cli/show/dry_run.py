@@ -11,11 +11,10 @@ from tombola.cli.show.verdicts import print_prospects, prospect_rows
 from tombola.errors import notice
 from tombola.runs.estimate import Estimate, estimate_time
 from tombola.runs.folder import Ladders, Run
-from tombola.runs.options import RunOptions
 from tombola.runs.reuse import shares_dense
+from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import bound
 from tombola.runs.siblings import say_of_siblings
-from tombola.study.cells import planned_cells
 from tombola.study.ladders import ladders_of
 from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
@@ -109,7 +108,7 @@ def _dry_run_sweep(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
 def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
     cells, scope = plan.trainings(), plan.architecture.scope
     beside = [Ladders(folder, kind, study) for kind, study in ladders_of(plan.study).items()]
-    places = [(folder, plan.cells()), *((each, planned_cells(each.study)) for each in beside)]
+    places = [(folder, plan.cells()), *((each, each.study.cells()) for each in beside)]
     return {
         "run": str(folder.path),
         "model": plan.architecture.name,
