@@ -15,9 +15,12 @@ from tombola.cli.options import (
     Json,
     Levels,
     RunsFolder,
+    Several,
+    argument,
     exclusive,
     listed,
     numbers,
+    option,
 )
 
 
@@ -28,53 +31,32 @@ def add_to(app: typer.Typer) -> None:
 
 def compare(
     names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN...",
-            help="Runs, or files and folders of masks made elsewhere.",
-            autocompletion=complete.runs,
-        ),
+        list[str], argument("RUN...", "Runs, or files and folders of masks made elsewhere.", complete.runs)
     ],
     level: Levels = None,
     density: Annotated[
-        list[str] | None,
-        typer.Option("--density", metavar="X,...", help="The levels nearest to these densities."),
+        Several, option("--density", "The levels nearest to these densities.", metavar="X,...")
     ] = None,
-    arms: Annotated[
-        list[str] | None,
-        typer.Option("--arms", metavar="ARM,...", help="Arms (default: all).", autocompletion=complete.arms),
-    ] = None,
+    arms: Annotated[Several, option("--arms", "Arms (default: all).", complete.arms, "ARM,...")] = None,
     measures: Annotated[
-        list[str] | None,
-        typer.Option(
+        Several,
+        option(
             "--measures",
-            metavar="MEASURE,...",
-            help="Measures, or families of them (overlap, signs, topology, weights, kernels, function).",
-            autocompletion=complete.several_of("measures", "families"),
+            "Measures, or families of them (overlap, signs, topology, weights, kernels, function).",
+            complete.several_of("measures", "families"),
+            "MEASURE,...",
         ),
     ] = None,
     aligned: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--aligned",
-            metavar="ALIGNMENT,...",
-            help="Alignments (default: raw).",
-            autocompletion=complete.several_of("alignments"),
-        ),
+        Several,
+        option("--aligned", "Alignments (default: raw).", complete.several_of("alignments"), "ALIGNMENT,..."),
     ] = None,
     nulls: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--nulls",
-            metavar="NULL,...",
-            help="Nulls (default: each measure's own).",
-            autocompletion=complete.several_of("nulls"),
-        ),
+        Several,
+        option("--nulls", "Nulls (default: each measure's own).", complete.several_of("nulls"), "NULL,..."),
     ] = None,
-    n_null: Annotated[int, typer.Option("--n-null", min=1, help="Nulls drawn for each pair.")] = 20,
-    same_level: Annotated[
-        bool, typer.Option("--same-level/--all-levels", help="Pairs of one density only.")
-    ] = True,
+    n_null: Annotated[int, option("--n-null", "Nulls drawn for each pair.", min=1)] = 20,
+    same_level: Annotated[bool, option("--same-level/--all-levels", "Pairs of one density only.")] = True,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     runs: RunsFolder = RUNS,
     data_dir: DataDir = None,

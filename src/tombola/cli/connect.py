@@ -18,9 +18,11 @@ from tombola.cli.options import (
     Levels,
     RunName,
     RunsFolder,
+    Several,
     exclusive,
     listed,
     numbers,
+    option,
 )
 
 
@@ -32,29 +34,19 @@ def add_to(app: typer.Typer) -> None:
 def connect(
     name: RunName,
     level: Levels = None,
-    copies: Annotated[
-        int, typer.Option("--copies", min=2, help="Copies of each network, itself among them.")
-    ] = 2,
-    alphas: Annotated[
-        int, typer.Option("--alphas", min=3, help="Places on each path, the ends among them.")
-    ] = 31,
+    copies: Annotated[int, option("--copies", "Copies of each network, itself among them.", min=2)] = 2,
+    alphas: Annotated[int, option("--alphas", "Places on each path, the ends among them.", min=3)] = 31,
     kinds: Annotated[
-        list[str] | None,
-        typer.Option(
+        Several,
+        option(
             "--kinds",
-            metavar="KIND,...",
-            help=f"Which pairs (default: instability, levels and dense) of {', '.join(names('pairs'))}.",
-            autocompletion=complete.several_of("pairs"),
+            f"Which pairs (default: instability, levels and dense) of {', '.join(names('pairs'))}.",
+            complete.several_of("pairs"),
+            "KIND,...",
         ),
     ] = None,
     arms: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--arms",
-            metavar="ARM,...",
-            help="Arms with copies (default: the ticket).",
-            autocompletion=complete.arms,
-        ),
+        Several, option("--arms", "Arms with copies (default: the ticket).", complete.arms, "ARM,...")
     ] = None,
     runs: RunsFolder = RUNS,
     device: Device = "auto",

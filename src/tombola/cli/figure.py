@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tombola.cli import complete
-from tombola.cli.options import RUNS, RunsFolder
+from tombola.cli.options import RUNS, RunsFolder, argument, option
 from tombola.errors import UserError, nearest
 
 
@@ -20,37 +20,33 @@ def add_to(app: typer.Typer) -> None:
 def figure(
     first: Annotated[
         str | None,
-        typer.Argument(
-            metavar="RUN",
-            help="A run or a sweep: a folder, or the beginning of its name under --runs.",
-            autocompletion=complete.figures,
+        argument(
+            "RUN", "A run or a sweep: a folder, or the beginning of its name under --runs.", complete.figures
         ),
     ] = None,
     second: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME",
-            help="Which figure (NAME RUN does as well); without one they are listed.",
-            autocompletion=complete.figures,
+        argument(
+            "NAME", "Which figure (NAME RUN does as well); without one they are listed.", complete.figures
         ),
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--format",
-            help="svg (the default), pdf or png; --out says it too.",
-            autocompletion=complete.words("svg", "pdf", "png"),
+            "svg (the default), pdf or png; --out says it too.",
+            complete.words("svg", "pdf", "png"),
         ),
     ] = None,
     width: Annotated[
         str,
-        typer.Option(
+        option(
             "--width",
-            help="column (85 mm), page (178 mm), or a number of millimetres.",
-            autocompletion=complete.words("column", "page"),
+            "column (85 mm), page (178 mm), or a number of millimetres.",
+            complete.words("column", "page"),
         ),
     ] = "column",
-    out: Annotated[Path | None, typer.Option("--out", help="The file to write (else NAME.svg here).")] = None,
+    out: Annotated[Path | None, option("--out", "The file to write (else NAME.svg here).")] = None,
     runs: RunsFolder = RUNS,
 ) -> None:
     """Draw one figure of a run, sized for the column of a journal; text stays text."""

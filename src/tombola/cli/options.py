@@ -18,69 +18,55 @@ from tombola.errors import UserError
 T = TypeVar("T", int, float)
 
 RUNS = Path("runs")
+Several = list[str] | None
+Offers = Callable[[str], list[str]] | Callable[[typer.Context, str], list[str]]
+"""What the tab key offers, see `tombola.cli.complete`."""
 
-RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
+
+def option(
+    flag: str, said: str, offers: Offers | None = None, metavar: str | None = None, **more: Any
+) -> Any:
+    """An option, what `--help` says of it, and what the tab key offers for it."""
+    return typer.Option(flag, help=said, autocompletion=offers, metavar=metavar, **more)
+
+
+def argument(metavar: str, said: str, offers: Offers | None = None) -> Any:
+    """An argument, what `--help` says of it, and what the tab key offers for it."""
+    return typer.Argument(metavar=metavar, help=said, autocompletion=offers)
+
+
+RunsFolder = Annotated[Path, option("--runs", "Folder that holds the run folders.")]
 RunName = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="A run folder, or the beginning of its name under --runs.",
-        autocompletion=complete.runs,
-    ),
+    str, argument("RUN", "A run folder, or the beginning of its name under --runs.", complete.runs)
 ]
-OutFile = Annotated[Path, typer.Option("--out", help="The file to write.")]
+OutFile = Annotated[Path, option("--out", "The file to write.")]
 DataName = Annotated[
-    str,
-    typer.Option(
-        "--data",
-        help="A data set's name, npz:FILE or idx:FOLDER.",
-        autocompletion=complete.one_of("data"),
-    ),
+    str, option("--data", "A data set's name, npz:FILE or idx:FOLDER.", complete.one_of("data"))
 ]
 DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Where data sets lie (else TOMBOLA_DATA, else ~/.cache/tombola)."),
+    Path | None, option("--data-dir", "Where data sets lie (else TOMBOLA_DATA, else ~/.cache/tombola).")
 ]
 Device = Annotated[
-    str,
-    typer.Option(
-        "--device", help="auto, cpu, cuda or cuda:N.", autocompletion=complete.words("auto", "cpu", "cuda")
-    ),
+    str, option("--device", "auto, cpu, cuda or cuda:N.", complete.words("auto", "cpu", "cuda"))
 ]
 EngineName = Annotated[
     str,
-    typer.Option(
-        "--engine",
-        help="auto, or a name of `tombola catalog engines`.",
-        autocompletion=complete.one_of("engines", "auto"),
-    ),
+    option("--engine", "auto, or a name of `tombola catalog engines`.", complete.one_of("engines", "auto")),
 ]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads (default: torch's choice).")
-]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec; repeatable.")
-]
+Threads = Annotated[int | None, option("--threads", "CPU threads (default: torch's choice).", min=1)]
+Settings = Annotated[Several, option("--set", "Change a key of the spec; repeatable.", metavar="KEY=VALUE")]
 Track = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--track",
-        metavar="TRACKER",
-        help="See `tombola catalog trackers`; repeatable.",
-        autocompletion=complete.one_of("trackers"),
-    ),
+    Several,
+    option("--track", "See `tombola catalog trackers`; repeatable.", complete.one_of("trackers"), "TRACKER"),
 ]
 Levels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--level",
-        metavar="N,...",
-        help="Levels, with commas between or an option each (default: all).",
-        autocompletion=complete.levels,
+    Several,
+    option(
+        "--level", "Levels, with commas between or an option each (default: all).", complete.levels, "N,..."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Json = Annotated[bool, option("--json", "Print JSON.")]
+Csv = Annotated[bool, option("--csv", "Print CSV.")]
 
 
 def spelt(**others: str) -> dict[str, Any]:

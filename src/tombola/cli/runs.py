@@ -20,10 +20,13 @@ from tombola.cli.options import (
     RunName,
     RunsFolder,
     Settings,
+    Several,
     Threads,
     Track,
+    argument,
     exclusive,
     listed,
+    option,
     spelt,
 )
 from tombola.errors import UserError
@@ -37,26 +40,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="PRESET|FILE.toml",
-            help="See `tombola catalog presets`.",
-            autocompletion=complete.studies,
-        ),
-    ],
+    what: Annotated[str, argument("PRESET|FILE.toml", "See `tombola catalog presets`.", complete.studies)],
     settings: Settings = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder that holds the run folders.")] = RUNS,
+    out: Annotated[Path, option("--out", "Folder that holds the run folders.")] = RUNS,
     device: Device = "auto",
     engine: EngineName = "auto",
     threads: Threads = None,
     data_dir: DataDir = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be trained, and what it costs.")
-    ] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Serve the run's page meanwhile, see `tombola watch`.")
-    ] = False,
+    dry_run: Annotated[bool, option("--dry-run", "Say what would be trained, and what it costs.")] = False,
+    watch: Annotated[bool, option("--watch", "Serve the run's page meanwhile, see `tombola watch`.")] = False,
     track: Track = None,
     as_json: Json = False,
 ) -> None:
@@ -129,36 +121,25 @@ def results(name: RunName, runs: RunsFolder = RUNS, as_json: Json = False, as_cs
 
 def report(
     names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN...",
-            help="Runs or sweeps; several are put on one page.",
-            autocompletion=complete.runs,
-        ),
+        list[str], argument("RUN...", "Runs or sweeps; several are put on one page.", complete.runs)
     ],
     compare: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--compare",
-            metavar="RUN",
-            help="A run more on the page; repeatable.",
-            autocompletion=complete.runs,
-        ),
+        Several, option("--compare", "A run more on the page; repeatable.", complete.runs, "RUN")
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--format",
-            help="html (the default), pdf, md, typst or slides.",
-            autocompletion=complete.words("html", "pdf", "md", "typst", "slides"),
+            "html (the default), pdf, md, typst or slides.",
+            complete.words("html", "pdf", "md", "typst", "slides"),
         ),
     ] = None,
     template: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--template",
-            help="paper (the default) or proposal, which a study file will do for.",
-            autocompletion=complete.words("paper", "proposal"),
+            "paper (the default) or proposal, which a study file will do for.",
+            complete.words("paper", "proposal"),
         ),
     ] = None,
     runs: RunsFolder = RUNS,

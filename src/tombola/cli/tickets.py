@@ -10,12 +10,21 @@ from typing import Annotated, Literal
 import typer
 
 from tombola.cli import complete
-from tombola.cli.options import DataDir, DataName, Device, EngineName, Json, OutFile, Settings, Threads
+from tombola.cli.options import (
+    DataDir,
+    DataName,
+    Device,
+    EngineName,
+    Json,
+    OutFile,
+    Settings,
+    Threads,
+    argument,
+    option,
+)
 from tombola.errors import UserError
 
-TicketPath = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A cell folder of a run, or a .safetensors ticket.")
-]
+TicketPath = Annotated[Path, argument("FILE", "A cell folder of a run, or a .safetensors ticket.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,16 +41,11 @@ def add_to(app: typer.Typer) -> None:
 
 def train(
     model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A model's name, or package.module:factory.",
-            autocompletion=complete.one_of("models"),
-        ),
+        str, argument("MODEL", "A model's name, or package.module:factory.", complete.one_of("models"))
     ],
     data: DataName,
     out: OutFile,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The root of every random stream.")] = 0,
+    seed: Annotated[int, option("--seed", "The root of every random stream.", min=0)] = 0,
     settings: Settings = None,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -150,12 +154,9 @@ def export(
     file: TicketPath,
     out: OutFile,
     form: Annotated[
-        Literal["dense", "torch-prune"],
-        typer.Option("--form", help="Zeros in place, or torch.nn.utils.prune's names."),
+        Literal["dense", "torch-prune"], option("--form", "Zeros in place, or torch.nn.utils.prune's names.")
     ] = "dense",
-    weights: Annotated[
-        Literal["start", "end"], typer.Option("--weights", help="Before or after training.")
-    ] = "start",
+    weights: Annotated[Literal["start", "end"], option("--weights", "Before or after training.")] = "start",
 ) -> None:
     """Write a ticket as a plain state dict (.safetensors, .pt or .pth)."""
     from tombola.lottery.ticket import write_checkpoint
@@ -168,7 +169,7 @@ def export(
 
 def apply(
     file: TicketPath,
-    to: Annotated[Path, typer.Option("--to", help="A foreign state dict: .safetensors, .pt or .pth.")],
+    to: Annotated[Path, option("--to", "A foreign state dict: .safetensors, .pt or .pth.")],
     out: OutFile,
 ) -> None:
     """Put a ticket's mask on a foreign checkpoint."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tombola.cli.options import READS, RUNS, RunName, RunsFolder
+from tombola.cli.options import READS, RUNS, RunName, RunsFolder, option
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,11 +18,10 @@ def watch(
     name: RunName,
     runs: RunsFolder = RUNS,
     port: Annotated[
-        int,
-        typer.Option("--port", min=0, max=65535, help="Port of 127.0.0.1 to serve on; 0 takes a free one."),
+        int, option("--port", "Port of 127.0.0.1 to serve on; 0 takes a free one.", min=0, max=65535)
     ] = 0,
     terminal: Annotated[
-        bool, typer.Option("--terminal", help="A table here, until the run ends, in place of a page.")
+        bool, option("--terminal", "A table here, until the run ends, in place of a page.")
     ] = False,
     beside: Annotated[bool, typer.Option("--until-input-ends", hidden=True)] = False,
 ) -> None:
