@@ -35,5 +35,5 @@ def facts(kind: str, name: str) -> Any:
 @cache
 def _table() -> dict[str, dict[str, Any]]:
     """Kind -> name -> facts."""
-    found: dict[str, dict[str, Any]] = json.loads(FILE.read_text())
+    found: dict[str, dict[str, Any]] = json.loads(FILE.read_text())["facts"]
     return found

@@ -1,7 +1,6 @@
 """Everything that studies can be made of, by kind: the registries, presets and their recipes.
 
-`python -m tombola.cli.kinds` writes the names into `names.json`, where the tab key finds them, and what validation
-asks of parts into `parts.json`.
+`python -m tombola.cli.kinds` writes `parts.json`: the names, where the tab key finds them, and what validation asks.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tombola import parts
 from tombola.alignment.align import ALIGNMENTS
 from tombola.analysis import pairing
 from tombola.cli import names
@@ -70,13 +68,6 @@ def lines(kind: str) -> dict[str, str]:
     return {name: parts.describe(name) for name in parts} if isinstance(parts, Registry) else dict(parts)
 
 
-def written() -> str:
-    """What `names.json` has to hold."""
-    families = sorted({measure.family for measure in MEASURES.values()})
-    found = {**{kind: [*lines(kind)] for kind in KINDS}, names.FAMILIES: families}
-    return json.dumps(found, indent=1) + "\n"
-
-
 ASKED = (
     ALIGNMENTS,
     CRITERIA,
@@ -90,12 +81,15 @@ ASKED = (
 """The registries that studies are checked against."""
 
 
-def facts() -> str:
+def written() -> str:
     """What `parts.json` has to hold."""
-    found = {registry.kind: {name: registry.facts(name) for name in registry} for registry in ASKED}
+    families = sorted({measure.family for measure in MEASURES.values()})
+    found = {
+        "names": {**{kind: [*lines(kind)] for kind in KINDS}, names.FAMILIES: families},
+        "facts": {registry.kind: {name: registry.facts(name) for name in registry} for registry in ASKED},
+    }
     return json.dumps(found, indent=1) + "\n"
 
 
 if __name__ == "__main__":
     names.FILE.write_text(written())
-    parts.FILE.write_text(facts())

@@ -1,6 +1,6 @@
 """Names that the tab key and `--help` know without importing what they belong to.
 
-They are written down in `names.json`, which `python -m tombola.cli.kinds` makes anew from the registries; a test
+They are written down in `parts.json`, which `python -m tombola.cli.kinds` makes anew from the registries; a test
 holds the two equal. What a plug-in registers is taken by every command all the same.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-FILE = Path(__file__).with_name("names.json")
+FILE = Path(__file__).parents[1] / "parts.json"
 FAMILIES = "families"
 """Families of measures: names, but no kind of the catalogue."""
 PRESETS = Path(__file__).parents[1] / "study" / "presets"
@@ -28,5 +28,5 @@ def names(kind: str) -> list[str]:
 
 
 def _read() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = json.loads(FILE.read_text())
+    found: dict[str, list[str]] = json.loads(FILE.read_text())["names"]
     return found
