@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -131,6 +132,11 @@ class Document:
 def paragraph(*parts: str | Cite) -> Paragraph:
     """A paragraph of pieces."""
     return Paragraph(parts)
+
+
+def bullets(texts: Iterable[str]) -> Items:
+    """A list of texts without references."""
+    return Items(tuple((text,) for text in texts))
 
 
 def _cites(block: Block) -> list[Cite]:

@@ -14,89 +14,71 @@ from tombola.analysis import wording
 from tombola.analysis.decide import DECISIONS, NO, OPPOSITE, UNRESOLVED, UNTESTED, YES, Verdict
 from tombola.analysis.verdicts import Verdicts
 from tombola.analysis.wording import DECIDED
-from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.curves import chosen_levels
 from tombola.report.page.page import notes
 from tombola.report.page.tables import level_rows
-from tombola.report.paper.document import Block, Grid, Items, Note, Paragraph, Words, paragraph
+from tombola.report.paper.document import Block, Grid, Note, Paragraph, bullets, paragraph
 from tombola.report.paper.material import Material
+from tombola.report.tables import Tables
 from tombola.runs.stops import ends
 from tombola.stats.intervals import FEWEST
-from tombola.text import listed, percent
+from tombola.text import counted, listed, percent, ticket_first
 
-LEVEL_HEAD = ("level", "arm", "density", "n", "test % at early stop", "test % at end", "early-stop iteration")
 MOST_DECISIONS = 24
 """Rows of the table of comparisons; the others are in the run's folder."""
 
 
-def warnings(m: Material) -> list[Block]:
+def warnings(m: Material) -> list[Note]:
     """What a reader must know before the numbers."""
     said = [] if m.tables is None else notes(m.tables)
-    said += [note for note in (m.verdicts.notes if m.verdicts else ()) if not _known(note)]
-    return [Note(note) for note in dict.fromkeys(said)]
-
-
-def _known(note: str) -> bool:
-    """Whether a note of the verdicts says what `notes` of the tables says, or that there is no hypothesis."""
-    return note.startswith(
-        (
-            "This run is not finished",
-            "There is one replicate",
-            "There are two replicates",
-            "This study has no hyp",
-        )
+    # What the tables have said, and that there is no hypothesis, is not said again.
+    known = (
+        "This run is not finished",
+        "There is one replicate",
+        "There are two replicates",
+        "This study has no hyp",
     )
+    said += [note for note in (m.verdicts.notes if m.verdicts else ()) if not note.startswith(known)]
+    return [Note(note) for note in dict.fromkeys(said)]
 
 
 def levels_in_words(m: Material) -> list[Block]:
     """The means of a few levels, chosen by rule: dense, nearest to 50% and 21% (with controls), and the sparsest."""
     assert m.tables is not None
-    frame = m.tables.results.filter((pl.col("status") == "ok") & pl.col("density").is_not_null())
-    means = {
-        value: {(row["level"], row["arm"]): row for row in m.tables.summaries[value].iter_rows(named=True)}
-        for value in ("early_stop_test_accuracy", "early_stop_iteration", "gap")
-    }
-    at_end = ends(frame)
-    sentences = [
-        sentence
-        for level in (chosen_levels(frame) if not frame.is_empty() else [])
-        if (sentence := _level_in_words(level, means, at_end))
-    ]
+    sentences = [sentence for level in main_levels(m) if (sentence := _level_in_words(m.tables, level))]
     if not sentences:
         return [paragraph("No cell has a number yet.")]
-    return [Items(tuple((sentence,) for sentence in sentences))]
+    return [bullets(sentences)]
 
 
-Rows = Mapping[tuple[int, str], Mapping[str, Any]]
+def _level_in_words(tables: Tables, level: int) -> str:
+    def means(value: str) -> dict[str, Mapping[str, Any]]:
+        return {
+            row["arm"]: row for row in tables.summaries[value].filter(pl.col("level") == level).to_dicts()
+        }
 
-
-def _level_in_words(
-    level: int, means: Mapping[str, Rows], at_end: Mapping[tuple[str, int], tuple[int, int]]
-) -> str:
-    accuracy, stop, gap = (
-        means[value] for value in ("early_stop_test_accuracy", "early_stop_iteration", "gap")
-    )
-    arms = sorted(
-        (arm for at, arm in accuracy if at == level and _finite(accuracy[at, arm]["mean"])), key=_first
-    )
+    accuracy, gap = means("early_stop_test_accuracy"), means("gap")
+    at_end = ends(tables.results)
+    stops = {
+        arm: f"{_value(row, 1, 0)} iterations{_last(at_end.get((arm, level)))}"
+        for arm, row in means("early_stop_iteration").items()
+    }
+    arms = sorted((arm for arm, row in accuracy.items() if _finite(row["mean"])), key=ticket_first)
     if not arms:
         return ""
+    n = {arm: f"(n = {accuracy[arm]['n']})" for arm in arms}
+    values = {arm: _value(accuracy[arm], 100, 2, "%") for arm in arms}
     if level == 0:
-        row = accuracy[0, arms[0]]
-        said = f"The dense network had a test accuracy of {_value(row, 100, 2, '%')} at early stop (n = {row['n']})"
-        if (0, arms[0]) in stop:
-            said += f", which came after {_value(stop[0, arms[0]], 1, 0)} iterations{_last(at_end.get((arms[0], 0)))}"
-        if (0, arms[0]) in gap:
-            above = _value(gap[0, arms[0]], 100, 2)
+        arm = arms[0]
+        said = f"The dense network had a test accuracy of {values[arm]} at early stop {n[arm]}"
+        if arm in stops:
+            said += f", which came after {stops[arm]}"
+        if arm in gap:
+            above = _value(gap[arm], 100, 2)
             said += f"; its training accuracy at the end was {above} points above its test accuracy"
-        return said + "."
-    parts = []
-    for arm in arms:
-        row = accuracy[level, arm]
-        last = _last(at_end.get((arm, level)))
-        after = f" after {_value(stop[level, arm], 1, 0)} iterations{last}" if (level, arm) in stop else ""
-        parts.append(f"{arm} {_value(row, 100, 2, '%')}{after} (n = {row['n']})")
-    density = percent(accuracy[level, arms[0]]["density"])
+        return f"{said}."
+    parts = [f"{arm} {values[arm]}{f' after {stops[arm]}' if arm in stops else ''} {n[arm]}" for arm in arms]
+    density = percent(accuracy[arms[0]]["density"])
     return f"With {density} of the weights (level {level}) the accuracies at early stop were: {'; '.join(parts)}."
 
 
@@ -107,36 +89,32 @@ def _last(count: tuple[int, int] | None) -> str:
 
 def _value(row: Mapping[str, Any], scale: float, digits: int, unit: str = "") -> str:
     """'96.12% [95.80, 96.44]', without an interval where there is none."""
-
-    def shown(end: float) -> str:
-        return f"{round(scale * end, digits) + 0.0:,.{digits}f}"  # + 0.0: no "-0"
-
-    mean = f"{shown(row['mean'])}{unit}"
-    if row["low"] is None or row["high"] is None:
-        return mean
-    return f"{mean} [{shown(row['low'])}, {shown(row['high'])}]"
+    mean, *interval = (
+        None if row[end] is None else f"{round(scale * row[end], digits) + 0.0:,.{digits}f}"  # + 0.0: no "-0"
+        for end in ("mean", "low", "high")
+    )
+    return f"{mean}{unit}" if None in interval else f"{mean}{unit} [{', '.join(filter(None, interval))}]"
 
 
 def decisions_table(m: Material) -> list[Block]:
     """What separates the arms by structure, on whole networks at the sparsest density; a sentence where nothing was
     compared."""
-    frame = m.decisions
-    if frame is not None:
-        whole = (pl.col("layer") == WHOLE) & (pl.col("aligned") == RAW) & pl.col("difference").is_finite()
-        frame = frame.filter(whole)
-    if frame is None or frame.is_empty():
+    if m.decisions is None:
         return []
-    sparsest = float(frame["density"].min())  # type: ignore[arg-type]  # a frame of numbers, not empty
+    frame = m.decisions.filter(
+        pl.col("layer") == WHOLE, pl.col("aligned") == RAW, pl.col("difference").is_finite()
+    )
+    if frame.is_empty():
+        return []
+    sparsest = min(frame["density"])
     here = frame.filter(pl.col("density") == sparsest).sort("measure", "side", "arm_b")
     rows = [_decision_row(row) for row in here.iter_rows(named=True)]
     left = len(rows) - MOST_DECISIONS
-    more = (
-        f"Other densities and layers{f', and {left} more rows,' if left > 0 else ''} are in the run's folder"
-    )
     said = (
         f"The table holds the structure of tickets against that of their controls at {percent(sparsest)}, for whole "
-        f"networks. {more} (decisions.parquet). Unless a p is given as corrected, rows describe: so many "
-        "are bound to hold small p-values by chance."
+        f"networks. Other densities and layers{f', and {left} more rows,' if left > 0 else ''} are in the run's folder "
+        "(decisions.parquet). Unless a p is given as corrected, rows describe: so many are bound to hold small "
+        "p-values by chance."
     )
     caption = (
         "Structure of tickets less that of controls, each beyond what chance gives; difference with its 95% interval "
@@ -150,33 +128,38 @@ def _decision_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     difference = f"{row['difference']:+.4f}"
     if _finite(row["low"]) and _finite(row["high"]):
         difference += f" [{row['low']:+.4f}, {row['high']:+.4f}]"
-    measure = f"{row['measure']}{' at ' + row['side'] if row['side'] else ''}"
-    p, corrected = ((wording.small(row[key]) if _finite(row[key]) else "–") for key in ("p", "p_holm"))
-    return (measure, row["arm_b"], difference, str(row["replicates"]), p, corrected)
+    measure = f"{row['measure']}{f' at {side}' if (side := row['side']) else ''}"
+    return (measure, row["arm_b"], difference, str(row["replicates"]), _p(row["p"]), _p(row["p_holm"]))
+
+
+def _p(value: float | None) -> str:
+    return wording.small(value) if value is not None and math.isfinite(value) else "–"
+
+
+LEVEL_COLUMNS = {
+    "level": "level",
+    "arm": "arm",
+    "density": "density",
+    "n": "n",
+    "early_stop_test_accuracy": "test % at early stop",
+    "final_test_accuracy": "test % at end",
+    "early_stop_iteration": "early-stop iteration",
+}
+INTERVAL = ", ± half of the 95% t-interval, or the interval itself where it is cut at 0 or 100%"
 
 
 def level_table(m: Material, levels: Sequence[int] | None = None) -> list[Block]:
     """Every arm at every level, or at these levels."""
-    if m.tables is None:
-        return []
-    rows = [row for row in level_rows(m.tables) if levels is None or int(row["level"]) in levels]
-    if not rows:
-        return []
-    keys = (
-        "level",
-        "arm",
-        "density",
-        "n",
-        "early_stop_test_accuracy",
-        "final_test_accuracy",
-        "early_stop_iteration",
+    rows = [] if m.tables is None else level_rows(m.tables)
+    cells = tuple(
+        tuple(row.get(key, "–") for key in LEVEL_COLUMNS)
+        for row in rows
+        if levels is None or int(row["level"]) in levels
     )
-    cells = tuple(tuple(row.get(key, "–") for key in keys) for row in rows)
+    if m.tables is None or not cells:
+        return []
     caption = (f"Means over n replicates{INTERVAL if m.tables.replicates() >= FEWEST else ''}.",)
-    return [Grid(LEVEL_HEAD, cells, caption, left=2)]
-
-
-INTERVAL = ", ± half of the 95% t-interval, or the interval itself where it is cut at 0 or 100%"
+    return [Grid(tuple(LEVEL_COLUMNS.values()), cells, caption, left=2)]
 
 
 def main_levels(m: Material) -> list[int]:
@@ -185,10 +168,6 @@ def main_levels(m: Material) -> list[int]:
         return []
     known = m.tables.results.filter((pl.col("status") == "ok") & pl.col("density").is_not_null())
     return [] if known.is_empty() else chosen_levels(known)
-
-
-def _first(arm: str) -> tuple[bool, str]:
-    return (arm != TICKET, arm)
 
 
 def _finite(value: object) -> bool:
@@ -210,31 +189,27 @@ def verdicts_in_words(m: Material) -> list[Block]:
     found = m.verdicts
     if found is None:
         return []
-    blocks: list[Block] = []
+    matching = [paragraph(f"{wording.match(found.matching)}.")] if m.study.levels else []
     if not found.verdicts:
-        blocks.append(
-            paragraph(
-                "The study recorded no hypotheses, so nothing is decided here; intervals describe single comparisons "
-                "and are not corrected for their number."
-            )
+        said = (
+            "The study recorded no hypotheses, so nothing is decided here; intervals describe single comparisons and "
+            "are not corrected for their number."
         )
-    else:
-        blocks += [
-            paragraph(f"{tally(found)} {wording.MEANING}"),
-            Items(tuple(_verdict_in_words(each) for each in found.verdicts)),
-            Grid(
-                ("hypothesis", "density", "difference [95% interval]", "n", "p", "p (Holm)", "decision"),
-                tuple(_verdict_row(each) for each in found.verdicts),
-                (
-                    "The hypotheses and their decisions: mean paired difference over replicates with its 95% "
-                    "t-interval; p as such, and corrected within its family.",
-                ),
-                left=1,
-            ),
-        ]
-    if m.study.levels:
-        blocks.append(paragraph(f"{wording.match(found.matching)}."))
-    return blocks
+        return [paragraph(said), *matching]
+    caption = (
+        "The hypotheses and their decisions: mean paired difference over replicates with its 95% t-interval; p as "
+        "such, and corrected within its family."
+    )
+    return [
+        paragraph(f"{tally(found)} {wording.MEANING}"),
+        bullets(map(_verdict_in_words, found.verdicts)),
+        Grid(
+            ("hypothesis", "density", "difference [95% interval]", "n", "p", "p (Holm)", "decision"),
+            tuple(map(_verdict_row, found.verdicts)),
+            (caption,),
+        ),
+        *matching,
+    ]
 
 
 def tally(found: Verdicts) -> str:
@@ -245,34 +220,28 @@ def tally(found: Verdicts) -> str:
         for each in DECISIONS
         if counts[each]
     ]
-    total = len(found.verdicts)
-    return f"Of {total} test{'s' * (total > 1)} of the claims, {listed(parts)}."
+    return f"Of {counted(len(found.verdicts), 'test')} of the claims, {listed(parts)}."
 
 
-def _verdict_in_words(verdict: Verdict) -> Words:
+def _verdict_in_words(verdict: Verdict) -> str:
     claim = verdict.hypothesis.claim.rstrip(".")
-    reason = wording.reason(verdict)
-    said = f"{SENTENCES[verdict.decision]}{f' ({reason})' if reason else ''}"
-    changed = wording.changed(verdict)
-    parts = [
-        f"{claim}. {said}: {wording.estimate(verdict)}.",
-        f"{_capital(wording.test_of(verdict))}." if wording.test_of(verdict) else "",
-        f"The hypothesis was {changed}." if changed else "",
-    ]
-    return (" ".join(part for part in parts if part),)
+    reason, test, changed = wording.reason(verdict), wording.test_of(verdict), wording.changed(verdict)
+    return (
+        f"{claim}. {SENTENCES[verdict.decision]}{f' ({reason})' if reason else ''}: {wording.estimate(verdict)}."
+        + (f" {_capital(test)}." if test else "")
+        + (f" The hypothesis was {changed}." if changed else "")
+    )
 
 
 def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
-    claim, place = verdict.hypothesis, verdict.asked
-    density = place.density if place.density is not None else place.wanted
-    p, corrected = verdict.answer.found.p, verdict.p_holm
+    density = _density(verdict)
     return (
-        claim.name,
+        verdict.hypothesis.name,
         percent(density) if density else "–",
         wording.difference(verdict),
         str(verdict.answer.n),
-        wording.small(p) if p is not None else "–",
-        wording.small(corrected) if corrected is not None else "–",
+        _p(verdict.answer.found.p),
+        _p(verdict.p_holm),
         DECIDED[verdict.decision],
     )
 
@@ -281,33 +250,34 @@ def expectations_table(m: Material) -> list[Block]:
     """Published numbers: paper, here, agrees?"""
     if m.verdicts is None or not m.verdicts.expected:
         return []
-    rows = []
-    for checked in m.verdicts.expected:
-        what, paper, here = checked.parts
-        agrees = {True: "yes", False: "no", None: "–"}[checked.agrees]
-        rows.append((what, paper, here.removeprefix("here "), agrees))
-    agreed = Counter(checked.agrees for checked in m.verdicts.expected)
+    agrees = {True: "yes", False: "no", None: "–"}
+    rows = tuple(
+        (what, paper, here.removeprefix("here "), agrees[checked.agrees])
+        for checked in m.verdicts.expected
+        for what, paper, here in (checked.parts,)
+    )
+    counts = Counter(checked.agrees for checked in m.verdicts.expected)
+    yes, no, unknown = counts[True], counts[False], counts[None]
     said = (
-        f"Of {len(rows)} published number{'s' * (len(rows) > 1)}, {agreed[True]} agree{'s' * (agreed[True] == 1)} with "
-        f"what was found here within the tolerance that the study states, {agreed[False]} "
-        f"differ{'s' * (agreed[False] == 1)}, and {agreed[None]} {'was' if agreed[None] == 1 else 'were'} not measured."
+        f"Of {counted(len(rows), 'published number')}, {yes} agree{'s' * (yes == 1)} with what was found here within "
+        f"the tolerance that the study states, {no} differ{'s' * (no == 1)}, and {unknown} "
+        f"{'was' if unknown == 1 else 'were'} not measured."
     )
     caption = ("Published numbers beside those of this run.",)
-    return [paragraph(said), Grid(("what", "paper", "here", "agrees?"), tuple(rows), caption, left=4)]
+    return [paragraph(said), Grid(("what", "paper", "here", "agrees?"), rows, caption, left=4)]
 
 
 def discussion(m: Material) -> Paragraph:
     """What the decisions amount to, and what they do not reach."""
-    said = []
-    if m.verdicts and m.verdicts.verdicts:
-        for decision in DECISIONS:
-            names = [_named(each) for each in m.verdicts.verdicts if each.decision == decision]
-            if names:
-                said.append(f"“{_capital(DECIDED[decision])}”: {', '.join(names)}.")
-    where = f"one network ({m.study.model.name}) on one data set ({m.study.data.name})"
+    verdicts, said = m.verdicts.verdicts if m.verdicts else (), []
+    for decision in DECISIONS:
+        names = [f"{each.hypothesis.name} ({_place(each)})" for each in verdicts if each.decision == decision]
+        if names:
+            said.append(f"“{_capital(DECIDED[decision])}”: {', '.join(names)}.")
     said.append(
-        f"All of this is of {where}, over {m.study.replicates} replicate{'s' * (m.study.replicates > 1)}: the "
-        "intervals cover what initial weights, split and data order do, and nothing else."
+        f"All of this is of one network ({m.study.model.name}) on one data set ({m.study.data.name}), over "
+        f"{counted(m.study.replicates, 'replicate')}: the intervals cover what initial weights, split and data order "
+        "do, and nothing else."
     )
     return paragraph(" ".join(said))
 
@@ -315,37 +285,31 @@ def discussion(m: Material) -> Paragraph:
 def conclusion(m: Material) -> Paragraph:
     """What was decided, and no more."""
     found = m.verdicts.verdicts if m.verdicts else ()
-    shown, opposed = (
-        " ".join(
-            f"{each.hypothesis.claim.rstrip('.')} ({_place(each)})."
-            for each in found
-            if each.decision == which
-        )
-        for which in (YES, OPPOSITE)
-    )
     if not found:
         return paragraph("This study recorded no hypotheses and so concludes nothing by itself.")
-    said = (
-        f"In this setting the following was found as it had been claimed. {shown}"
-        if shown
-        else "No claim of this study was shown by this run."
-    )
-    if opposed:
+
+    def claims(decision: str) -> str:
+        these = [each for each in found if each.decision == decision]
+        return " ".join(f"{each.hypothesis.claim.rstrip('.')} ({_place(each)})." for each in these)
+
+    said = "No claim of this study was shown by this run."
+    if shown := claims(YES):
+        said = f"In this setting the following was found as it had been claimed. {shown}"
+    if opposed := claims(OPPOSITE):
         said += f" Of the following claims the opposite was found. {opposed}"
     rest = sum(each.decision not in (YES, OPPOSITE) for each in found)
     if rest and shown:
-        said += (
-            f" The other {rest} test{'s' * (rest > 1)} did not come out as claimed or could not be resolved."
-        )
+        said += f" The other {counted(rest, 'test')} did not come out as claimed or could not be resolved."
     return paragraph(said)
 
 
-def _named(verdict: Verdict) -> str:
-    return f"{verdict.hypothesis.name} ({_place(verdict)})"
+def _density(verdict: Verdict) -> float | None:
+    """Where a claim was asked, or was to be."""
+    return verdict.asked.density if verdict.asked.density is not None else verdict.asked.wanted
 
 
 def _place(verdict: Verdict) -> str:
-    density = verdict.asked.density if verdict.asked.density is not None else verdict.asked.wanted
+    density = _density(verdict)
     return f"at {percent(density)}" if density else "at no density"
 
 

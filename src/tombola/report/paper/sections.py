@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tombola.analysis import wording
 from tombola.report.paper import methods
 from tombola.report.paper.bibliography import BACKGROUND, LOTTERY, works
@@ -10,31 +12,26 @@ from tombola.report.paper.document import (
     Cite,
     Document,
     Heading,
-    Items,
     Listing,
     Paragraph,
     Stub,
-    Words,
+    bullets,
     paragraph,
 )
 from tombola.report.paper.material import Material
 from tombola.report.paper.methods import algorithm
-from tombola.study.prospects import asked
-from tombola.text import duration, listed, percent
+from tombola.study.claims import PREFIX, Hypothesis
+from tombola.study.prospects import Asked, Prospect, asked
+from tombola.text import counted, duration, listed, percent, ticket_first
 
 
 def introduction(m: Material) -> list[Block]:
     """What the study is about, from its spec."""
-    study = m.study
-    controls = [arm.name for arm in study.trained_arms]
+    study, controls = m.study, [arm.name for arm in m.study.trained_arms]
     beside = f", beside {listed(controls)} as controls" if controls else ""
     densest = f", down to {percent(min(m.densities))} of the weights" if len(m.densities) > 1 else ""
-    ladder = (
-        f"at {study.levels} level{'s' * (study.levels != 1)} of pruning{densest}"
-        if study.levels
-        else "without pruning"
-    )
-    count = f"{study.replicates} replicate{'s' * (study.replicates > 1)}"
+    levels = f"at {counted(study.levels, 'level')} of pruning{densest}" if study.levels else "without pruning"
+    where = f"{study.model.name} on {study.data.name} {levels}{beside}, in {counted(study.replicates, 'replicate')}"
     return [
         Heading("Introduction"),
         paragraph(
@@ -42,7 +39,7 @@ def introduction(m: Material) -> list[Block]:
             "hypothesis says more: that a dense network holds sparse subnetworks, winning tickets, which could have "
             "been trained alone, from their own initial weights, to the same accuracy ",
             Cite(LOTTERY),
-            f". This study draws tickets of {study.model.name} on {study.data.name} {ladder}{beside}, in {count}.",
+            f". This study draws tickets of {where}.",
         ),
         Stub("why the question matters and to whom, what is known, and what this study adds."),
     ]
@@ -65,51 +62,45 @@ def problem(m: Material) -> list[Block]:
     ]
 
 
+DIRECTIONS = {"greater": "above", "less": "below", "different": "different from", "same": "the same as"}
+
+
 def claims(m: Material) -> list[Block]:
     """The hypotheses, and when they were recorded."""
-    study = m.study
-    if not study.hypothesis:
+    if not m.study.hypothesis:
         return [paragraph("The study states no hypotheses.")]
-    recorded = m.recorded
-    if recorded is None:
-        when = "The study claims the following"
-    elif recorded["cells"]:
-        when = (
-            f"The study claims the following, as recorded on {recorded['recorded'][:10]} after {recorded['cells']} "
-            "cells were done"
+    said, recorded = "The study claims the following", m.recorded
+    if recorded is not None:
+        day, cells = f"recorded on {recorded['recorded'][:10]}", recorded["cells"]
+        said = (
+            f"{said}, as {day} after {cells} cells were done"
+            if cells
+            else f"The following was claimed, and {day} before the first cell"
         )
-    else:
-        when = f"The following was claimed, and recorded on {recorded['recorded'][:10]} before the first cell"
-    digest = f" (digest {recorded['digest']})" if recorded else ""
-    items: list[Words] = []
-    tests = asked(study, m.densities) if m.densities else []
-    for each in study.hypothesis:
-        a, b = each.arms
-        where = (
-            f"at {listed(percent(density) for density in each.densities)}"
-            if each.densities
-            else "at every level"
-        )
-        direction = {
-            "greater": "above",
-            "less": "below",
-            "different": "different from",
-            "same": "the same as",
-        }
-        margin = f", margin {wording.amount(each.quantity, each.margin)}" if each.margin else ""
-        quantity = each.quantity.removeprefix("measure:").replace("_", " ")
-        lost = "".join(
-            f"; not asked{f' at {percent(one.wanted)}' if one.wanted else ''}: {one.why}"
-            for one in tests
-            if one.hypothesis is each and one.level is None
-        )
-        items.append(
-            (
-                f"{each.claim.rstrip('.')} ({each.name}: {quantity} of {a} {direction[each.direction]} that of {b}, "
-                f"{where}{margin}{lost}).",
-            )
-        )
-    return [paragraph(f"{when}{digest}:"), Items(tuple(items))]
+        said += f" (digest {recorded['digest']})"
+    tests = asked(m.study, m.densities) if m.densities else []
+    items = (
+        _claim(each, [one for one in tests if one.hypothesis is each and one.level is None])
+        for each in m.study.hypothesis
+    )
+    return [paragraph(f"{said}:"), bullets(items)]
+
+
+def _claim(each: Hypothesis, lost: Sequence[Asked]) -> str:
+    """A hypothesis with what it compares and where; `lost` are its places that cannot be asked."""
+    a, b = each.arms
+    where = f"at {listed(map(percent, each.densities))}" if each.densities else "at every level"
+    margin = f", margin {wording.amount(each.quantity, each.margin)}" if each.margin else ""
+    quantity = each.quantity.removeprefix(PREFIX).replace("_", " ")
+    missing = "".join(f"; not asked{_at(one.wanted)}: {one.why}" for one in lost)
+    return (
+        f"{each.claim.rstrip('.')} ({each.name}: {quantity} of {a} {DIRECTIONS[each.direction]} that of {b}, "
+        f"{where}{margin}{missing})."
+    )
+
+
+def _at(density: float | None) -> str:
+    return f" at {percent(density)}" if density else ""
 
 
 def methodology(m: Material) -> list[Block]:
@@ -141,21 +132,17 @@ def related(blocks: list[Block]) -> list[Block]:
 
 def code(m: Material) -> list[Block]:
     """How to repeat the study."""
-    environment = m.environment
-    version = environment.get("versions", {}).get("tombola")
-    commit = environment.get("commit")
-    made = f"The study was run with Tombola{' ' + version if version else ''}" + (
-        f", commit {commit}" if commit else ""
-    )
-    data = environment.get("record", {}).get("data")
+    version, commit = m.environment.get("versions", {}).get("tombola"), m.environment.get("commit")
+    run = f"was run with Tombola{f' {version}' if version else ''}{f', commit {commit}' if commit else ''}"
+    data = m.environment.get("record", {}).get("data")
     digest = f" The data have digest {data}." if data else ""
-    said: Words = (
-        (f"{made}. " if environment else "The study runs with Tombola. ")
-        + f"The file in the appendix holds all that decides its bits.{digest} To repeat it:",
+    said = (
+        f"The study {run if m.environment else 'runs with Tombola'}. The file in the appendix holds all that decides "
+        f"its bits.{digest} To repeat it:"
     )
     return [
         Heading("Code and data set"),
-        Paragraph(said),
+        paragraph(said),
         Listing("\n".join(m.repeat or ["tombola run study.toml", f"tombola report {m.study.name}"])),
         Stub("where the code, the data and the run folder can be had."),
     ]
@@ -165,44 +152,36 @@ def prospects(m: Material) -> list[Block]:
     """What the tests can give with the replicates that are planned."""
     if not m.prospects:
         return []
-    items: list[Words] = []
-    for each in m.prospects:
-        asked, claim = each.asked, each.asked.hypothesis
-        place = asked.density if asked.density is not None else asked.wanted
-        where = f" at {percent(place)}" if place else ""
-        if asked.level is None:
-            items.append((f"{claim.name}{where}: cannot be tested, {asked.why}.",))
-            continue
-        said = f"{claim.name}{where}: {claim.test}"
-        if claim.test == "sign-flip":
-            said += f", smallest possible p {wording.small(each.p_smallest)}, {wording.small(each.p_holm)} as corrected"
-        if not each.resolvable:
-            needed = (
-                f"it takes {each.n_needed} replicates"
-                if each.n_needed
-                else "more replicates alone do not help"
-            )
-            said += f"; cannot be resolved, {needed}"
-        items.append((f"{said}.",))
-    count = f"{m.study.replicates} replicate{'s' * (m.study.replicates > 1)}"
-    return [paragraph(f"With {count} the tests can give the following."), Items(tuple(items))]
+    count = counted(m.study.replicates, "replicate")
+    return [
+        paragraph(f"With {count} the tests can give the following."),
+        bullets(map(_prospect, m.prospects)),
+    ]
+
+
+def _prospect(each: Prospect) -> str:
+    place, claim = each.asked, each.asked.hypothesis
+    said = f"{claim.name}{_at(place.wanted if place.density is None else place.density)}: "
+    if place.level is None:
+        return f"{said}cannot be tested, {place.why}."
+    said += claim.test
+    if claim.test == "sign-flip":
+        said += f", smallest possible p {wording.small(each.p_smallest)}, {wording.small(each.p_holm)} as corrected"
+    takes = f"it takes {each.n_needed} replicates" if each.n_needed else "more replicates alone do not help"
+    return f"{said}." if each.resolvable else f"{said}; cannot be resolved, {takes}."
 
 
 def next_steps(m: Material) -> Paragraph:
     """What is still to be trained, and for how long."""
     if m.finished:
         return paragraph("Every cell of the study is done.")
-    cells = len(m.undone)
-    arms = listed(
-        dict.fromkeys(sorted((cell.arm for cell in m.undone), key=lambda arm: (arm != "ticket", arm)))
-    )
+    arms = listed(sorted({cell.arm for cell in m.undone}, key=ticket_first))
     levels = sorted({cell.level for cell in m.undone})
     span = f"level {levels[0]}" if len(levels) == 1 else f"levels {levels[0]} to {levels[-1]}"
-    total = m.study.replicates
-    many = len({cell.replicate for cell in m.undone})
+    many, one = len({cell.replicate for cell in m.undone}), len(m.undone) == 1
     said = (
-        f"{cells:,} cell{'s' * (cells > 1)} {'is' if cells == 1 else 'are'} still to be trained: {arms}, {span}, in "
-        f"{many} of {total} replicate{'s' * (total > 1)}."
+        f"{counted(len(m.undone), 'cell')} {'is' if one else 'are'} still to be trained: {arms}, {span}, in {many} of "
+        f"{counted(m.study.replicates, 'replicate')}."
     )
     if m.seconds is not None:
         by = "at the speed of those that are done" if m.begun else "by a short probe of this machine"
