@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def percent(density: float) -> str:
@@ -13,9 +15,18 @@ def percent(density: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") + "%" if value >= 0.1 else f"{value:.2g}%"
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """'1,234.50'; a dash where there is none."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+def with_interval(row: Mapping[str, Any], scale: float = 1, digits: int = 2) -> str:
+    """A mean: '96.12 ± 0.32', '99.80 [99.20, 100.00]' where the interval is cut, '96.12' where there is none. `row` has
+    mean, low and high."""
+    mean, low, high = row["mean"], row["low"], row["high"]
+
+    def shown(value: float) -> str:
+        return f"{scale * value:.{digits}f}"
+
+    if low is None or high is None:
+        return shown(mean)
+    even = math.isclose(mean - low, high - mean, rel_tol=1e-6, abs_tol=1e-12)
+    return f"{shown(mean)} ± {shown(mean - low)}" if even else f"{shown(mean)} [{shown(low)}, {shown(high)}]"
 
 
 def counted(count: int, noun: str) -> str:

@@ -48,6 +48,6 @@ def test_the_watcher_leaves_out_the_first_piece(
             watcher.advance(steps, cells)
     assert capsys.readouterr().err.splitlines() == [
         "level 0: 10%",
-        "level 0: 20%, about 2 min 40 s left",
-        "level 0: 30%, about 2 min 20 s left",
+        "level 0: 20%, about 3 min left",
+        "level 0: 30%, about 2 min left",
     ]

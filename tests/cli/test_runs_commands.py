@@ -114,7 +114,7 @@ def test_dry_run_says_what_and_writes_nothing(tombola: Tombola, study_file: Path
     assert facts["estimated_bytes"] > 0
     said = tombola("run", study_file, "--dry-run").out
     assert "755" in said
-    assert re.search(r"about \d+ s( to \d+ s)? here, from short probes, and [\d.]+ kB on disk", said)
+    assert re.search(r"about \d+ s( to \d+ s)? here, from short probes, and [\d.]+ MB on disk", said)
     assert "944 of 974 parameters are prunable" in said
     assert "not prunable: fc1.bias (12), out.bias (10) and fc2.bias (8)" in said
     assert not (tmp_path / "runs").exists()

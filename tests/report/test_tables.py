@@ -5,23 +5,6 @@ import pytest
 
 from support.report_frames import results_frame, spoilt, tables
 from tombola.report.tables import NothingToDrawError, with_gap
-from tombola.text import percent
-
-
-@pytest.mark.parametrize(
-    ("density", "text"),
-    [
-        (1.0, "100%"),
-        (0.2107, "21.1%"),
-        (0.5, "50%"),
-        (0.0358, "3.58%"),
-        (0.05, "5%"),
-        (0.00123, "0.12%"),
-        (2e-5, "0.002%"),
-    ],
-)
-def test_percent(density: float, text: str) -> None:
-    assert percent(density) == text
 
 
 def test_gap_is_training_minus_test_at_the_end() -> None:

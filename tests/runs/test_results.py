@@ -12,8 +12,9 @@ import pytest
 from support.study_kit import run_tiny, tiny
 from tombola.analysis.contrasts import claimed, claims, diff_results
 from tombola.runs.folder import Run
-from tombola.runs.results import SCHEMA, by_replicate, histories, results_of, summary, with_interval
+from tombola.runs.results import SCHEMA, by_replicate, histories, results_of, summary
 from tombola.study.diff import diff_many
+from tombola.text import with_interval
 from tombola.training.trained import NUMBERS
 
 # The 0.975 quantile of Student's t at 2 degrees of freedom, from a printed table.

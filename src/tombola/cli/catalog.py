@@ -79,8 +79,9 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
 
     import torch
 
-    from tombola.cli.show.tables import print_json, size
+    from tombola.cli.show.tables import print_json
     from tombola.data.catalog import locations
+    from tombola.text import size
     from tombola.training.device import bfloat16_is_native, prepare
     from tombola.training.engines.base import ENGINES
 

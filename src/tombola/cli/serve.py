@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tombola.cli.show.tables import console, duration
+from tombola.cli.show.tables import console
 from tombola.report.page.live import LivePage, LiveServer
 from tombola.runs.folder import Run
 from tombola.runs.progress import WORDS, Headway
+from tombola.text import duration
 
 LOOKS = 2.0
 """Seconds between two looks at the folder."""

@@ -17,6 +17,7 @@ from tombola.runs.cells import Cells
 from tombola.runs.integrity import fault
 from tombola.study.spec import Study
 from tombola.study.title import title_of
+from tombola.text import ticket_first
 from tombola.training.search.bird import EARLY_BIRD
 
 
@@ -160,7 +161,7 @@ def _rows(records: dict[Cell, CellRecord], planned: Sequence[Cell], name: str) -
     for cell in (*planned, *records):
         groups[cell.level, cell.arm].add(cell)
     rows = []
-    for (level, arm), cells in sorted(groups.items(), key=lambda g: (g[0][0], g[0][1] != "ticket", g[0][1])):
+    for (level, arm), cells in sorted(groups.items(), key=lambda g: (g[0][0], ticket_first(g[0][1]))):
         found = [records[cell] for cell in sorted(cells & records.keys())]
         good = [record.early_stop_test_accuracy for record in found if record.status == "ok"]
         known = [accuracy for accuracy in good if accuracy is not None]

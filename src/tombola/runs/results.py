@@ -5,10 +5,7 @@ The replicate is the unit of every statistic. Draws are averaged within it first
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import polars as pl
 
@@ -123,20 +120,6 @@ def with_bands(means: pl.DataFrame, within: Range = EVERYWHERE) -> pl.DataFrame:
     half = pl.col("deviation") * pl.Series([widths[n] for n in means["n"]], dtype=pl.Float64)
     limits = {"low": pl.col("mean") - half, "high": pl.col("mean") + half}
     return means.with_columns(**{end: limit.clip(*within) for end, limit in limits.items()}).drop("deviation")
-
-
-def with_interval(row: Mapping[str, Any], scale: float = 1, digits: int = 2) -> str:
-    """A mean as people write it: '96.12 ± 0.32', '99.80 [99.20, 100.00]' where the interval is cut, '96.12' where there
-    is none. `row` has mean, low and high."""
-    mean, low, high = row["mean"], row["low"], row["high"]
-
-    def shown(value: float) -> str:
-        return f"{scale * value:.{digits}f}"
-
-    if low is None or high is None:
-        return shown(mean)
-    even = math.isclose(mean - low, high - mean, rel_tol=1e-6, abs_tol=1e-12)
-    return f"{shown(mean)} ± {shown(mean - low)}" if even else f"{shown(mean)} [{shown(low)}, {shown(high)}]"
 
 
 def few(n: int) -> str:

@@ -12,7 +12,7 @@ from support.page_reader import Reader
 from support.report_frames import results_frame, tables
 from tombola.models.scope import Scope
 from tombola.report.page.page import write
-from tombola.report.page.tables import cost_ledgers, layer_ledgers, megabytes
+from tombola.report.page.tables import cost_ledgers, layer_ledgers
 from tombola.report.tables import Tables
 
 
@@ -105,10 +105,3 @@ def test_the_page_shows_them_and_leads_to_them(tmp_path: Path) -> None:
     assert "#cost" in read.all("href")
     for text in ("25% (200)", "28,000", "time a training"):
         assert text in read.text
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0.1 MB"), (340_000, "0.3 MB"), (12_400_000, "12 MB"), (1_540_000_000, "1.5 GB")]
-)
-def test_sizes(size: int, text: str) -> None:
-    assert megabytes(size) == text

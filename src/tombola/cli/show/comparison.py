@@ -11,8 +11,7 @@ from tombola.alignment.words import WHOLE
 from tombola.analysis.comparison import Comparison
 from tombola.cli.show.tables import print_table
 from tombola.comparison.consensus import DISPERSION
-from tombola.lottery.arms.catalog import TICKET
-from tombola.text import percent
+from tombola.text import percent, ticket_first
 
 
 def print_comparison(found: Comparison) -> None:
@@ -134,7 +133,7 @@ def _between(a: Subject, b: Subject | None, runs: Mapping[str, str]) -> str:
     """Which arms, of which runs where there are several, and whether of one replicate."""
     if b is None:
         return _called(a, runs)
-    both = sorted((a, b), key=lambda subject: (subject.arm != TICKET, subject.arm))
+    both = sorted((a, b), key=lambda subject: ticket_first(subject.arm))
     own = a.replicate and a.replicate == b.replicate
     return " - ".join(_called(subject, runs) for subject in both) + (", one replicate" if own else "")
 

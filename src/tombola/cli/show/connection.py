@@ -7,8 +7,7 @@ import polars as pl
 from tombola.analysis.connection import Connection, connection_estimates, is_stable
 from tombola.analysis.pairing import KINDS
 from tombola.cli.show.tables import print_table
-from tombola.lottery.arms.catalog import TICKET
-from tombola.runs.results import with_interval
+from tombola.text import ticket_first, with_interval
 
 SHOWN = (
     ("test", "barrier_error", 100, 2, "barrier, pp"),
@@ -32,7 +31,7 @@ def print_connection(found: Connection) -> None:
     }
     barriers = means["test", "barrier_error"]
     rows = []
-    for key in sorted(barriers, key=lambda key: ([*KINDS].index(key[0]), key[1], key[2] != TICKET, key[2])):
+    for key in sorted(barriers, key=lambda key: ([*KINDS].index(key[0]), key[1], ticket_first(key[2]))):
         kind, level, arm = key
         values = [
             with_interval(means[split, value][key], scale, digits) if key in means[split, value] else "-"

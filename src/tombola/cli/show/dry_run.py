@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tombola.cli.show.tables import duration, print_json, print_table, size, time_of
+from tombola.cli.show.tables import print_json, print_table, time_of
 from tombola.cli.show.verdicts import print_prospects, prospect_rows
 from tombola.errors import notice
 from tombola.runs.estimate import Estimate, estimate_time
@@ -19,6 +19,7 @@ from tombola.study.ladders import ladders_of
 from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
 from tombola.study.sweep import Sweep, label_of
+from tombola.text import duration, size
 from tombola.training.device import pick_device, prepare
 
 SECONDS = ("estimated_seconds", "estimated_seconds_low", "estimated_seconds_high")

@@ -18,6 +18,7 @@ from tombola.runs.stops import ends_in_words
 from tombola.runs.sweeps import SweepRun, sweep_results
 from tombola.study.diff import diff_many
 from tombola.study.sweep import label_of
+from tombola.text import ticket_first
 
 Facts = dict[str, Any]
 
@@ -93,7 +94,7 @@ def progress_of(found: Run | SweepRun) -> Facts:
             key: sum(getattr(row, key) for row in now.rows if row.arm == arm)
             for key in ("planned", "done", "failed")
         }
-        for arm in sorted({row.arm for row in now.rows}, key=lambda arm: (arm != "ticket", arm))
+        for arm in sorted({row.arm for row in now.rows}, key=ticket_first)
     }
     facts = {"run": now.run, "title": now.title, "state": now.state}
     return {**facts, "done": now.done, "planned": now.planned, "arms": arms}

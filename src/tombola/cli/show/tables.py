@@ -12,8 +12,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from tombola.runs.results import summary, with_interval
+from tombola.runs.results import summary
 from tombola.runs.stops import ends, ends_in_words, marked
+from tombola.text import duration, ticket_first, with_interval
 
 
 def console() -> Console:
@@ -36,71 +37,43 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int
     console().print(table)
 
 
+MEANS = {
+    "early stop": ("early_stop_iteration", 1, 0),
+    "test % at early stop": ("early_stop_test_accuracy", 100, 2),
+    "test % at end": ("final_test_accuracy", 100, 2),
+    "train % at end": ("final_train_accuracy", 100, 2),
+}
+"""Heading -> value, what it is multiplied by, digits."""
+
+
 def print_means(frame: pl.DataFrame) -> None:
     """Means over replicates with 95% intervals: one line for each arm at each level, dense first."""
-    rows: dict[tuple[int, str], list[str]] = {}
-    counted = frame.group_by("arm", "level").agg(
+    counts = frame.group_by("arm", "level").agg(
         pl.col("density").mean(),
         pl.col("replicate").n_unique().alias("n"),
-        (pl.col("status") != "ok").sum().alias("odd"),
-    )
-    for arm, level, density, n, odd in counted.iter_rows():
-        rows[level, arm] = [
-            arm,
-            str(level),
-            f"{100 * density:.2f}%",
-            f"{n}" + (f" ({odd} failed)" if odd else ""),
-        ]
-    values = (
-        ("early_stop_iteration", 1, 0),
-        ("early_stop_test_accuracy", 100, 2),
-        ("final_test_accuracy", 100, 2),
-        ("final_train_accuracy", 100, 2),
+        (pl.col("status") != "ok").sum().alias("failed"),
     )
     at_end = ends(frame)
-    for value, scale, digits in values:
-        means = {(row["level"], row["arm"]): row for row in summary(frame, value).iter_rows(named=True)}
-        for key, row in rows.items():
-            found = means.get(key)
+    means = {
+        value: {(row["arm"], row["level"]): row for row in summary(frame, value).iter_rows(named=True)}
+        for value, *_ in MEANS.values()
+    }
+    rows = []
+    for arm, level, density, n, failed in sorted(
+        counts.iter_rows(), key=lambda row: (row[1], ticket_first(row[0]))
+    ):
+        row = [arm, f"{level}", f"{100 * density:.2f}%", f"{n} ({failed} failed)" if failed else f"{n}"]
+        for value, scale, digits in MEANS.values():
+            found = means[value].get((arm, level))
             shown = "-" if found is None or found["mean"] is None else with_interval(found, scale, digits)
-            level, arm = key
             row.append(marked(shown, at_end.get((arm, level))) if value == "early_stop_iteration" else shown)
-    headings = [
-        "arm",
-        "level",
-        "density",
-        "n",
-        "early stop",
-        "test % at early stop",
-        "test % at end",
-        "train % at end",
-    ]
-    order = sorted(rows, key=lambda key: (key[0], key[1] != "ticket", key[1]))
-    print_table(headings, [rows[key] for key in order])
+        rows.append(row)
+    print_table(["arm", "level", "density", "n", *MEANS], rows)
     if said := ends_in_words(frame):
         print(f"\n{said}")
-
-
-def duration(seconds: float) -> str:
-    """A time as people write it: 45 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def time_of(facts: dict[str, Any]) -> str:
     """What a study takes on this machine, as a range: about 40 s to 1 min 20 s here."""
     ends = [duration(facts[f"estimated_seconds_{end}"]) for end in ("low", "high")]
     return f"about {' to '.join(dict.fromkeys(ends))} here"
-
-
-def size(count: float) -> str:
-    """A number of bytes as people write it."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

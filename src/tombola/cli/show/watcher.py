@@ -13,9 +13,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from tombola.cli.show.tables import duration
 from tombola.lottery.cell import Cell, Drawn
 from tombola.study.sweep import Member
+from tombola.text import duration, ticket_first
 
 WINDOW = 60.0
 """Seconds that a pace is measured over: sparse levels are faster than dense ones, and machines change their mind."""
@@ -109,7 +109,7 @@ class Watcher:
             if result.status != "ok":
                 self._note(f"{result.cell}: {result.status}")
         if not self._bar:
-            arms = sorted({result.cell.arm for result in drawn}, key=lambda arm: (arm != "ticket", arm))
+            arms = sorted({result.cell.arm for result in drawn}, key=ticket_first)
             self._say(
                 f"level {drawn[0].cell.level} done ({len(drawn)} networks: {', '.join(arms)}), {self._share()}"
             )

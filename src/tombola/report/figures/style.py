@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 import altair as alt
 
@@ -117,13 +117,9 @@ def arm_channels(
     longest = max(map(len, names), default=0)
     columns = 1 if longest > LONG else 3 if len(names) <= 3 and longest <= LONG // 2 else 2
     # symbolOpacity: else the legend takes the opacity of the pale band
-    legend = (
-        alt.Legend(title=None, columns=columns, symbolOpacity=1, labelLimit=0)
-        if markers
-        else alt.Legend(
-            title=None, columns=columns, symbolOpacity=1, labelLimit=0, symbolType="stroke", symbolSize=500
-        )
-    )
+    legend = alt.Legend(title=None, columns=columns, symbolOpacity=1, labelLimit=0)
+    if not markers:
+        legend.symbolType, legend.symbolSize = "stroke", 500
     # Vega-Lite makes one legend of all scales with the same domain, and the dash would then outline the markers and
     # eat into them. A nameless last entry keeps the dashes of marked lines out of it.
     dashed = names if not markers else [*names, ""]
@@ -166,38 +162,18 @@ def arm_pick() -> alt.Parameter:
 
 def config() -> alt.Config:
     """The theme, carried inside each chart so that no global state decides how a picture looks."""
-    plain: Literal["normal"] = "normal"
+    label = {"labelFontSize": 11, "labelColor": INK}
+    title = {"titleFontSize": 11, "titleFontWeight": "normal", "titleColor": INK}
+    axis = {"titlePadding": 8, "domainColor": GREY, "tickColor": GREY, "tickSize": 4, "gridColor": FAINT}
+    header = {"labelFontWeight": "bold", "labelPadding": 4, "titleFontSize": 11}
+    legend = {"orient": "bottom", "symbolSize": 70, "symbolStrokeWidth": 1.6, "columnPadding": 16}
     return alt.Config(
         background="white",
         font=FONT,
-        view=alt.ViewConfig(stroke=None, continuousWidth=WIDTH, continuousHeight=HEIGHT),
-        axis=alt.AxisConfig(
-            labelColor=INK,
-            titleColor=INK,
-            labelFontSize=11,
-            titleFontSize=11,
-            titleFontWeight=plain,
-            titlePadding=8,
-            domainColor=GREY,
-            tickColor=GREY,
-            tickSize=4,
-            gridColor=FAINT,
-            labelFlush=False,
-        ),
-        header=alt.HeaderConfig(
-            labelFontSize=11, labelFontWeight="bold", labelColor=INK, labelPadding=4, titleFontSize=11
-        ),
-        legend=alt.LegendConfig(
-            orient="bottom",
-            labelFontSize=11,
-            labelColor=INK,
-            titleFontSize=11,
-            titleFontWeight=plain,
-            titleColor=INK,
-            symbolSize=70,
-            symbolStrokeWidth=1.6,
-            columnPadding=16,
-        ),
-        line=alt.LineConfig(strokeWidth=1.8),
-        point=alt.MarkConfig(size=42, filled=True, strokeWidth=0),
+        view={"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
+        axis=label | title | axis | {"labelFlush": False},
+        header=label | header,
+        legend=label | title | legend,
+        line={"strokeWidth": 1.8},
+        point={"size": 42, "filled": True, "strokeWidth": 0},
     )

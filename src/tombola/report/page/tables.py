@@ -11,14 +11,12 @@ from tombola.analysis import wording
 from tombola.analysis.decide import NO, OPPOSITE, UNRESOLVED, UNTESTED, YES, Verdict
 from tombola.analysis.published import Checked
 from tombola.analysis.verdicts import verdicts_of
-from tombola.lottery.arms.catalog import TICKET
 from tombola.models.scope import Scope
 from tombola.report.figures.style import arm_styles
 from tombola.report.tables import Tables
 from tombola.runs.folder import Run
-from tombola.runs.results import with_interval
 from tombola.runs.stops import ends, marked
-from tombola.text import duration, percent
+from tombola.text import duration, percent, size, ticket_first, with_interval
 
 LEVELS = (
     ("early_stop_test_accuracy", 100, 2),
@@ -64,7 +62,7 @@ def level_rows(tables: Tables) -> list[dict[str, str]]:
             shown = with_interval(row, scale, digits)
             count = at_end[row["run"] if runs else ""].get((row["arm"], row["level"]))
             place[value] = marked(shown, count) if value == "early_stop_iteration" else shown
-    order = sorted(cells, key=lambda key: (*key[:2], key[2] != TICKET, key[2]))
+    order = sorted(cells, key=lambda key: (*key[:2], ticket_first(key[2])))
     return [cells[key] for key in order]
 
 
@@ -146,16 +144,8 @@ def _cost(label: str, tables: Tables) -> Ledger:
     ]
     caption = "Networks that train as one share their stack's time among them; measuring them is in it."
     if tables.disk is not None:
-        caption += f" The run takes {megabytes(tables.disk)} of disk, the report not counted."
+        caption += f" The run takes {size(tables.disk)} of disk, the report not counted."
     return Ledger(label, ["arm", "trainings", "iterations", "time", "time a training"], rows, caption)
-
-
-def megabytes(size: int) -> str:
-    """Bytes as people write them: 0.3 MB, 12 MB, 1.5 GB."""
-    mega = size / 1e6
-    if mega >= 1000:
-        return f"{mega / 1000:.1f} GB"
-    return f"{mega:.0f} MB" if mega >= 10 else f"{max(mega, 0.1):.1f} MB"
 
 
 MARKS = {YES: "✓", OPPOSITE: "✗", NO: "○", UNRESOLVED: "?", UNTESTED: "–"}

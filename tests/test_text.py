@@ -1,0 +1,53 @@
+"""How numbers, times, sizes and lists are printed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tombola.text import counted, duration, listed, percent, size, ticket_first, with_interval
+
+
+@pytest.mark.parametrize(
+    ("density", "text"),
+    [
+        (1.0, "100%"),
+        (0.2107, "21.1%"),
+        (0.5, "50%"),
+        (0.0358, "3.58%"),
+        (0.05, "5%"),
+        (0.00123, "0.12%"),
+        (2e-5, "0.002%"),
+    ],
+)
+def test_percent(density: float, text: str) -> None:
+    assert percent(density) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0.1 MB"), (340_000, "0.3 MB"), (12_400_000, "12 MB"), (1_540_000_000, "1.5 GB")],
+)
+def test_size(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (160, "3 min"), (5399, "90 min"), (7500, "2 h 5 min")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_lists() -> None:
+    assert [listed("abc"[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+    assert [counted(n, "cell") for n in (0, 1, 1200)] == ["0 cells", "1 cell", "1,200 cells"]
+    assert sorted(["reinit", "ticket", "dense"], key=ticket_first) == ["ticket", "dense", "reinit"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(0.9, 0.98, "94.0 ± 4.0"), (0.9, 1.0, "94.0 [90.0, 100.0]"), (None, None, "94.0")],
+)
+def test_a_mean_with_its_interval(low: float | None, high: float | None, text: str) -> None:
+    assert with_interval({"mean": 0.94, "low": low, "high": high}, 100, 1) == text
