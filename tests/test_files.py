@@ -14,6 +14,7 @@ from tombola.errors import UserError
 from tombola.files import (
     canonical,
     digest_of,
+    new_folder,
     read_json,
     read_tensors,
     write_bytes,
@@ -194,3 +195,22 @@ def test_a_digest_does_not_see_order_or_layout() -> None:
     assert one == digest_of({"y": torch.ones(1), "x": matrix.t().contiguous().t()})
     assert one == digest_of({"x": matrix.clone().requires_grad_(), "y": torch.ones(1)})
     assert digest_of({"x": torch.tensor(1.0)}) != digest_of({"x": torch.tensor([1.0])})
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    place = tmp_path / "deep" / "cell"
+
+    def broken_off() -> None:
+        with new_folder(place) as half:
+            (half / "one").write_text("1")
+            assert not place.exists()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken_off()
+    assert list(place.parent.iterdir()) == []
+    with new_folder(place) as whole:
+        (whole / "one").write_text("1")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
+        "deep", "deep/cell", "deep/cell/one",
+    ]  # fmt: skip

@@ -86,7 +86,7 @@ class Beside:
 
 
 def show_on_terminal(run: Run) -> None:
-    """A table that is drawn anew on a terminal, plain lines anywhere else; ends when nobody trains the run any more."""
+    """A table that is drawn anew on a terminal, plain lines anywhere else; ends when the run is trained no more."""
     now = run.headway()
     if Console().is_terminal:
         with Live(_table(now), auto_refresh=False) as live:

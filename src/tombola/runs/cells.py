@@ -118,7 +118,7 @@ class Cells(ABC):
         return self.folder(Cell(replicate, 0, TICKET, 0)) / bird_name(level)
 
     def birds(self, replicate: int) -> tuple[Bird, ...]:
-        """What was seen of the dense network of a replicate, one entry a level; empty where nobody watched."""
+        """What was seen of the dense network of a replicate, one entry a level; empty where it was not watched."""
         dense = Cell(replicate, 0, TICKET, 0)
         files = self.folder(dense).glob("early-bird-L*.safetensors")
         with self._advised(dense):

@@ -158,7 +158,7 @@ class EngineRecord:
         """Note down what decides the cells of a study and, where that is not recorded yet, what its network computes.
 
         A run of an older Tombola gets its record when it is taken up again: it says nothing of the code that made the
-        cells so far, which nobody knows, but those that follow are guarded by it.
+        cells so far, which is not known, but those that follow are guarded by it.
         """
         self.environment["study"] = facts_of(spec, self.environment.get("study"))
         if self.environment.get("function") is None:

@@ -1,4 +1,4 @@
-"""How far a run is: what of its study is there, what is still to be trained, and who watches."""
+"""How far a run is: what of its study is there, what is still to be trained, and what is told while it trains."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Headway:
 def headway(
     run: Cells, study: Study, running: bool, beside: Mapping[str, tuple[Cells, Study]] | None = None
 ) -> Headway:
-    """How far a run of the study is now; `running`: somebody is training it. `beside` are ladders that its arms take
+    """How far a run of the study is now; `running`: a process is training it. `beside` are ladders that its arms take
     from, by what they are called. Reads only."""
     done, left, planned, rows, pace = 0, 0, 0, list[Row](), None
     for name, (folder, part) in {**(beside or {}), "": (run, study)}.items():
@@ -192,7 +192,7 @@ def _pace(run: Cells, done: Sequence[Cell]) -> _Landed | None:
 
 
 class Progress(Protocol):
-    """Somebody who watches a run. Units are network-iterations: one optimizer step of one network."""
+    """What is told how far a run is, to show it. Units are network-iterations: one optimizer step of one network."""
 
     def begin(self, total: int, done: int) -> None: ...
 
@@ -202,7 +202,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Nobody watches."""
+    """Shows nothing."""
 
     def begin(self, total: int, done: int) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Results: one row a cell, means with 95% intervals over replicates, and claims in one line.
+"""Results: one row a cell, learning curves, and means with 95% intervals over replicates.
 
 The replicate is the unit of every statistic. Draws are averaged within it first.
 """
@@ -67,7 +67,8 @@ def with_donor_tickets(run: Run, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def histories(run: Run) -> pl.DataFrame:
-    """Learning curves of every cell: its keys and density, iteration, split, loss, accuracy. Raises as `results`."""
+    """Learning curves of every cell: its keys and density, iteration, split, loss, accuracy. Raises as
+    `results_of`."""
     frames = []
     for cell in _cells(run):
         record = run.record(cell)
@@ -97,7 +98,8 @@ def by_replicate(frame: pl.DataFrame, value: str) -> pl.DataFrame:
 def summary(frame: pl.DataFrame, value: str) -> pl.DataFrame:
     """Mean of `value` with its 95% t-interval over replicates: arm, level, density, n, mean, low, high.
 
-    The interval is null below three replicates, and cut where the value can lie no further, see `compare.interval`.
+    The interval is null below three replicates, and cut where the value can lie no further, see
+    `tombola.stats.intervals`.
     """
     grouped = (
         by_replicate(frame, value)
@@ -114,7 +116,7 @@ def summary(frame: pl.DataFrame, value: str) -> pl.DataFrame:
 
 def with_bands(means: pl.DataFrame, within: Range = EVERYWHERE) -> pl.DataFrame:
     """Means (columns n, mean, deviation) with their 95% t-intervals as `low` and `high` in the place of `deviation`;
-    see `compare.interval`."""
+    see `tombola.stats.intervals`."""
     # half_width is linear in the deviation, so one call for each n serves every row of it.
     widths = {n: half_width(n, 1.0) for n in means["n"].unique()}
     half = pl.col("deviation") * pl.Series([widths[n] for n in means["n"]], dtype=pl.Float64)

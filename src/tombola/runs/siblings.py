@@ -1,4 +1,4 @@
-"""Runs beside one that is about to begin, which somebody may take it for."""
+"""Notices about runs beside a new one: the same study in a folder that was renamed, or on other data."""
 
 from __future__ import annotations
 

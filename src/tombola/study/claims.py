@@ -194,7 +194,7 @@ class Hypothesis(BaseModel):
 
 
 def check_hypotheses(hypotheses: Sequence[Hypothesis], own_arms: Collection[str]) -> None:
-    """Raises UserError for two of one name, an arm nobody knows, and a family of two alphas.
+    """Raises UserError for two of one name, an unknown arm, and a family of two alphas.
 
     A registered arm that the study lacks is no mistake: arms are easily left out of a run. The verdict says so.
     """

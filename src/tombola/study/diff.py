@@ -1,4 +1,4 @@
-"""What two runs have different: keys of their specs, and means of their results."""
+"""The keys in which studies differ."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Sweep:
 
     @property
     def title(self) -> str:
-        """What the sweep is called, see `study.title`."""
+        """What the sweep is called, see `tombola.study.title`."""
         return self.written or title_of(self.first, self.keys)
 
     def untitled(self) -> Sweep:

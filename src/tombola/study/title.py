@@ -1,7 +1,7 @@
-"""Titles: what a study is called on pages, in papers and in lists, where nobody wrote a title that still holds.
+"""Titles: what a study is called on pages, in papers and in lists, where it has no written title that still holds.
 
 A written title holds for a study as it is written. What is put over the study's network, data, training or pruning by
-a setting (`--set data.name=fashion-mnist`) drops it, unless a title is set as well; see `study.load`.
+a setting (`--set data.name=fashion-mnist`) drops it, unless a title is set as well; see `tombola.study.load`.
 """
 
 from __future__ import annotations

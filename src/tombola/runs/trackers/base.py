@@ -1,4 +1,4 @@
-"""What a tracker is: somebody who is told of a run's beginning, of each cell that landed, and of its end."""
+"""What a tracker is: it is told of a run's beginning, of each cell that landed, and of its end."""
 
 from __future__ import annotations
 
