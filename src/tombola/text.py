@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -61,3 +61,16 @@ def size(count: float) -> str:
     if mega >= 1000:
         return f"{mega / 1000:.1f} GB"
     return f"{mega:.0f} MB" if mega >= 10 else f"{max(mega, 0.1):.1f} MB"
+
+
+def draws_in_words(counts: Sequence[tuple[str, Sequence[int]]]) -> str:
+    """'1 draw of ticket, 3 of reinit' where arms, each with its draws in every replicate, have unequal numbers; else
+    ''."""
+    if len({n for _, draws in counts for n in draws}) < 2:
+        return ""
+    parts = []
+    for index, (arm, draws) in enumerate(counts):
+        least, most = min(draws), max(draws)
+        many = f"{least}" if least == most else f"{least} to {most}"
+        parts.append(f"{many}{'' if index else ' draw' if most == 1 else ' draws'} of {arm}")
+    return ", ".join(parts)

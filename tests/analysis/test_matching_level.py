@@ -32,14 +32,15 @@ def test_the_level_before_the_first_that_fails() -> None:
     assert [step.holds for step in found.steps] == [True, True, False]
     assert found.of_replicate == dict.fromkeys(range(5), 0.64)
     assert found.typical == pytest.approx((0.64, 0.64, 0.64))
+    assert not found.at_end
+    assert not found.open_ended
 
 
 def test_a_later_match_does_not_count() -> None:
     found = sparsest_match(ladder(0.0, 0.01, 0.0), study_of())
     assert found.level == 1
-    assert found.of_replicate == dict.fromkeys(range(5), 0.512), (
-        "of a replicate alone it is the last one that matches"
-    )
+    assert found.of_replicate == dict.fromkeys(range(5), 0.8), "nor in a replicate alone"
+    assert not found.open_ended
 
 
 def test_none_matches() -> None:
@@ -50,7 +51,7 @@ def test_none_matches() -> None:
 
 
 def test_the_margin_itself_still_matches_in_a_replicate() -> None:
-    found = sparsest_match(ladder([0.002, 0.002, 0.0021, 0.0, 0.003]), study_of())
+    found = sparsest_match(ladder([0.002, 0.002, 0.0021, 0.0, 0.003], 0.01), study_of())
     assert found.of_replicate == {0: 0.8, 1: 0.8, 2: 1.0, 3: 0.8, 4: 1.0}
     logs = [math.log(0.8)] * 3 + [0.0] * 2
     half = 2.776445 * np.std(logs, ddof=1) / 5**0.5
@@ -65,7 +66,7 @@ def test_four_replicates_resolve_nothing_by_sign_flips() -> None:
     found = sparsest_match(frame, study_of(replicates=4))
     assert (found.level, found.why) == (None, "n too small for this alpha")
     assert found.of_replicate == dict.fromkeys(range(4), 0.8)
-    assert "not resolved (n too small for this alpha)" in match(found)
+    assert "not resolvable with this n (n too small for this alpha)" in match(found)
 
 
 def test_a_ticket_that_is_clearly_worse_is_no_matter_of_n() -> None:
@@ -90,9 +91,42 @@ def test_one_replicate_and_none() -> None:
     one = sparsest_match(ladder(0.0).filter(pl.col("replicate") == 0), study_of(replicates=1))
     assert one.of_replicate == {0: 0.8}
     assert one.typical == pytest.approx((0.8, None, None))
+    assert one.open_ended == (0,)
     assert sparsest_match(ladder().clear(), study_of()).why == "no level below dense is done"
-    diverged = frame_of({(0, "ticket"): DENSE, (1, "ticket"): [None] * 5})
-    assert sparsest_match(diverged, study_of()).why.startswith("no replicate has both")
+    no_dense = frame_of({(0, "ticket"): [None] * 5, (1, "ticket"): DENSE})
+    assert sparsest_match(no_dense, study_of()).why.startswith("no replicate has both")
+
+
+def test_a_ticket_that_collapsed_does_not_match() -> None:
+    """Four of five match, the fifth has no number: neither it nor its level does, and n counts it."""
+    frame = ladder(0.0, [0.0] * 5, [0.0] * 5)
+    gone = (pl.col("replicate") == 2) & (pl.col("level") >= 2)
+    frame = frame.with_columns(
+        pl.when(gone).then(pl.lit("collapsed")).otherwise("status").alias("status"),
+        pl.when(gone).then(None).otherwise(ACCURACY).alias(ACCURACY),
+    ).filter(~((pl.col("replicate") == 2) & (pl.col("level") == 3)))  # its ladder ends there
+    found = sparsest_match(frame, study_of(replicates=5))
+    assert [(step.n, step.collapsed, step.holds) for step in found.steps][:2] == [(5, 0, True), (5, 1, False)]
+    assert (found.level, found.at_end) == (1, False)
+    assert found.of_replicate == {0: 0.512, 1: 0.512, 2: 0.8, 3: 0.512, 4: 0.512}
+    assert found.open_ended == (0, 1, 3, 4)
+    assert "80.0% (level 1), below which 1 of 5 collapsed; replicate by replicate ≤ 51.2%" in match(found)
+
+
+def test_n_is_that_of_the_level() -> None:
+    """Twelve replicates have a dense network and level 1, six of them level 2."""
+    dense = [0.9] * 12
+    values = {(0, "ticket"): dense, (1, "ticket"): dense, (2, "ticket"): dense[:6]}
+    found = sparsest_match(frame_of(values), study_of(replicates=12))
+    assert (found.level, found.n, [step.n for step in found.steps]) == (2, 6, [12, 6])
+    assert ", n = 6): at least down to 64.0% (level 2)" in match(found)
+    values[2, "ticket"] = [0.8] * 6
+    failing = sparsest_match(frame_of(values), study_of(replicates=12))
+    assert (failing.level, failing.n) == (1, 12)
+    assert ", n = 12): 80.0% (level 1)" in match(failing)
+    values[1, "ticket"] = [0.8] * 6
+    first = sparsest_match(frame_of(values), study_of(replicates=12))
+    assert (first.level, first.n) == (None, 6)
 
 
 def test_in_sequence_it_errs_at_alpha_over_the_whole_ladder() -> None:
@@ -112,7 +146,10 @@ def test_in_words() -> None:
     assert said.startswith(
         "Sparsest matching level (early stop test accuracy not more than 0.20 pp below dense, sign-flip"
     )
-    assert ": 64.0% (level 2); replicate by replicate 64.0%, 64.0%" in said
-    assert said.endswith("on average 64.0% [64.0%, 64.0%]")
+    assert "n = 5): at least down to 64.0% (level 2); replicate by replicate ≤ 64.0%, ≤ 64.0%" in said
+    assert said.endswith("on average at most 64.0%"), "where a ladder ends nobody knows how far it would go"
+    ended = match(sparsest_match(ladder(0.0, 0.0, 0.01), study_of()))
+    assert "n = 5): 64.0% (level 2); replicate by replicate 64.0%, 64.0%" in ended
+    assert ended.endswith("on average 64.0% [64.0%, 64.0%]")
     table = sparsest_match(ladder(0.0), study_of()).table()
     assert (table["quantity"], table["level"], table["of_replicate"]["4"]) == (ACCURACY, 1, DENSITIES[1])

@@ -14,8 +14,8 @@ import tombola
 from support.simulated import ACCURACY, claim
 from support.study_kit import Notes, run_tiny, tiny
 from tombola.analysis.comparison import exams_of
-from tombola.analysis.decide import Verdict
 from tombola.analysis.subjects import subjects_of
+from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import verdicts_of, write_verdicts
 from tombola.comparison.decisions import decide
 from tombola.comparison.pairs import compare
@@ -48,7 +48,7 @@ def finished(_finished: Path, tmp_path: Path) -> Run:
 
 
 def by_name(run: Run) -> dict[str, Verdict]:
-    return {each.hypothesis.name: each for each in verdicts_of(run).verdicts}
+    return {each.name: each for each in verdicts_of(run).verdicts}
 
 
 def test_an_estimate_is_the_mean_difference_of_the_results(finished: Run) -> None:
@@ -56,10 +56,10 @@ def test_an_estimate_is_the_mean_difference_of_the_results(finished: Run) -> Non
     means = {arm: frame.filter(arm=arm, level=1)[ACCURACY].to_list() for arm in ("ticket", "reinit")}
     differences = [a - b for a, b in zip(means["ticket"], means["reinit"], strict=True)]
     found = by_name(finished)["a"]
-    assert found.answer.found.difference == pytest.approx(sum(differences) / 3)
-    assert (found.answer.n, found.asked.level) == (3, 1)
-    assert found.asked.density == frame.filter(arm="ticket", level=1)["density"][0]
-    assert (found.decision, found.n_needed) == ("not resolved", 5)
+    assert found.difference == pytest.approx(sum(differences) / 3)
+    assert (found.n, found.level) == (3, 1)
+    assert found.density == frame.filter(arm="ticket", level=1)["density"][0]
+    assert (found.decision, found.n_needed) == ("not resolvable", 5)
 
 
 def test_a_measure_is_decided_as_compare_decides_it(finished: Run) -> None:
@@ -67,13 +67,13 @@ def test_a_measure_is_decided_as_compare_decides_it(finished: Run) -> None:
     subjects = subjects_of(finished, level=1, arms=["ticket", "random-mask"])
     pairs = compare(subjects, measures=["jaccard"], seed=0)
     row = decide(pairs, subjects, [("ticket", "random-mask")]).filter(layer="all").row(0, named=True)
-    answer = by_name(finished)["m"].answer
-    assert answer.found.difference == pytest.approx(row["difference"])
-    assert (answer.found.low, answer.found.high) == pytest.approx((row["low"], row["high"]))
+    answer = by_name(finished)["m"]
+    assert answer.difference == pytest.approx(row["difference"])
+    assert (answer.low, answer.high) == pytest.approx((row["low"], row["high"]))
     assert (answer.n, answer.p_smallest) == (3, 1 / 8)
     assert row["p_smallest"] == 2 / 8
-    assert answer.found.p is not None
-    assert answer.found.p * 8 == round(answer.found.p * 8)
+    assert answer.p is not None
+    assert answer.p * 8 == round(answer.p * 8)
 
 
 def test_verdicts_on_measures_leave_the_tables_of_compare_alone(finished: Run) -> None:
@@ -88,7 +88,7 @@ def test_a_layer_and_its_absence(finished: Run) -> None:
     found = by_name(finished)["m"]
     assert found.decision == "not tested"
     assert "no layer 'fc1.weigt'" in found.why
-    assert by_name(finished)["a"].answer.n == 3
+    assert by_name(finished)["a"].n == 3
 
 
 def test_an_aligned_measure_needs_the_data_and_says_so(finished: Run) -> None:
@@ -105,22 +105,22 @@ def test_an_aligned_measure_with_the_data(tmp_path: Path) -> None:
         tmp_path, study(aligned, replicates=2, data={"name": "digits", "validation": 0.1}), dataset=None
     )
     found = by_name(run)["m"]
-    assert (found.decision, found.answer.n) == ("not resolved", 2)
+    assert (found.decision, found.n) == ("not resolvable", 2)
 
 
 def test_measures_can_wait(finished: Run) -> None:
-    found = {each.hypothesis.name: each for each in verdicts_of(finished, measures=False).verdicts}
+    found = {each.name: each for each in verdicts_of(finished, measures=False).verdicts}
     assert found["m"].decision == "not tested"
     assert "tombola verdicts RUN" in found["m"].why
-    assert found["a"].answer.n == 3
+    assert found["a"].n == 3
 
 
 def test_one_replicate(tmp_path: Path) -> None:
     found = verdicts_of(run_tiny(tmp_path, study(A, JACCARD, replicates=1)))
     assert any(note.startswith("There is one replicate") for note in found.notes)
-    assert [each.decision for each in found.verdicts] == ["not resolved", "not resolved"]
+    assert [each.decision for each in found.verdicts] == ["not resolvable", "not resolvable"]
     assert found.verdicts[1].why == "pairs of tickets take two replicates"
-    assert found.verdicts[0].answer.found.difference is not None
+    assert found.verdicts[0].difference is not None
 
 
 def test_one_level(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_run_that_was_stopped(tmp_path: Path) -> None:
     found = verdicts_of(Run(folder))
     assert any(note.startswith("This run is not finished: 0 of 3 replicates") for note in found.notes)
     assert [each.decision for each in found.verdicts] == ["not tested", "not tested"]
-    assert [each.asked.level for each in found.verdicts] == [1, 1]
+    assert [each.level for each in found.verdicts] == [1, 1]
 
 
 def test_no_hypotheses(tmp_path: Path) -> None:
@@ -191,8 +191,8 @@ def test_what_networks_say_is_a_measure_too(tmp_path: Path) -> None:
     for name in asked:
         mine = pairs.filter(pl.col("measure") == name, pl.col("layer") == "all")
         row = decide(mine, subjects, [("ticket", "random-mask")]).row(0, named=True)
-        assert found[name].answer.n == 2
-        assert found[name].answer.found.difference == pytest.approx(row["difference"])
+        assert found[name].n == 2
+        assert found[name].difference == pytest.approx(row["difference"])
         # By hand: the one pair of each arm, value less chance where there is one.
         beyond = [
             (one["value"] - (one["expected"] or 0.0))

@@ -9,7 +9,7 @@ import pytest
 
 from support.simulated import Place, claim, decide_all, frame_of, study_of
 from tombola.analysis import wording
-from tombola.analysis.decide import Verdict
+from tombola.analysis.verdict import Verdict
 
 # 0.2, 0.1, 0.3 and nothing: hundredths of test accuracy; and so many iterations
 VALUES: dict[Place, list[float | None]] = {
@@ -28,7 +28,7 @@ def found(**changes: Any) -> Verdict:
 def test_the_estimate_leads_in_percentage_points() -> None:
     # mean 0.2, deviation 0.1, t(2, 97.5%) = 4.303: half 0.248
     assert wording.estimate(found()) == (
-        "ticket - reinit at 51.2% (level 3), early stop test accuracy: +0.20 pp [-0.05, +0.45], d = 2.00, "
+        "ticket less reinit at 51.2% (level 3), early stop test accuracy: +0.20 pp [-0.05, +0.45], d = 2.00, "
         "n = 3 of 4, 1 cells without a number left out"
     )
 
@@ -48,29 +48,38 @@ def test_two_replicates_have_no_interval() -> None:
 
 
 def test_the_test_follows_with_its_correction() -> None:
-    assert wording.test_of(found()) == "sign-flip, greater: p = 0.12 (alpha 0.05)"
-    assert wording.test_of(found(margin=0.01)).startswith("sign-flip, above -1.00 pp: p = ")
-    assert wording.test_of(found(direction="less", margin=0.01)).startswith("sign-flip, below +1.00 pp: ")
-    assert wording.test_of(found(direction="same", margin=0.01)).startswith("sign-flip, within 1.00 pp: ")
+    assert wording.test_of(found()) == "exact sign-flip, above: p = 0.12 (alpha 0.05)"
+    for changes, said in (
+        ({"margin": 0.01}, "exact sign-flip, not below by more than 1.00 pp: p = "),
+        ({"direction": "less"}, "exact sign-flip, below: p = "),
+        ({"direction": "less", "margin": 0.01}, "exact sign-flip, not above by more than 1.00 pp: p = "),
+        ({"direction": "same", "margin": 0.01}, "exact sign-flip, within 1.00 pp: p = "),
+        ({"direction": "different"}, "exact sign-flip, different: p = "),
+        ({"test": "t"}, "t-test, above: p = "),
+    ):
+        assert wording.test_of(found(**changes)).startswith(said)
     twice = decide_all(study_of(claim("a"), claim("b")), frame_of(VALUES))[0]
     assert (
         wording.test_of(twice)
-        == "sign-flip, greater: p = 0.12, 0.25 by Holm over the 2 tests of 'claims' (alpha 0.05)"
+        == "exact sign-flip, above: p = 0.12, p = 0.25 by Holm over the 2 tests of 'claims' (alpha 0.05)"
     )
 
 
 def test_decisions() -> None:
     assert wording.decision(found()) == (
-        "not resolved (n = 3 is too small: p is 0.12 at least, above alpha 0.05; it takes 5 replicates)"
+        "not resolvable with this n (n = 3 is too small: p is 0.12 at least, above alpha 0.05; it takes 5 replicates)"
     )
     assert wording.decision(found(alpha=0.2)) == "yes"
-    assert wording.decision(found(direction="less", alpha=0.2)) == "no, the opposite (the other way p = 0.12)"
+    assert (
+        wording.decision(found(direction="less", alpha=0.2))
+        == "no, the data speak against it (the other way p = 0.12)"
+    )
     by_t = replace(found(test="t", alpha=0.01), n_needed=7)
-    assert wording.decision(by_t) == "no, not shown (a power of 0.8 at this effect takes 7 replicates)"
+    assert wording.decision(by_t) == "too close to say (n would be 7)"
     assert wording.decision(found(densities=[0.1])) == "not tested"
     assert wording.test_of(found(densities=[0.1])) == ""
     assert wording.estimate(found(densities=[0.1])).startswith(
-        "ticket - reinit at 10.0%, early stop test accuracy: no level of this study is within 10%"
+        "ticket less reinit at 10.0%, early stop test accuracy: no level of this study is within 10%"
     )
 
 
@@ -86,9 +95,10 @@ def test_amounts() -> None:
     assert wording.amount("early_stop_val_loss", 0.01234) == "0.0123"
     assert wording.amount("gap", 0.012, sign=True) == "+1.20 pp"
     assert wording.amount("measure:accuracy", 0.5) == "0.5000"
-    assert [wording.small(p) for p in (0.5, 1 / 32, 0.00012, 0.00001)] == [
+    assert [wording.small(p) for p in (0.5, 1 / 32, 0.0012, 0.00012)] == [
         "0.5",
         "0.031",
-        "0.00012",
-        "< 0.0001",
+        "0.0012",
+        "< 0.001",
     ]
+    assert [wording.p_equals(p) for p in (0.5, 0.0)] == ["p = 0.5", "p < 0.001"]

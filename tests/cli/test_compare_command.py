@@ -34,7 +34,7 @@ def test_means_and_decisions_are_printed_and_kept(tombola: Tombola, folder: Path
         "sign-agreement",
         "ticket - ticket",
         "ticket - reinit, one replicate",
-        "not resolved",
+        "not resolvable",
         "Nothing can be resolved at 5%: the smallest p that 2 replicates can give is 0.5.",
     ):
         assert part in said.out

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.program import TINY, Tombola
+from tombola.analysis import wording
 
 CLAIMS = """
 [[hypothesis]]
@@ -55,10 +56,11 @@ def test_run_and_verdicts(tombola: Tombola, claims_file: Path, tmp_path: Path) -
     assert said.code == 0
     for part in (
         "Drawn afresh, the weights are less accurate.",
-        "reinit - ticket at 64.0% (level 2)",
-        "reinit-is-worse: not resolved (n = 2 is too small: p is 0.25 at least, above alpha 0.05; it takes 5",
+        "reinit less ticket at 64.0% (level 2)",
+        "reinit-is-worse: not resolvable with this n (n = 2 is too small: p is 0.25 at least, above alpha 0.05;",
         "no level of this study is within 10%",
         "Sparsest matching level",
+        wording.MEANING,
     ):
         assert part in ran.out
         assert part in said.out
@@ -68,7 +70,8 @@ def test_run_and_verdicts(tombola: Tombola, claims_file: Path, tmp_path: Path) -
 
     table = json.loads(tombola("verdicts", folder, "--json").out)
     assert table == json.loads((folder / "verdicts.json").read_text())
-    assert [row["decision"] for row in table["verdicts"]] == ["not resolved", "not resolved", "not tested"]
+    decisions = [row["decision"] for row in table["verdicts"]]
+    assert decisions == ["not resolvable", "not resolvable", "not tested"]
     rows = list(csv.DictReader(io.StringIO(tombola("verdicts", folder, "--csv").out)))
     assert [row["name"] for row in rows] == ["reinit-is-worse", "shared", "shared"]
     assert float(rows[0]["p"]) == table["verdicts"][0]["p"]

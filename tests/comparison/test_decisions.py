@@ -102,7 +102,7 @@ def test_a_planted_structure_is_found_over_replicates():
         pairs, subjects, [("ticket", "random-mask")], primary=[{"measure": "jaccard", "layer": "all"}]
     )
     row = table.row(by_predicate=(pl.col("measure") == "jaccard") & (pl.col("layer") == "all"), named=True)
-    assert row["verdict"] == "separates"
+    assert row["verdict"] == "yes"
     assert (row["replicates"], row["density"]) == (7, 0.2)
     assert row["primary"]
     assert row["p"] == row["p_holm"] == row["p_smallest"] == 2 / 2**7
@@ -119,7 +119,7 @@ def test_a_planted_structure_is_found_over_replicates():
 def test_too_few_replicates_resolve_nothing():
     subjects, pairs = planted(5)
     table = decide(pairs, subjects, [("ticket", "random-mask")])
-    assert set(table["verdict"]) == {"not resolved"}
+    assert set(table["verdict"]) == {"not resolvable"}
     assert set(table["p_smallest"]) == {2 / 2**5}
 
 
@@ -129,8 +129,8 @@ def test_holm_decides_what_can_be_resolved():
     whole = {"layer": "all"}
     one = decide(pairs, subjects, [("ticket", "random-mask")], primary=[{"measure": "jaccard", **whole}])
     two = decide(pairs, subjects, [("ticket", "random-mask")], primary=[whole])
-    assert one.filter("primary")["verdict"].to_list() == ["separates"]
-    assert two.filter("primary")["verdict"].to_list() == ["not resolved"] * 2
+    assert one.filter("primary")["verdict"].to_list() == ["yes"]
+    assert two.filter("primary")["verdict"].to_list() == ["not resolvable"] * 2
     assert two.filter("primary")["p_holm"].to_list() == [2 / 32] * 2
 
 
@@ -145,7 +145,7 @@ def test_same_arm_twice_does_not_separate():
     row = decide(frame, [*random, *twins], [("random-mask", "b")]).row(0, named=True)
     # a mask and its complement overlap their likes alike beyond chance: k - mean is the same for both
     assert row["difference"] == pytest.approx(0, abs=1e-12)
-    assert (row["p"], row["verdict"]) == (1.0, "does not separate")
+    assert (row["p"], row["verdict"]) == (1.0, "too close")
 
 
 def test_undefined_values_are_not_resolved():
@@ -154,7 +154,7 @@ def test_undefined_values_are_not_resolved():
         expected=pl.when(pl.col("a").str.contains("r0/")).then(None).otherwise(pl.col("expected"))
     )
     row = decide(broken, subjects, [("ticket", "random-mask")]).row(0, named=True)
-    assert (row["p"], row["difference"], row["verdict"]) == (None, None, "not resolved")
+    assert (row["p"], row["difference"], row["verdict"]) == (None, None, "not resolvable")
 
 
 def test_measures_of_one_subject_and_levels_apart():

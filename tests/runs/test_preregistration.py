@@ -35,7 +35,7 @@ def record(run: Run) -> dict[str, Any]:
 
 
 def changed(run: Run) -> dict[str, int | None]:
-    return {each.hypothesis.name: each.changed_after for each in verdicts_of(run).verdicts}
+    return {each.name: each.changed_after for each in verdicts_of(run).verdicts}
 
 
 def test_they_are_recorded_before_the_first_cell(tmp_path: Path) -> None:

@@ -124,11 +124,14 @@ def test_claims_by_hand() -> None:
     assert accuracy.mean == pytest.approx(4)
     assert accuracy.low == pytest.approx(4 - T_2 * 2 / math.sqrt(3), rel=1e-3)
     assert accuracy.high == pytest.approx(4 + T_2 * 2 / math.sqrt(3), rel=1e-3)
-    assert str(accuracy).endswith("n = 3: not resolved")
-    # 50 for 100, 60 for 110, 70 for 120: each replicate against its own dense network.
-    changes = (-50.0, -100 * 50 / 110, -100 * 50 / 120)
+    assert str(accuracy).endswith("n = 3: too close to say")
+    # 50 for 100, 60 for 110, 70 for 120: the ratio of means, 180 for 330. Both vary by 10 together, so Fieller's q are
+    # where (60 - 110 q)^2 = T_2^2 (10 - 10 q)^2 / 3.
     assert stop.unit == "%"
-    assert stop.mean == pytest.approx(sum(changes) / 3)
+    assert stop.mean == pytest.approx(100 * (180 / 330 - 1))
+    t = T_2 * 10 / math.sqrt(3)
+    low, high = (60 - t) / (110 - t), (60 + t) / (110 + t)
+    assert (stop.low, stop.high) == pytest.approx((100 * (low - 1), 100 * (high - 1)), rel=1e-3)
     assert str(stop).endswith(": less")
     # The sparsest level that both have is 2: tickets 0.92, 0.94, 0.96 against 0.85, 0.86, 0.87.
     assert "25.0%" in reinit.sentence

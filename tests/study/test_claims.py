@@ -26,6 +26,17 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"quantity": "measure:jaccard", "arms": ["ticket", "dense"]}, ("on a measure", "arm 'dense'")),
     ({"arms": ["ticket", "reinnit"]}, ("'claim'", "unknown arm 'reinnit'", "did you mean 'reinit'")),
     ({"arms": ["reinit", "reinit"]}, ("'reinit' against itself",)),
+    ({"arms": ["ticket"]}, ("'claim' is on two arms", "or on four", "found 1")),
+    ({"arms": ["ticket", "reinit", "dense"]}, ("'claim' is on two arms", "found 3")),
+    ({"arms": ["ticket", "reinit", "dense", "dense"]}, ("'dense' against itself",)),
+    ({"arms": ["ticket", "reinit", "ticket", "reinit"]}, ("'ticket' less 'reinit' against itself",)),
+    ({"arms": ["ticket", "reinit", "dense", "invrt"]}, ("unknown arm 'invrt'", "did you mean 'invert'")),
+    (
+        {"arms": ["ticket", "reinit", "invert", "random-mask"], "quantity": "measure:jaccard"},
+        ("on a measure and four arms",),
+    ),
+    ({"needs": ["claim"]}, ("'claim' needs itself",)),
+    ({"needs": ["other"]}, ("'claim' needs 'other', which is none",)),
     ({"direction": "same"}, ("'claim'", "needs a margin")),
     ({"direction": "different", "margin": 0.1}, ("'claim' has a margin",)),
     ({"direction": "more"}, ("direction", "'more'")),
@@ -60,6 +71,15 @@ def test_names_are_unique_and_a_family_has_one_alpha() -> None:
     with pytest.raises(ValueError, match=r"'b' has alpha 0\.01, others of its family 'claims' have 0\.05"):
         study_of(claim("a"), claim("b", alpha=0.01))
     assert len(study_of(claim("a"), claim("b", alpha=0.01, family="other")).hypothesis) == 2
+
+
+def test_needs_go_one_way() -> None:
+    a, b, c = claim("a", needs=["b"]), claim("b", needs=["c"]), claim("c")
+    assert study_of(a, b, c).hypothesis[0].needs == ("b",)
+    with pytest.raises(ValueError, match="'b' needs itself"):
+        study_of(claim("b", needs=["c"]), claim("c", needs=["b"]))
+    with pytest.raises(ValueError, match=r"'a' needs 'bb', which is none; did you mean 'b'\?"):
+        study_of(claim("a", needs=["bb"]), claim("b"))
 
 
 def test_hypotheses_do_not_change_an_id_and_read_back() -> None:

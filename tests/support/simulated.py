@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tombola.analysis.decide import Answer, Verdict, decided
+from tombola.analysis.decide import decided
+from tombola.analysis.verdict import Verdict
 from tombola.runs.results import SCHEMA
 from tombola.study.spec import Study
 
@@ -74,5 +75,5 @@ def normal_pair(rng: np.random.Generator, n: int, effect: float = 0.0) -> dict[P
     return {(3, "ticket"): list(common + differences), (3, "reinit"): list(common)}
 
 
-def _no_measure(*_: object) -> Answer:
+def _no_measure(*_: object) -> Verdict:
     raise AssertionError("no measure is asked for")

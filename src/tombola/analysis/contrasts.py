@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import polars as pl
 
 from tombola.lottery.arms.catalog import TICKET
 from tombola.runs.results import by_replicate, few
 from tombola.runs.stops import ends_among
-from tombola.stats.intervals import interval
-from tombola.study.claims import NEAR
+from tombola.stats.intervals import FEWEST, cut, interval
+from tombola.stats.ratio import ratio_interval
+from tombola.study.claims import NEAR, STOP
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A paired difference over replicates: ticket minus the other, with its 95% t-interval.
+    """A paired difference over replicates, ticket minus the other, with its 95% t-interval; or the ratio of their means
+    less one.
 
-    `low` and `high` are None below three replicates. `unit` is "pp" (of accuracy) or "%" (of iterations), `note` what
-    else a reader must know.
+    `low` and `high` are None below three replicates, and where a value was not reached. `unit` is "pp" (of accuracy)
+    or "%" (of iterations), `note` what else a reader must know.
     """
 
     sentence: str
@@ -34,8 +36,9 @@ class Claim:
     def __str__(self) -> str:
         note = f"; {self.note}" if self.note else ""
         if self.low is None or self.high is None:
-            return f"{self.sentence}: {self.mean:+.2f} {self.unit} ({few(self.n)}: no interval){note}"
-        verdict = "not resolved" if self.low <= 0 <= self.high else "more" if self.mean > 0 else "less"
+            why = f"n = {self.n}" if self.n >= FEWEST else few(self.n)
+            return f"{self.sentence}: {self.mean:+.2f} {self.unit} ({why}: no interval){note}"
+        verdict = "too close to say" if self.low <= 0 <= self.high else "more" if self.mean > 0 else "less"
         interval = f"[{self.low:+.2f}, {self.high:+.2f}]"
         return f"{self.sentence}: {self.mean:+.2f} {self.unit} {interval}, n = {self.n}: {verdict}{note}"
 
@@ -64,11 +67,8 @@ def claims(frame: pl.DataFrame) -> list[Claim]:
     ):
         pairs = _pairs(frame, value, ("ticket", near["level"]), ("ticket", 0))
         places = [("ticket", near["level"]), ("ticket", 0)]
-        note = ends_among(frame, places) if value == "early_stop_iteration" else ""
-        found += [
-            replace(each, note=note)
-            for each in claimed(f"ticket at {percent} against dense, {what}", pairs, unit)
-        ]
+        note = ends_among(frame, places) if value == STOP else ""
+        found += claimed(f"ticket at {percent} against dense, {what}", pairs, unit, note)
     for arm in sorted(set(frame["arm"]) - {"ticket"}):
         levels = set(frame.filter((pl.col("arm") == arm) & (pl.col("status") == "ok"))["level"])
         both = sorted(levels & set(tickets["level"]))
@@ -96,21 +96,25 @@ def _pairs(
     return [(sides[0][r], sides[1][r]) for r in sorted(sides[0].keys() & sides[1].keys())]
 
 
-def claimed(sentence: str, pairs: list[tuple[float, float]], unit: str) -> list[Claim]:
-    """The claim on the paired values of the replicates: their difference in points ("pp"), or relative ("%"); none
-    where there are no pairs."""
-    if not pairs:
-        return []
-    if unit == "pp":
-        values = [100 * (a - b) for a, b in pairs]
+def claimed(sentence: str, pairs: list[tuple[float, float]], unit: str, not_reached: str = "") -> list[Claim]:
+    """The claim on the paired values of the replicates: their difference in points ("pp"), or the ratio of their means
+    less one ("%"), with Fieller's interval; none where there are no pairs. Where some values were `not_reached`, which
+    the note then says, there is no interval: nobody knows how much larger they are."""
+    n = len(pairs)
+    a, b = ([pair[side] for pair in pairs] for side in (0, 1))
+    if unit == "pp" and n:
+        values = [100 * (one - other) for one, other in pairs]
+        mean = math.fsum(values) / n
+        deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1)) if n > 1 else None
+        limits = interval(mean, deviation, n, (-100.0, 100.0))
+    elif n and math.fsum(b) > 0:
+        mean = 100 * (math.fsum(a) / math.fsum(b) - 1)
+        ratio = ratio_interval(a, b)
+        low, high = (None, None) if ratio is None else (100 * (ratio.low - 1), 100 * (ratio.high - 1))
+        limits = cut(low, high, (-100.0, math.inf))
     else:
-        values = [100 * (a - b) / b for a, b in pairs if b > 0]
-        if not values:
-            return []
-    n, mean = len(values), sum(values) / len(values)
-    within = (-100.0, 100.0 if unit == "pp" else math.inf)
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1)) if n > 1 else None
-    return [Claim(sentence, n, mean, *interval(mean, deviation, n, within), unit)]
+        return []
+    return [Claim(sentence, n, mean, *((None, None) if not_reached else limits), unit, not_reached)]
 
 
 VALUE = "early_stop_test_accuracy"

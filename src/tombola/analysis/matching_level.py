@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tombola.analysis.decide import densities_of, sides
+from tombola.analysis.decide import densities_of
+from tombola.analysis.outcomes import Side, compared, shared, side
 from tombola.lottery.arms.catalog import TICKET
 from tombola.seeds import stream
 from tombola.stats.intervals import interval
-from tombola.stats.paired import Test, paired, smallest
+from tombola.stats.paired import Test, smallest
 from tombola.stats.permutation import Contrasted, against
 from tombola.study.claims import DENSE
 from tombola.study.spec import Study
@@ -29,11 +30,13 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Step:
-    """One level of the ladder, held against dense over n replicates."""
+    """One level of the ladder, held against dense over n replicates, `collapsed` of which have no ticket there that
+    could be trained: those do not match, and neither does the level."""
 
     level: int
     density: float
     n: int
+    collapsed: int
     found: Contrasted
     holds: bool
 
@@ -43,12 +46,16 @@ class Matching:
     """The sparsest level at which tickets match the dense network in `quantity`, and how that was found.
 
     The rule: going down from the densest level, the ticket must not be worse than dense by more than `margin`, a
-    one-sided test over replicates at `alpha`; the level before the first that fails is the answer, None where the first
-    does. The order is fixed before the run, so testing in sequence errs with alpha over the whole ladder without a
-    correction (Maurer et al. 1995). `density` is that level's.
+    one-sided test over replicates at `alpha`; a level at which a ticket collapsed fails. The level before the first
+    that fails is the answer, None where the first does; `at_end` where none fails, so that it is the last of the
+    ladder and a sparser one might match as well. The order is fixed before the run, so testing in sequence errs with
+    alpha over the whole ladder without a correction (Maurer et al. 1995). `density` and `n` are that level's, `n`
+    that of the first where it fails.
 
-    `of_replicate` has, for each replicate alone, the density of its sparsest level where its own difference is within
-    the margin (1: none is); `typical` is their geometric mean with a 95% t-interval of the logarithms.
+    `of_replicate` has, for each replicate alone, the density of the level before the first at which its own
+    difference is not within the margin (1: the first is not); `open_ended` are those whose ladder ends before one.
+    `typical` is their geometric mean with a 95% t-interval of the logarithms, which there is not where any is
+    open-ended.
     """
 
     quantity: str
@@ -58,7 +65,10 @@ class Matching:
     steps: tuple[Step, ...] = ()
     level: int | None = None
     density: float | None = None
+    n: int = 0
+    at_end: bool = False
     of_replicate: dict[int, float] | None = None
+    open_ended: tuple[int, ...] = ()
     typical: tuple[float, float | None, float | None] | None = None
     why: str = ""
 
@@ -83,55 +93,77 @@ def sparsest_match(frame: pl.DataFrame, study: Study) -> Matching:
     densities = densities_of(frame)
     if len(densities) < 2:
         return replace(blank, why="no level below dense is done")
-    steps, differences = list[Step](), dict[int, dict[int, float]]()
-    for level in range(1, len(densities)):
-        (ticket, dense), _ = sides(frame, blank.quantity, level, (TICKET, DENSE))
-        both = sorted(ticket.keys() & dense.keys())
-        if not both:
+    dense = side(frame, blank.quantity, 0, DENSE)
+    tickets = [side(frame, blank.quantity, level, TICKET) for level in range(1, len(densities))]
+    steps = list[Step]()
+    for level, ticket in enumerate(tickets, start=1):
+        step = _step(level, densities[level], ticket, dense, blank, study)
+        if step is None:
             break
-        rng = stream(study.seed, "matching", level)
-        values = [ticket[r] for r in both], [dense[r] for r in both]
-        found = paired(*values, blank.test, "greater", blank.margin, rng)
-        steps.append(
-            Step(level, densities[level], len(both), found, found.p is not None and found.p <= blank.alpha)
-        )
-        differences[level] = {r: ticket[r] - dense[r] for r in both}
+        steps.append(step)
     if not steps:
         return replace(blank, why="no replicate has both a ticket and a dense network with a number")
     first_failing = next((index for index, step in enumerate(steps) if not step.holds), len(steps))
-    last = steps[first_failing - 1] if first_failing else None
-    most = max(step.n for step in steps)
-    below = against(steps[0].found, "greater", blank.margin)
-    few = not last and not below and smallest(blank.test, most, "greater") > blank.alpha
-    of_replicate = {
-        r: min(
-            (
-                densities[level]
-                for level, d in differences.items()
-                if d.get(r, -math.inf) >= -blank.margin - ROUNDING
-            ),
-            default=1.0,
-        )
-        for r in sorted({r for d in differences.values() for r in d})
-    }
-    return replace(
+    found = steps[max(first_failing - 1, 0)]
+    alone = {r: _alone(r, tickets, dense, densities, blank.margin) for r in sorted(dense.values)}
+    each = {r: answer for r, answer in alone.items() if answer is not None}
+    blank = replace(
         blank,
         steps=tuple(steps),
-        level=last.level if last else None,
-        density=last.density if last else None,
-        of_replicate=of_replicate,
-        typical=_typical(list(of_replicate.values())),
-        why="n too small for this alpha"
-        if few
-        else ""
-        if last
-        else "the first level below dense does not match already",
+        n=found.n,
+        of_replicate={r: density for r, (density, _) in each.items()},
+        open_ended=tuple(r for r, (_, is_open) in each.items() if is_open),
+        typical=_typical([density for density, _ in each.values()], any(o for _, o in each.values())),
     )
+    if first_failing:
+        return replace(blank, level=found.level, density=found.density, at_end=first_failing == len(steps))
+    failed = found.collapsed or against(found.found, "greater", blank.margin)
+    few = not failed and smallest(blank.test, found.n, "greater") > blank.alpha
+    why = "n too small for this alpha" if few else "the first level below dense does not match already"
+    return replace(blank, why=why)
 
 
-def _typical(densities: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """Geometric mean with the 95% t-interval of the logarithms, cut at the density of 1."""
+def _step(level: int, density: float, ticket: Side, dense: Side, rule: Matching, study: Study) -> Step | None:
+    """The test of a level; None where no replicate has come to it."""
+    both, collapsed = shared([ticket, dense]), len(ticket.failed & set(dense.values))
+    if not both and not collapsed:
+        return None
+    found = Contrasted()
+    if both:
+
+        def ways() -> np.random.Generator:
+            return stream(study.seed, "matching", level)
+
+        found = compared([ticket, dense], rule.test, "greater", rule.margin, ways).found
+    holds = not collapsed and found.p is not None and found.p <= rule.alpha
+    return Step(level, density, len(both) + collapsed, collapsed, found, holds)
+
+
+def _alone(
+    replicate: int, tickets: Sequence[Side], dense: Side, densities: Sequence[float], margin: float
+) -> tuple[float, bool] | None:
+    """The density before the first level at which a replicate's own ticket does not match, and whether its ladder ended
+    before one; None where it has no ticket to be held against dense."""
+    last = 1.0
+    for level, ticket in enumerate(tickets, start=1):
+        if replicate in ticket.failed:
+            return last, False
+        if replicate not in ticket.values:
+            return None if level == 1 else (last, True)
+        if ticket.values[replicate] - dense.values[replicate] < -margin - ROUNDING:
+            return last, False
+        last = densities[level]
+    return last, True
+
+
+def _typical(densities: Sequence[float], open_ended: bool) -> tuple[float, float | None, float | None] | None:
+    """Geometric mean with the 95% t-interval of the logarithms, cut at the density of 1; of densities of which some are
+    only at most what they are, the mean alone."""
+    if not densities:
+        return None
     logs, n = np.log(densities), len(densities)
     mean = float(logs.mean())
+    if open_ended:
+        return math.exp(mean), None, None
     low, high = interval(mean, float(logs.std(ddof=1)) if n > 1 else None, n, (-math.inf, 0.0))
     return math.exp(mean), None if low is None else math.exp(low), None if high is None else math.exp(high)

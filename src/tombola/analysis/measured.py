@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from tombola.alignment.words import RAW
 from tombola.analysis.comparison import exams_of, network_of
-from tombola.analysis.decide import Answer
 from tombola.analysis.subjects import subjects_of
+from tombola.analysis.verdict import Verdict
 from tombola.comparison.decisions import decide
 from tombola.comparison.measures.base import MEASURES
 from tombola.comparison.pairs import compare
 from tombola.errors import UserError, nearest
 from tombola.runs.folder import Run
-from tombola.stats.paired import together
-from tombola.stats.permutation import Contrasted, Direction, opposites
+from tombola.stats.permutation import Contrasted
 from tombola.study.claims import Hypothesis
 
 
-def measured(run: Run, claim: Hypothesis, level: int, data_dir: Path | None) -> Answer:
-    """What a measure says of a hypothesis at a level: the decision over replicates of `compare.decide`."""
+def measured(run: Run, claim: Hypothesis, blank: Verdict, data_dir: Path | None) -> Verdict:
+    """A verdict with what a measure says of a hypothesis at its level: the decision over replicates of `decide`."""
     at = claim.measure
     assert at is not None
-    subjects = subjects_of(run, level=level, arms=claim.arms)
+    assert blank.level is not None
+    subjects = subjects_of(run, level=blank.level, arms=claim.arms)
     measure = MEASURES[at.registered]
     pairs = compare(
         subjects,
@@ -42,23 +42,26 @@ def measured(run: Run, claim: Hypothesis, level: int, data_dir: Path | None) -> 
     layers = pairs["layer"].unique().to_list()
     if at.layer not in layers:
         raise UserError(f"measure '{at.name}' has no layer '{at.layer}'{nearest(at.layer, layers)}")
-    pairs = pairs.filter(pl.col("layer") == at.layer)
-
-    def decision(direction: Direction, margin: float) -> dict[str, Any]:
-        rows = decide(pairs, subjects, [claim.arms], direction=direction, margin=margin, seed=run.study.seed)
-        if rows.is_empty():
-            raise UserError(f"no replicate has both arms at level {level}")
-        return rows.row(0, named=True)
-
-    row = decision(claim.direction, claim.margin)
-    others = [decision(*other)["p"] for other in opposites(claim.direction, claim.margin)]
-    found = Contrasted(**{name: row[name] for name in Contrasted.__dataclass_fields__})
+    rows = decide(
+        pairs.filter(pl.col("layer") == at.layer),
+        subjects,
+        [(claim.arms[0], claim.arms[1])],
+        direction=claim.direction,
+        margin=claim.margin,
+        seed=run.study.seed,
+    )
+    if rows.is_empty():
+        raise UserError(f"no replicate has both arms at level {blank.level}")
+    row = rows.row(0, named=True)
     why = ""
-    if found.p is None:
+    if row["p"] is None:
         pair = measure.subjects == 2 and row["replicates"] < 2
         why = (
             "pairs of tickets take two replicates"
             if pair
             else f"measure '{at.name}' has no value for some of them"
         )
-    return Answer(found, row["replicates"], row["p_smallest"], why=why, p_opposite=together(others))
+    found = {
+        name: row[name] for name in (*Contrasted.__dataclass_fields__, "p_smallest", "p_opposite", "draws")
+    }
+    return replace(blank, **found, n=row["replicates"], why=why)

@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 
 from tombola.analysis import wording
-from tombola.analysis.decide import VERDICTS, Answer, Verdict, decided, densities_of
+from tombola.analysis.decide import decided, densities_of
 from tombola.analysis.matching_level import Matching, sparsest_match
 from tombola.analysis.published import Checked, expectations
+from tombola.analysis.verdict import VERDICTS, Verdict
 from tombola.errors import UserError
 from tombola.files import write_json
 from tombola.runs.folder import Run
@@ -57,15 +58,15 @@ def verdicts_of(run: Run, *, measures: bool = True, data_dir: Path | None = None
     """
     study, frame, known = run.study, results_of(run, timed=False), Registration.of(run)
 
-    def by_measure(claim: Hypothesis, level: int) -> Answer:
+    def by_measure(claim: Hypothesis, blank: Verdict) -> Verdict:
         if not measures:
             raise UserError("measures are not taken here; `tombola verdicts RUN` takes them")
         from tombola.analysis.measured import measured  # with torch, which few verdicts need
 
-        return measured(run, claim, level, data_dir)
+        return measured(run, claim, blank, data_dir)
 
     found = [
-        replace(each, changed_after=known.changed_after(study.hypothesis, each.hypothesis.family))
+        replace(each, changed_after=known.changed_after(study.hypothesis, each.family))
         for each in decided(study, frame, known.densities or densities_of(frame), by_measure)
     ]
     return Verdicts(

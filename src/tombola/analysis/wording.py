@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from tombola.analysis.decide import NO, OPPOSITE, UNRESOLVED, UNTESTED, YES, Verdict
+from collections.abc import Sequence
+
 from tombola.analysis.matching_level import Matching
-from tombola.stats.paired import POWER
-from tombola.stats.permutation import against
-from tombola.study.claims import PREFIX
+from tombola.analysis.verdict import Verdict
+from tombola.stats.permutation import WAYS, against
+from tombola.stats.verdict import CLOSE, NO, UNRESOLVED, UNTESTED, YES
+from tombola.study.claims import PREFIX, Hypothesis
 
 UNITS = {
     "accuracy": (100.0, "{:.2f}", " pp"),
@@ -18,17 +20,29 @@ UNITS = {
 
 DECIDED = {
     YES: "yes",
-    OPPOSITE: "no, the opposite",
-    NO: "no, not shown",
-    UNRESOLVED: "not resolved",
+    NO: "no, the data speak against it",
+    CLOSE: "too close to say",
+    UNRESOLVED: "not resolvable",
     UNTESTED: "not tested",
 }
 """Decision -> what it is called wherever it is read: printed, on the page, in papers and slides, and in JSON."""
-MEANING = (
-    "“Yes” holds for all claims of a family together, by Holm's correction, and so does “the opposite”, by a "
-    "correction of its own; “not shown” does not say that the opposite holds, and “not resolved” says that so few "
-    "replicates could not have shown it."
+BOX = (
+    ("yes", "shown, for all claims of a family together (Holm's correction)."),
+    ("no, the data speak against it", "the opposite is shown, by a correction of its own."),
+    (
+        "too close to say",
+        "neither, by a test that could have; n is how many replicates would tell an effect as large as the one seen.",
+    ),
+    (
+        "not resolvable with this n",
+        "so few replicates could not have shown it, whatever was found; with this control: a control that the claim "
+        "needs did not come out.",
+    ),
+    ("not tested", "there is nothing to test it by."),
 )
+"""The verdicts and what each says, as every reader is told."""
+MEANING = " ".join(f"“{word[:1].upper()}{word[1:]}”: {meaning}" for word, meaning in BOX)
+"""The same in one paragraph."""
 
 
 def amount(quantity: str, value: float, sign: bool = False) -> str:
@@ -39,101 +53,135 @@ def amount(quantity: str, value: float, sign: bool = False) -> str:
     return (form.replace(":", ":+") if sign else form).format(scale * value) + unit
 
 
+def contrast(arms: Sequence[str]) -> str:
+    """'ticket less reinit'; of an interaction 'a less b, beyond c less d'."""
+    a, b, *others = arms
+    return f"{a} less {b}" + (f", beyond {others[0]} less {others[1]}" if others else "")
+
+
 def estimate(verdict: Verdict) -> str:
     """What was compared and the estimate with its 95% interval, effect size and n."""
-    claim, place, found = verdict.hypothesis, verdict.asked, verdict.answer.found
-    a, b = claim.arms
-    if place.density is not None:
-        where = f" at {100 * place.density:.1f}% (level {place.level})"
+    if verdict.density is not None:
+        where = f" at {100 * verdict.density:.1f}% (level {verdict.level})"
     else:
-        where = f" at {100 * place.wanted:.1f}%" if place.wanted else ""
-    what = f"{a} - {b}{where}, {claim.quantity.replace('_', ' ')}"
-    if found.difference is None:
+        where = f" at {100 * verdict.wanted:.1f}%" if verdict.wanted else ""
+    what = f"{contrast(verdict.arms)}{where}, {verdict.quantity.replace('_', ' ')}"
+    if verdict.difference is None:
         return f"{what}: {verdict.why or 'no estimate'}"
     said = f"{what}: {difference(verdict)}"
-    if found.effect is not None:
-        said += f", d = {found.effect:.2f}"
-    n = f"n = {verdict.answer.n}" + (f" of {verdict.planned}" if verdict.answer.n != verdict.planned else "")
-    left = f", {verdict.answer.left_out} cells without a number left out" if verdict.answer.left_out else ""
-    answer = verdict.answer
-    last = (
-        f", the last evaluation in {answer.at_end} of {answer.trainings} trainings" if answer.at_end else ""
-    )
-    return f"{said}, {n}{left}{last}"
+    if verdict.effect is not None:
+        said += f", d = {verdict.effect:.2f}"
+    n = f"n = {verdict.n}" + (f" of {verdict.planned}" if verdict.n != verdict.planned else "")
+    left = f", {verdict.left_out} cells without a number left out" if verdict.left_out else ""
+    draws = f", {verdict.draws}" if verdict.draws else ""
+    return f"{said}, {n}{left}{draws}{_not_reached(verdict)}"
+
+
+def _not_reached(verdict: Verdict) -> str:
+    if not verdict.at_end:
+        return ""
+    said = f", not reached in {verdict.at_end} of {verdict.trainings} trainings"
+    return f"{said}, which count as their last iteration" if verdict.test == "sign" else said
 
 
 def difference(verdict: Verdict) -> str:
     """The estimate with its 95% interval: '+0.20 pp [-0.05, +0.45]'; a dash where there is none."""
-    quantity, found = verdict.hypothesis.quantity, verdict.answer.found
-    if found.difference is None:
+    if verdict.difference is None:
         return "–"
-    said = amount(quantity, found.difference, sign=True)
-    low, high = (None if end is None else amount(quantity, end, sign=True) for end in verdict.interval)
+    said = amount(verdict.quantity, verdict.difference, sign=True)
+    low, high = (
+        None if end is None else amount(verdict.quantity, end, sign=True)
+        for end in (verdict.low, verdict.high)
+    )
     if low is None or high is None:
         return said
     return f"{said} [{low.removesuffix(' pp')}, {high.removesuffix(' pp')}]"
 
 
-def claimed(verdict: Verdict) -> str:
-    """The direction in words, with its margin."""
-    claim = verdict.hypothesis
-    margin = amount(claim.quantity, claim.margin)
-    if claim.direction == "same":
-        return f"within {margin}"
-    if not claim.margin:
-        return claim.direction
-    return f"above -{margin}" if claim.direction == "greater" else f"below +{margin}"
+def claimed(of: Verdict | Hypothesis) -> str:
+    """What is claimed of the first arms, to be followed by 'that of' the others: 'above', 'not below by more than 0.20
+    pp', 'within 0.20 pp of', 'different from'."""
+    margin = amount(of.quantity, of.margin)
+    if of.direction == "same":
+        return f"within {margin} of"
+    if not of.margin:
+        return {"greater": "above", "less": "below", "different": "different from"}[of.direction]
+    return f"{'not below' if of.direction == 'greater' else 'not above'} by more than {margin}"
+
+
+def asked_of(claim: Hypothesis) -> str:
+    """'of ticket above that of reinit'; of an interaction 'of a less b above that of c less d'."""
+    first, second = (
+        (claim.arms[0:1], claim.arms[1:2]) if len(claim.arms) == 2 else (claim.arms[:2], claim.arms[2:])
+    )
+    return f"of {' less '.join(first)} {claimed(claim)} that of {' less '.join(second)}"
+
+
+def test_name(verdict: Verdict) -> str:
+    """The test that was done; a sign-flip is exact where all ways were gone through."""
+    names = {"sign-flip": "sign-flip", "t": "t-test", "sign": "sign test"}
+    if verdict.of_measure:
+        return "swap of replicates"
+    exact = verdict.test == "sign-flip" and not verdict.draws and 2**verdict.n <= WAYS
+    return f"exact {names[verdict.test]}" if exact else names[verdict.test]
 
 
 def test_of(verdict: Verdict) -> str:
     """The test, its p, and p as corrected in the family; empty where there is no p."""
-    claim, p = verdict.hypothesis, verdict.answer.found.p
-    if p is None or verdict.p_holm is None:
+    if verdict.p is None or verdict.p_holm is None:
         return ""
-    said = f"{claim.test}, {claimed(verdict)}: p = {small(p)}"
+    said = f"{test_name(verdict)}, {claimed(verdict).removesuffix(' from').removesuffix(' of')}: {p_equals(verdict.p)}"
     if verdict.tests > 1:
-        said += f", {small(verdict.p_holm)} by Holm over the {verdict.tests} tests of '{claim.family}'"
-    return f"{said} (alpha {claim.alpha:g})"
+        said += f", {p_equals(verdict.p_holm)} by Holm over the {verdict.tests} tests of '{verdict.family}'"
+    return f"{said} (alpha {verdict.alpha:g})"
+
+
+def decided(verdict: Verdict) -> str:
+    """The verdict, by one of the words of `BOX`."""
+    if verdict.decision == UNRESOLVED:
+        return f"{DECIDED[UNRESOLVED]} with this {'control' if verdict.control else 'n'}"
+    return DECIDED[verdict.decision]
 
 
 def decision(verdict: Verdict) -> str:
-    """The decision and what it rests on, where p does not say so: 'not resolved (n = 4 is too small ...)'."""
+    """The verdict and what it rests on, where p does not say so: 'not resolvable with this n (n = 4 is too small
+    ...)'."""
     why = reason(verdict)
-    return f"{DECIDED[verdict.decision]} ({why})" if why else DECIDED[verdict.decision]
+    return f"{decided(verdict)} ({why})" if why else decided(verdict)
 
 
 def reason(verdict: Verdict) -> str:
-    """What the decision rests on: the p of the opposite, or why it is not resolved and what it would take; or ''."""
-    claim, needed = verdict.hypothesis, verdict.n_needed
-    takes = f"; it takes {needed} replicates" if needed else ""
-    if verdict.decision == OPPOSITE and verdict.p_opposite_holm is not None:
-        return f"the other way p = {small(verdict.p_opposite_holm)}{' by Holm' if verdict.tests > 1 else ''}"
+    """What the decision rests on: the p of the opposite, or why it is not resolvable and what it would take; or ''."""
+    needed = verdict.n_needed
+    if verdict.decision == NO and verdict.p_opposite_holm is not None:
+        return f"the other way {p_equals(verdict.p_opposite_holm)}{' by Holm' if verdict.tests > 1 else ''}"
+    aside = against(verdict, verdict.direction, verdict.margin)  # type: ignore[arg-type]  # one of the directions
+    across = f"the interval lies {_other_side(verdict)}" if aside else ""
+    parts = []
     if verdict.decision == UNRESOLVED:
-        return f"{verdict.why or _too_few(verdict)}{takes}"
-    if verdict.decision == NO and against(verdict.answer.found, claim.direction, claim.margin):
-        return f"the interval lies {_other_side(verdict)}"
-    if verdict.decision == NO and needed:
-        return f"a power of {POWER:g} at this effect takes {needed} replicates"
-    return ""
+        takes = f"it takes {needed} replicates" if needed else ""
+        parts = [verdict.why or _too_few(verdict), takes, "" if verdict.control else across]
+    if verdict.decision == CLOSE:
+        parts = [f"n would be {needed}" if needed else "", across and f"{across}, but not by Holm"]
+    return "; ".join(part for part in parts if part)
 
 
 def _too_few(verdict: Verdict) -> str:
     """'n = 4 is too small: p is 0.062 at least, above alpha 0.05'."""
-    said = f"n = {verdict.answer.n} is too small"
+    said = f"n = {verdict.n} is too small"
     if verdict.p_holm_smallest is None:
         return said
     by = f" by Holm over {verdict.tests} tests" if verdict.tests > 1 else ""
-    return f"{said}: p is {small(verdict.p_holm_smallest)} at least{by}, above alpha {verdict.hypothesis.alpha:g}"
+    return f"{said}: p is {verdict.p_holm_smallest:.2g} at least{by}, above alpha {verdict.alpha:g}"
 
 
 def _other_side(verdict: Verdict) -> str:
     """Where an interval lies that speaks against the claim."""
-    claim = verdict.hypothesis
-    if claim.direction == "same":
+    if verdict.direction == "same":
         return "outside the margin"
-    if not claim.margin:
+    if not verdict.margin:
         return "on the other side of zero"
-    return f"beyond the margin of {amount(claim.quantity, claim.margin)}"
+    return f"beyond the margin of {amount(verdict.quantity, verdict.margin)}"
 
 
 def changed(verdict: Verdict) -> str:
@@ -144,6 +192,23 @@ def changed(verdict: Verdict) -> str:
     return "not recorded before the results" if after < 0 else f"changed after {after} cells"
 
 
+def how(verdicts: Sequence[Verdict]) -> str:
+    """What estimates, intervals and d of verdicts are, as far as they have any; a sentence, or ''."""
+    results = [each for each in verdicts if each.difference is not None and not each.of_measure]
+    measures = [each for each in verdicts if each.difference is not None and each.of_measure]
+    said = []
+    if results:
+        said.append("mean of the paired differences over replicates")
+        if any(each.low is not None for each in results):
+            said[-1] += " with its 95% t-interval, d in standard deviations of the differences"
+    if measures:
+        said.append("of measures the difference of means over pairs of replicates")
+        if any(each.low is not None for each in measures):
+            said[-1] += " with the 95% interval of a U-statistic"
+    text = "; ".join(said)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
 def match(found: Matching) -> str:
     """The sparsest matching level in a sentence, with what single replicates say."""
     what = (
@@ -152,21 +217,37 @@ def match(found: Matching) -> str:
     if not found.steps:
         return f"Sparsest matching level ({what}): {found.why}"
     if found.density is None:
-        said = f"not resolved ({found.why})" if "too small" in found.why else "none"
+        said = f"not resolvable with this n ({found.why})" if "too small" in found.why else "none"
     else:
-        said = f"{100 * found.density:.1f}% (level {found.level})"
-    n = max(step.n for step in found.steps)
+        said = f"{'at least down to ' * found.at_end}{100 * found.density:.1f}% (level {found.level})"
     said = (
-        f"Sparsest matching level ({what}, {found.test} at {found.alpha:g} down the ladder, n = {n}): {said}"
+        f"Sparsest matching level ({what}, {found.test} at {found.alpha:g} down the ladder, n = {found.n}): "
+        f"{said}{_collapsed(found)}"
     )
-    if found.typical is not None and found.of_replicate:
-        mean, low, high = found.typical
-        interval = "" if low is None or high is None else f" [{100 * low:.1f}%, {100 * high:.1f}%]"
-        each = ", ".join(f"{100 * density:.1f}%" for density in found.of_replicate.values())
-        said += f"; replicate by replicate {each}, on average {100 * mean:.1f}%{interval}"
-    return said
+    if found.typical is None or not found.of_replicate:
+        return said
+    mean, low, high = found.typical
+    interval = "" if low is None or high is None else f" [{100 * low:.1f}%, {100 * high:.1f}%]"
+    each = ", ".join(
+        f"{'≤ ' * (r in found.open_ended)}{100 * density:.1f}%" for r, density in found.of_replicate.items()
+    )
+    most = "at most " * bool(found.open_ended)
+    return f"{said}; replicate by replicate {each}, on average {most}{100 * mean:.1f}%{interval}"
+
+
+def _collapsed(found: Matching) -> str:
+    """What stopped the ladder, where tickets collapsed at the first level that fails."""
+    failing = next((step for step in found.steps if not step.holds), None)
+    if failing is None or not failing.collapsed:
+        return ""
+    return f", below which {failing.collapsed} of {failing.n} collapsed"
 
 
 def small(p: float) -> str:
-    """A p-value as people write it."""
-    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
+    """A p-value as people write it: '0.031', '< 0.001'."""
+    return f"{p:.2g}" if p >= 1e-3 else "< 0.001"
+
+
+def p_equals(p: float) -> str:
+    """'p = 0.031', 'p < 0.001'."""
+    return f"p = {small(p)}" if p >= 1e-3 else f"p {small(p)}"

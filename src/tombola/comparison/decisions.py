@@ -13,10 +13,12 @@ from tombola.alignment.subject import Subject
 from tombola.errors import UserError, nearest
 from tombola.seeds import stream
 from tombola.stats.holm import judge
-from tombola.stats.permutation import Contrasted, Direction, Items, against, contrasted, smallest_p
+from tombola.stats.paired import together
+from tombola.stats.permutation import Contrasted, Direction, Items, contrasted, opposites, smallest_p
+from tombola.stats.verdict import decision
+from tombola.text import draws_in_words
 
 KEYS = ("measure", "layer", "side", "aligned", "null")
-SEPARATES, SAME, UNRESOLVED = "separates", "does not separate", "not resolved"
 DECISIONS = {
     **dict.fromkeys(KEYS, pl.String),
     "arm_a": pl.String,
@@ -33,11 +35,12 @@ DECISIONS = {
     "p": pl.Float64,
     "p_smallest": pl.Float64,
     "p_holm": pl.Float64,
+    "p_opposite": pl.Float64,
+    "p_opposite_holm": pl.Float64,
+    "draws": pl.String,
     "verdict": pl.String,
 }
 """Columns of the table of decisions and their types."""
-AGAINST = "against"
-"""While rows are made: whether the interval lies on the other side of what was asked."""
 Value = str | float | bool | None
 Row = dict[str, Value]
 
@@ -59,16 +62,13 @@ def decide(
     row must have (`{"measure": "jaccard", "layer": "all", "arm_b": "random-mask"}`). Densities are those of the
     subjects' levels; a replicate counts where it has both arms at that density.
 
-    Columns beside the keys of the pairs: `arm_a, arm_b, density, replicates, primary`; `mean_a, mean_b`, the
-    mean of value - expected over pairs of replicates, draws averaged first; `difference`, mean_a - mean_b, with
-    its 95% interval `low, high` (t on the jackknife over replicates); `effect`, the difference in standard
-    deviations of the jackknife's pseudo-values; `p`, two-sided unless a `direction` is given, by dealing the
-    arms' labels anew within replicates (see `swaps`, also for `margin`); `p_smallest`, the smallest p that so
-    many replicates can give; `p_holm`, p corrected over the primary rows, null for others; `verdict`: `not
-    resolved` where no p that so many replicates can give would do (for primary rows: even if all had their
-    smallest), unless the interval lies on the other side of what the direction says, or where a value is undefined;
-    `separates` where p, for primary rows p_holm, is at most `alpha`
-    and the interval agrees (`swaps.clear`); else `does not separate`.
+    Columns beside the keys of the pairs: `arm_a, arm_b, density, replicates, primary`; `mean_a, mean_b`, the mean of
+    value - expected over pairs of replicates, draws averaged first; `difference`, mean_a - mean_b, with its 95%
+    interval `low, high`; `effect`, the difference in standard errors times the root of the replicates; `p`, two-sided
+    unless a `direction` is given (`stats.permutation`, also for `margin`); `p_smallest`, the smallest p that so many
+    replicates can give; `p_opposite`, that of the opposite of what the direction asks, null where it has none;
+    `p_holm` and `p_opposite_holm`, as corrected over the primary rows, null for others; `draws`, where the arms have
+    unequal numbers of them; `verdict`, one of `stats.verdict`: by the corrected p of primary rows, else by p.
 
     Raises UserError for an arm that no subject has, a subject without a replicate, a pair that the table lacks,
     a primary row that does not exist, and a margin where the direction is `different`.
@@ -89,8 +89,9 @@ def decide(
                     "density": density,
                     "replicates": items.replicates,
                 }
-                rows.append({**row, **_answer(scores, names, items, rng, direction, margin)})
-    return pl.DataFrame(_judged(_declared(rows, primary), alpha), schema=DECISIONS, orient="row")
+                rows.append({**row, **_answer(scores, names, items, arms, rng, direction, margin)})
+    judged = _judged(_declared(rows, primary), alpha, bool(opposites(direction)))
+    return pl.DataFrame(judged, schema=DECISIONS, orient="row")
 
 
 @dataclass(frozen=True)
@@ -149,22 +150,31 @@ def _answer(
     scores: _Scores,
     names: Sequence[str],
     items: Items,
+    arms: tuple[str, str],
     rng: np.random.Generator,
     direction: Direction,
     margin: float,
 ) -> Row:
     """The columns that the test gives; without a value to test by, only the smallest p."""
     found = scores.among(names, items)
-    undefined = bool(np.isnan(found).any())
-    answer = Contrasted() if undefined else contrasted(found, items, rng, direction, margin)
-    smallest = 1.0 if items.replicates < found.ndim else smallest_p(items.replicates, direction)
+    answer, p_opposite = Contrasted(), None
+    if not np.isnan(found).any():
+        state = rng.bit_generator.state
+        answer = contrasted(found, items, rng, direction, margin)
+        others = []
+        for other in opposites(direction, margin):
+            rng.bit_generator.state = state  # by the same ways, where these are drawn
+            others.append(contrasted(found, items, rng, *other).p)
+        p_opposite = together(others)
+    counts = [
+        (arm, np.bincount(items.replicate[of]).tolist())
+        for arm, of in zip(arms, (items.in_a, ~items.in_a), strict=True)
+    ]
     return {
         **asdict(answer),
-        "p_smallest": smallest,
-        "p_holm": None,
-        # As far as the interval goes: what points the other way is no matter of n.
-        "verdict": SEPARATES,
-        AGAINST: against(answer, direction, margin),
+        "p_smallest": 1.0 if items.replicates < found.ndim else smallest_p(items.replicates, direction),
+        "p_opposite": p_opposite,
+        "draws": draws_in_words(counts),
     }
 
 
@@ -190,21 +200,18 @@ def _same(found: Value, wanted: Value) -> bool:
     return found == wanted
 
 
-def _judged(rows: list[Row], alpha: float) -> list[Row]:
+def _judged(rows: list[Row], alpha: float, opposed: bool) -> list[Row]:
     """The rows with p corrected over the primary ones, and verdicts. A primary row without p counts as 1."""
-    primary = [row for row in rows if row["primary"]]
-    together = iter(judge([_number(row["p"]) for row in primary], [_smallest(row) for row in primary], alpha))
-    judged = []
-    for row in rows:
-        if row["primary"]:
-            mine = next(together)
-            corrected = mine.p
-        else:
-            [mine] = judge([_number(row["p"])], [_smallest(row)], alpha)
-            corrected = None
-        verdict = row["verdict"] if mine.rejected else SAME if mine.resolvable or row[AGAINST] else UNRESOLVED
-        judged.append({**row, "p_holm": corrected, "verdict": verdict})
-    return [{key: row[key] for key in DECISIONS} for row in judged]
+    families = [[row for row in rows if row["primary"]], *([row] for row in rows if not row["primary"])]
+    for family in families:
+        judged = judge([_number(row["p"]) for row in family], [_smallest(row) for row in family], alpha)
+        p = [_number(row["p_opposite"]) for row in family]
+        others = judge(p, [0.0] * len(p), alpha)
+        for row, mine, other in zip(family, judged, others, strict=True):
+            row["verdict"] = decision(mine, other if opposed else None)
+            row["p_holm"] = mine.p if row["primary"] else None
+            row["p_opposite_holm"] = other.p if row["primary"] and opposed else None
+    return [{key: row[key] for key in DECISIONS} for row in rows]
 
 
 def _number(value: Value) -> float | None:

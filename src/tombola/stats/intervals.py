@@ -56,7 +56,8 @@ def bounds(quantity: str) -> Range:
     return next((BOUNDS[end] for end in BOUNDS if quantity.endswith(end)), EVERYWHERE)
 
 
-def difference_bounds(quantity: str) -> Range:
-    """Where the difference of two means of a quantity can lie: of two accuracies in -1..1."""
+def difference_bounds(quantity: str, means: int = 2) -> Range:
+    """Where the difference of two means of a quantity can lie, of two accuracies in -1..1; or of two such differences,
+    of four means."""
     low, high = bounds(quantity)
-    return (low - high, high - low)
+    return (low - high) * (means // 2), (high - low) * (means // 2)

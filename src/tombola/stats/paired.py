@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tombola.stats.intervals import half_width
-from tombola.stats.permutation import Contrasted, Direction, Items, by_t, contrasted, opposites, smallest_p
+from tombola.stats.permutation import (
+    Contrasted,
+    Direction,
+    HasInterval,
+    Items,
+    by_t,
+    contrasted,
+    opposites,
+    smallest_p,
+)
 
 Test = Literal["sign-flip", "t"]
 
@@ -117,13 +126,23 @@ def power_of_t(n: int, effect: float, alpha: float, direction: Direction) -> flo
     return sum(rough if math.isnan(tail) else tail for tail, rough in zip(tails, normal, strict=False))
 
 
-def beyond_margin(found: Contrasted, n: int, direction: Direction, margin: float) -> float | None:
+class Estimated(HasInterval, Protocol):
+    """A difference with its interval and effect size."""
+
+    @property
+    def difference(self) -> float | None: ...
+    @property
+    def effect(self) -> float | None: ...
+
+
+def beyond_margin(found: Estimated, n: int, direction: Direction, margin: float) -> float | None:
     """The effect that a test has to see: how far the estimate is on the claimed side of the margin, in standard
     deviations of the differences. None where they do not vary, and where there is no interval to know it by."""
     half = half_width(n, 1.0)
     if found.effect is None or found.difference is None or found.low is None or half is None:
         return None
-    deviation = (found.difference - found.low) / half
+    # An interval may be cut, and an effect of 0 says nothing of the deviation.
+    deviation = found.difference / found.effect if found.effect else -found.low / half
     claimed = {"greater": found.difference, "less": -found.difference}.get(direction, abs(found.difference))
     return (claimed + margin) / deviation
 

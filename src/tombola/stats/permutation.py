@@ -56,7 +56,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +140,16 @@ def contrasted(
     return Contrasted(mean_a, mean_b, seen, seen - half, seen + half, effect, p)
 
 
-def clear(found: Contrasted, direction: Direction = "different", margin: float = 0.0) -> bool:
+class HasInterval(Protocol):
+    """What has a 95% interval."""
+
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+def clear(found: HasInterval, direction: Direction = "different", margin: float = 0.0) -> bool:
     """Whether the whole interval lies where the direction says."""
     if found.low is None or found.high is None:
         return False
@@ -161,7 +170,7 @@ def opposites(direction: Direction, margin: float = 0.0) -> tuple[tuple[Directio
     }[direction]  # type: ignore[return-value]  # mypy widens the literals
 
 
-def against(found: Contrasted, direction: Direction, margin: float = 0.0) -> bool:
+def against(found: HasInterval, direction: Direction, margin: float = 0.0) -> bool:
     """Whether the whole interval lies where the opposite of what was claimed does."""
     return any(clear(found, other, bound) for other, bound in opposites(direction, margin))
 

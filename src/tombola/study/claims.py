@@ -46,6 +46,7 @@ class Expectation(BaseModel):
     source: str
 
 
+STOP = "early_stop_iteration"
 DENSE = "dense"
 """What a hypothesis calls the network of level 0, whichever level the other arm is at."""
 COLUMNS: tuple[str, ...] = get_args(Quantity)
@@ -129,14 +130,16 @@ class Hypothesis(BaseModel):
     """A [[hypothesis]] entry: a claim about a quantity of two arms, a and b, tested over replicates.
 
     `quantity` is a column of the results, `gap`, or `measure:NAME[@side,aligned,layer]`, a measure less what chance
-    gives of it. `arms` are a and b; `dense` is the network of level 0. `densities` are asked at the level whose
-    density is nearest, if it is within 10%; every level when left out or "all". Each is a test of its own.
+    gives of it. `arms` are a and b; `dense` is the network of level 0. Four arms are an interaction, (a - b) - (c - d)
+    in the place of a - b, of a quantity of the results. `densities` are asked at the level whose density is nearest, if
+    it is within 10%; every level when left out or "all". Each is a test of its own.
 
     `direction` says what is claimed of a - b: `greater` than zero, `less`, `different`, or `same`. With a `margin` it
     is `greater` that a is not less than b by more than the margin ("a matches b"), `less` that it is not more; `same`
     is both, and needs one. `test` is `sign-flip`, exact where the paired differences are symmetric about the
     margin if the claim is false; or `t`, where they are normal. All tests of a `family` are decided together, at
-    one `alpha`, by Holm's correction.
+    one `alpha`, by Holm's correction. `needs` are the names of other hypotheses, controls, that have to come out `yes`
+    (at the same level, if they are asked there, else wherever they are); the claim is not resolvable without.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -144,13 +147,14 @@ class Hypothesis(BaseModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     claim: Annotated[str, Field(min_length=1)]
     quantity: str
-    arms: tuple[str, str]
+    arms: tuple[str, ...]
     densities: tuple[Density, ...] = ()
     direction: Direction
     margin: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 0.0
     test: Test = "sign-flip"
     alpha: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.05
     family: Annotated[str, Field(min_length=1)] = "claims"
+    needs: tuple[str, ...] = ()
 
     @field_validator("densities", mode="before")
     @classmethod
@@ -168,8 +172,22 @@ class Hypothesis(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.arms[0] == self.arms[1]:
-            raise ValueError(f"hypothesis '{self.name}' holds arm '{self.arms[0]}' against itself")
+        if len(self.arms) not in (2, 4):
+            raise ValueError(
+                f"hypothesis '{self.name}' is on two arms, a - b, or on four, (a - b) - (c - d), found {len(self.arms)}"
+            )
+        a, b, *others = self.arms
+        if a == b or (others and others[0] == others[1]):
+            raise ValueError(
+                f"hypothesis '{self.name}' holds arm '{a if a == b else others[0]}' against itself"
+            )
+        if others == [a, b]:
+            raise ValueError(f"hypothesis '{self.name}' holds '{a}' less '{b}' against itself")
+        if others and self.measure:
+            raise ValueError(
+                f"hypothesis '{self.name}' is on a measure and four arms; an interaction is of a quantity of the "
+                "results"
+            )
         if self.direction == "same" and not self.margin:
             raise ValueError(
                 f"hypothesis '{self.name}' claims that arms are the same, which needs a margin above 0: how much "
@@ -194,7 +212,8 @@ class Hypothesis(BaseModel):
 
 
 def check_hypotheses(hypotheses: Sequence[Hypothesis], own_arms: Collection[str]) -> None:
-    """Raises UserError for two of one name, an unknown arm, and a family of two alphas.
+    """Raises UserError for two of one name, an unknown arm, a family of two alphas, and a need for a hypothesis that is
+    not there or for itself, also by way of others.
 
     A registered arm that the study lacks is no mistake: arms are easily left out of a run. The verdict says so.
     """
@@ -212,3 +231,21 @@ def check_hypotheses(hypotheses: Sequence[Hypothesis], own_arms: Collection[str]
                 f"hypothesis '{each.name}' has alpha {each.alpha}, others of its family '{each.family}' have "
                 f"{alphas[each.family]}; a family is corrected at one alpha"
             )
+    _check_needs(hypotheses)
+
+
+def _check_needs(hypotheses: Sequence[Hypothesis]) -> None:
+    needs = {each.name: each.needs for each in hypotheses}
+    for name in needs:
+        reached, ahead = set[str](), list(needs[name])
+        while ahead:
+            needed = ahead.pop()
+            if needed not in needs:
+                raise UserError(
+                    f"hypothesis '{name}' needs '{needed}', which is none{nearest(needed, needs)}"
+                )
+            if needed == name:
+                raise UserError(f"hypothesis '{name}' needs itself; a control stands on its own")
+            if needed not in reached:
+                reached.add(needed)
+                ahead += needs[needed]

@@ -11,6 +11,7 @@ from tombola.stats.holm import judge
 from tombola.stats.paired import flips_needed, smallest
 from tombola.study.claims import DENSE, NEAR, Hypothesis
 from tombola.study.spec import Study
+from tombola.text import listed
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def asked(study: Study, densities: Sequence[float]) -> list[Asked]:
 def _everywhere(hypothesis: Hypothesis, study: Study, densities: Sequence[float]) -> list[Asked]:
     levels = [level for level in range(1, len(densities)) if not _absent(hypothesis, study, level)]
     if not levels:
-        return [Asked(hypothesis, why=f"no level of this study has both {' and '.join(hypothesis.arms)}")]
+        both = "both " if len(hypothesis.arms) == 2 else ""
+        why = f"no level of this study has {both}{listed(dict.fromkeys(hypothesis.arms))}"
+        return [Asked(hypothesis, why=why)]
     return [Asked(hypothesis, None, level, densities[level]) for level in levels]
 
 
@@ -63,7 +66,7 @@ def _nearest(hypothesis: Hypothesis, wanted: float, study: Study, densities: Seq
         return Asked(hypothesis, wanted, why=why)
     absent = _absent(hypothesis, study, level)
     if absent:
-        why = f"this study does not train {' and '.join(absent)} at level {level} ({percent})"
+        why = f"this study does not train {listed(absent)} at level {level} ({percent})"
         return Asked(hypothesis, wanted, why=why)
     return Asked(hypothesis, wanted, level, densities[level])
 
@@ -71,7 +74,7 @@ def _nearest(hypothesis: Hypothesis, wanted: float, study: Study, densities: Seq
 def _absent(hypothesis: Hypothesis, study: Study, level: int) -> list[str]:
     """The arms of a hypothesis that the study does not train at a level."""
     here = {TICKET, DENSE, study.search_arm, *(name for name, _ in study.arms_at(level))}
-    return [arm for arm in hypothesis.arms if arm not in here]
+    return [arm for arm in dict.fromkeys(hypothesis.arms) if arm not in here]
 
 
 def families_of(tests: Sequence[Asked]) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -10,13 +11,14 @@ import jinja2
 import numpy as np
 import pytest
 
-from tombola.analysis.decide import DECISIONS
+from tombola.analysis import wording
 from tombola.analysis.wording import DECIDED
 from tombola.data.arrays import from_arrays
 from tombola.report.page.tables import MARKS, verdict_rows, verdict_section
 from tombola.runs.folder import Run
 from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study
+from tombola.stats.verdict import DECISIONS
 from tombola.study.spec import Study
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot be resolved with:tombola.errors.Notice")
@@ -67,13 +69,14 @@ def page(folder: Path) -> str:
 def test_rows_say_claim_estimate_test_and_decision(folder: Path) -> None:
     near, far = verdict_rows(Run(folder))
     assert near.claim == CLAIM["claim"]
-    assert near.estimate.startswith("ticket - reinit at 71.1% (level 1), early stop test accuracy: ")
-    assert near.test.startswith("sign-flip, greater: p = ")
+    assert near.estimate.startswith("ticket less reinit at 71.1% (level 1), early stop test accuracy: ")
+    assert near.test.startswith("exact sign-flip, above: p = ")
     assert (
         near.decision
-        == "not resolved (n = 2 is too small: p is 0.25 at least, above alpha 0.05; it takes 5 replicates)"
+        == "not resolvable with this n (n = 2 is too small: p is 0.25 at least, above alpha 0.05; it takes 5 "
+        "replicates)"
     )
-    assert (near.kind, near.mark, near.changed) == ("not-resolved", "?", "")
+    assert (near.kind, near.mark, near.changed) == ("not-resolvable", "?", "")
     assert (far.kind, far.test, far.decision) == ("not-tested", "", "not tested")
 
 
@@ -88,10 +91,13 @@ def test_published_numbers_are_paper_here_agrees(folder: Path) -> None:
 def test_the_template_shows_all_of_it_and_escapes(folder: Path) -> None:
     text = page(folder)
     assert "Fresh weights are &lt;b&gt;worse&lt;/b&gt;." in text
-    assert 'class="verdict not-resolved" id="verdict-worse-1"' in text
+    assert 'class="verdict not-resolvable" id="verdict-worse-1"' in text
     assert "Somebody 2019" in text
     assert "Sparsest matching level" in text
     assert verdict_section(Run(folder)).digest in text
+    for word, meaning in wording.BOX:
+        assert f"<dt>{word}</dt><dd>{html.escape(meaning).replace('&#x27;', '&#39;')}</dd>" in text
+    assert "interval" not in verdict_section(Run(folder)).how, "two replicates have none"
 
 
 def test_a_change_shows_on_the_page(folder: Path, tmp_path: Path) -> None:

@@ -113,16 +113,16 @@ def test_prose_never_claims_more_than_the_decision() -> None:
     document = paper(material(), {}, "")
     said = words_of(document)
     # Two replicates: no sign-flip p is below 1/4, so a claim at alpha 0.05 cannot be resolved; at 3% there is no level.
-    assert "Of 2 tests of the claims, 1 is “not resolved” and 1 is “not tested”." in said
+    assert "Of 2 tests of the claims, 1 is “not resolvable” and 1 is “not tested”." in said
     assert (
-        "This is not resolved (n = 2 is too small: p is 0.25 at least, above alpha 0.05; it takes 5 replicates)"
-        in said
+        "This is not resolvable with this n (n = 2 is too small: p is 0.25 at least, above alpha 0.05; it takes 5 "
+        "replicates)" in said
     )
     assert "No claim of this study was shown by this run." in said
     assert "This was found" not in said
     rows = grid(document, "hypothesis").rows
     assert [(row[0], row[1], row[-1]) for row in rows] == [
-        ("reinit-worse", "50%", "not resolved"),
+        ("reinit-worse", "50%", "not resolvable with this n"),
         ("reinit-worse", "3%", "not tested"),
     ]
 
@@ -158,12 +158,12 @@ def test_a_shown_claim_is_concluded_and_no_other() -> None:
     m = material(tables(rows), study(hypothesis=hypotheses))
     said = words_of(paper(m, {}, ""))
     assert "In this setting the following was found as it had been claimed. Shown indeed (at 50%)." in said
-    assert "The other 1 test did not come out as claimed" in said
+    assert "The other test is too close to say, not resolvable or not tested." in said
     assert "Open still (" not in said.partition("In this setting")[2]
-    assert "Shown indeed. This was found: ticket - dense at 50.0% (level 1), gap: -5.10 pp" in said
+    assert "Shown indeed. This was found: ticket less dense at 50.0% (level 1), gap: -5.10 pp" in said
 
 
-def test_an_opposite_is_told_from_what_was_not_shown() -> None:
+def test_what_the_data_speak_against_is_told_from_what_was_not_shown() -> None:
     claimed = {"name": "wider", "claim": "Tickets have a wider gap.", "quantity": "gap", "test": "t"}
     claimed |= {"arms": ["ticket", "dense"], "densities": [0.5], "direction": "greater"}
     rows = results_frame()
@@ -175,14 +175,15 @@ def test_an_opposite_is_told_from_what_was_not_shown() -> None:
     )
     document = paper(material(tables(rows), study(hypothesis=[claimed])), {}, "")
     said = words_of(document)
-    assert "Of 1 test of the claims, 1 is “no, the opposite”." in said
+    assert "Of 1 test of the claims, 1 is “no, the data speak against it”." in said
     assert (
-        "Tickets have a wider gap. The opposite was found (the other way p = 0.0062): ticket - dense" in said
+        "Tickets have a wider gap. The data speak against this (the other way p = 0.0062): ticket less dense"
+        in said
     )
-    assert "“No, the opposite”: wider (at 50%)." in said
-    assert "Of the following claims the opposite was found. Tickets have a wider gap (at 50%)." in said
-    assert "could not be resolved" not in said
-    assert grid(document, "hypothesis").rows[0][-1] == "no, the opposite"
+    assert "“No, the data speak against it”: wider (at 50%)." in said
+    assert "The data speak against the following claims. Tickets have a wider gap (at 50%)." in said
+    assert "The other" not in said
+    assert grid(document, "hypothesis").rows[0][-1] == "no, the data speak against it"
 
 
 def test_published_numbers_are_held_beside() -> None:
@@ -387,7 +388,7 @@ def test_early_stops_at_the_end_are_flagged_in_prose_and_table() -> None:
     rows = results_frame().with_columns(early_stop_at_end=(pl.col("level") == 0) & (pl.col("replicate") == 0))
     document = paper(material(tables(rows)), {}, "")
     said = words_of(document)
-    assert "which came after 1,100 iterations (the last evaluation in 1 of 2)" in said
+    assert "which came after 1,100 iterations (not reached in 1 of 2)" in said
     assert grid(document, "level").rows[0][-1] == "1100 †1/2"
     notes = [block.text for block in document.blocks if isinstance(block, Note)]
     assert any(

@@ -15,12 +15,14 @@ def print_verdicts(found: Verdicts, published: bool = True) -> None:
     for note in found.notes:
         print(note)
     for verdict in found.verdicts:
-        print(f"\n{verdict.hypothesis.claim}")
+        print(f"\n{verdict.claim}")
         for line in (wording.estimate(verdict), wording.test_of(verdict), wording.changed(verdict)):
             if line:
                 print(f"  {line}")
-        print(f"  {verdict.hypothesis.name}: {wording.decision(verdict)}")
+        print(f"  {verdict.name}: {wording.decision(verdict)}")
     print(f"\n{wording.match(found.matching)}")
+    if found.verdicts:
+        print(f"\n{wording.MEANING}")
     if found.expected and published:
         print("\nPublished numbers")
         for line in map(str, found.expected):
@@ -60,8 +62,8 @@ def print_prospects(rows: list[dict[str, Any]]) -> None:
             continue
         said = f"  {row['name']} at {100 * row['density']:.1f}% (level {row['level']}): {row['test']}"
         if row["test"] == "sign-flip":
-            p, corrected = wording.small(row["p_smallest"]), wording.small(row["p_holm_smallest"])
-            said += f", p >= {p}, {corrected} by Holm in '{row['family']}', alpha {row['alpha']:g}"
+            corrected = f"{row['p_holm_smallest']:.2g} by Holm in '{row['family']}'"
+            said += f", p >= {row['p_smallest']:.2g}, {corrected}, alpha {row['alpha']:g}"
         if not row["resolvable"]:
             needed = (
                 f"it takes {row['n_needed']} replicates"

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import polars as pl
 
 from tombola.analysis import wording
-from tombola.analysis.decide import NO, OPPOSITE, UNRESOLVED, UNTESTED, YES, Verdict
 from tombola.analysis.published import Checked
+from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import verdicts_of
 from tombola.models.scope import Scope
 from tombola.report.figures.style import arm_styles
 from tombola.report.tables import Tables
 from tombola.runs.folder import Run
 from tombola.runs.stops import ends, marked
+from tombola.stats.verdict import CLOSE, NO, UNRESOLVED, UNTESTED, YES
 from tombola.text import duration, percent, size, ticket_first, with_interval
 
 LEVELS = (
@@ -41,7 +42,7 @@ class Ledger:
 
 def level_rows(tables: Tables) -> list[dict[str, str]]:
     """One row for each arm (of each run) at each level, formatted; a value that is not known is left out. An early stop
-    is marked where some of its trainings stopped at the end, see `study.stops`."""
+    is marked where some of its trainings stopped at the end, see `runs.stops`."""
     runs = list(tables.runs)
     at_end = {label: ends(each.results) for label, each in (tables.runs or {"": tables}).items()}
     cells: dict[tuple[int, int, str], dict[str, str]] = {}
@@ -148,7 +149,7 @@ def _cost(label: str, tables: Tables) -> Ledger:
     return Ledger(label, ["arm", "trainings", "iterations", "time", "time a training"], rows, caption)
 
 
-MARKS = {YES: "✓", OPPOSITE: "✗", NO: "○", UNRESOLVED: "?", UNTESTED: "–"}
+MARKS = {YES: "✓", NO: "✗", CLOSE: "○", UNRESOLVED: "?", UNTESTED: "–"}
 """A sign beside each decision, so that it does not hang on a colour."""
 
 
@@ -187,7 +188,8 @@ class VerdictSection:
     published: list[PublishedRow]
     notes: list[str]
     digest: str
-    meaning: str = wording.MEANING
+    how: str
+    box: tuple[tuple[str, str], ...] = wording.BOX
 
 
 def verdict_rows(run: Run) -> list[VerdictRow]:
@@ -204,13 +206,14 @@ def verdict_section(run: Run) -> VerdictSection:
         published=[_published(checked) for checked in found.expected],
         notes=list(found.notes),
         digest=found.digest,
+        how=wording.how(found.verdicts),
     )
 
 
 def _row(verdict: Verdict) -> VerdictRow:
     return VerdictRow(
-        name=verdict.hypothesis.name,
-        claim=verdict.hypothesis.claim,
+        name=verdict.name,
+        claim=verdict.claim,
         estimate=wording.estimate(verdict),
         test=wording.test_of(verdict),
         decision=wording.decision(verdict),

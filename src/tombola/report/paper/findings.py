@@ -11,7 +11,7 @@ import polars as pl
 
 from tombola.alignment.words import RAW, WHOLE
 from tombola.analysis import wording
-from tombola.analysis.decide import DECISIONS, NO, OPPOSITE, UNRESOLVED, UNTESTED, YES, Verdict
+from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import Verdicts
 from tombola.analysis.wording import DECIDED
 from tombola.report.figures.curves import chosen_levels
@@ -22,6 +22,7 @@ from tombola.report.paper.material import Material
 from tombola.report.tables import Tables
 from tombola.runs.stops import ends
 from tombola.stats.intervals import FEWEST
+from tombola.stats.verdict import CLOSE, DECISIONS, NO, UNRESOLVED, UNTESTED, YES
 from tombola.text import counted, listed, percent, ticket_first
 
 MOST_DECISIONS = 24
@@ -83,8 +84,8 @@ def _level_in_words(tables: Tables, level: int) -> str:
 
 
 def _last(count: tuple[int, int] | None) -> str:
-    """How many of the trainings stopped at the end of training; empty where none did."""
-    return f" (the last evaluation in {count[0]} of {count[1]})" if count and count[0] else ""
+    """How many of the trainings did not reach it; empty where all did."""
+    return f" (not reached in {count[0]} of {count[1]})" if count and count[0] else ""
 
 
 def _value(row: Mapping[str, Any], scale: float, digits: int, unit: str = "") -> str:
@@ -118,7 +119,7 @@ def decisions_table(m: Material) -> list[Block]:
     )
     caption = (
         "Structure of tickets less that of controls, each beyond what chance gives; difference with its 95% interval "
-        "(jackknife over replicates) and the p of a label-swapping test.",
+        "(over replicates) and its p (replicates swapped).",
     )
     head = ("measure", "against", "difference [95% interval]", "n", "p", "p (Holm)")
     return [paragraph(said), Grid(head, tuple(rows[:MOST_DECISIONS]), caption, left=2)]
@@ -176,9 +177,9 @@ def _finite(value: object) -> bool:
 
 SENTENCES = {
     YES: "This was found",
-    OPPOSITE: "The opposite was found",
-    NO: "This was not shown",
-    UNRESOLVED: "This is not resolved",
+    NO: "The data speak against this",
+    CLOSE: "This is too close to say",
+    UNRESOLVED: "This is not resolvable",
     UNTESTED: "This was not tested",
 }
 """Decision -> how a sentence on one claim begins."""
@@ -196,10 +197,8 @@ def verdicts_in_words(m: Material) -> list[Block]:
             "are not corrected for their number."
         )
         return [paragraph(said), *matching]
-    caption = (
-        "The hypotheses and their decisions: mean paired difference over replicates with its 95% t-interval; p as "
-        "such, and corrected within its family."
-    )
+    how = wording.how(found.verdicts)
+    caption = f"The hypotheses and their decisions. {how} p as such, and corrected within its family."
     return [
         paragraph(f"{tally(found)} {wording.MEANING}"),
         bullets(map(_verdict_in_words, found.verdicts)),
@@ -224,25 +223,26 @@ def tally(found: Verdicts) -> str:
 
 
 def _verdict_in_words(verdict: Verdict) -> str:
-    claim = verdict.hypothesis.claim.rstrip(".")
+    claim = verdict.claim.rstrip(".")
     reason, test, changed = wording.reason(verdict), wording.test_of(verdict), wording.changed(verdict)
+    by = wording.decided(verdict).removeprefix(DECIDED[UNRESOLVED]) if verdict.decision == UNRESOLVED else ""
     return (
-        f"{claim}. {SENTENCES[verdict.decision]}{f' ({reason})' if reason else ''}: {wording.estimate(verdict)}."
+        f"{claim}. {SENTENCES[verdict.decision]}{by}{f' ({reason})' if reason else ''}: {wording.estimate(verdict)}."
         + (f" {_capital(test)}." if test else "")
         + (f" The hypothesis was {changed}." if changed else "")
     )
 
 
 def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
-    density = _density(verdict)
+    density, p, corrected = _density(verdict), verdict.p, verdict.p_holm
     return (
-        verdict.hypothesis.name,
+        verdict.name,
         percent(density) if density else "–",
         wording.difference(verdict),
-        str(verdict.answer.n),
-        _p(verdict.answer.found.p),
-        _p(verdict.p_holm),
-        DECIDED[verdict.decision],
+        str(verdict.n),
+        wording.small(p) if p is not None else "–",
+        wording.small(corrected) if corrected is not None else "–",
+        wording.decided(verdict),
     )
 
 
@@ -271,7 +271,7 @@ def discussion(m: Material) -> Paragraph:
     """What the decisions amount to, and what they do not reach."""
     verdicts, said = m.verdicts.verdicts if m.verdicts else (), []
     for decision in DECISIONS:
-        names = [f"{each.hypothesis.name} ({_place(each)})" for each in verdicts if each.decision == decision]
+        names = [_named(each) for each in verdicts if each.decision == decision]
         if names:
             said.append(f"“{_capital(DECIDED[decision])}”: {', '.join(names)}.")
     said.append(
@@ -290,22 +290,27 @@ def conclusion(m: Material) -> Paragraph:
 
     def claims(decision: str) -> str:
         these = [each for each in found if each.decision == decision]
-        return " ".join(f"{each.hypothesis.claim.rstrip('.')} ({_place(each)})." for each in these)
+        return " ".join(f"{each.claim.rstrip('.')} ({_place(each)})." for each in these)
 
     said = "No claim of this study was shown by this run."
     if shown := claims(YES):
         said = f"In this setting the following was found as it had been claimed. {shown}"
-    if opposed := claims(OPPOSITE):
-        said += f" Of the following claims the opposite was found. {opposed}"
-    rest = sum(each.decision not in (YES, OPPOSITE) for each in found)
+    if opposed := claims(NO):
+        said += f" The data speak against the following claims. {opposed}"
+    rest = sum(each.decision not in (YES, NO) for each in found)
     if rest and shown:
-        said += f" The other {counted(rest, 'test')} did not come out as claimed or could not be resolved."
+        others = f"The other {rest} tests are" if rest > 1 else "The other test is"
+        said += f" {others} too close to say, not resolvable or not tested."
     return paragraph(said)
 
 
 def _density(verdict: Verdict) -> float | None:
     """Where a claim was asked, or was to be."""
-    return verdict.asked.density if verdict.asked.density is not None else verdict.asked.wanted
+    return verdict.density if verdict.density is not None else verdict.wanted
+
+
+def _named(verdict: Verdict) -> str:
+    return f"{verdict.name} ({_place(verdict)})"
 
 
 def _place(verdict: Verdict) -> str:

@@ -62,9 +62,6 @@ def problem(m: Material) -> list[Block]:
     ]
 
 
-DIRECTIONS = {"greater": "above", "less": "below", "different": "different from", "same": "the same as"}
-
-
 def claims(m: Material) -> list[Block]:
     """The hypotheses, and when they were recorded."""
     if not m.study.hypothesis:
@@ -88,15 +85,11 @@ def claims(m: Material) -> list[Block]:
 
 def _claim(each: Hypothesis, lost: Sequence[Asked]) -> str:
     """A hypothesis with what it compares and where; `lost` are its places that cannot be asked."""
-    a, b = each.arms
     where = f"at {listed(map(percent, each.densities))}" if each.densities else "at every level"
-    margin = f", margin {wording.amount(each.quantity, each.margin)}" if each.margin else ""
     quantity = each.quantity.removeprefix(PREFIX).replace("_", " ")
+    needs = f", if {listed(each.needs)} came out" if each.needs else ""
     missing = "".join(f"; not asked{_at(one.wanted)}: {one.why}" for one in lost)
-    return (
-        f"{each.claim.rstrip('.')} ({each.name}: {quantity} of {a} {DIRECTIONS[each.direction]} that of {b}, "
-        f"{where}{margin}{missing})."
-    )
+    return f"{each.claim.rstrip('.')} ({each.name}: {quantity} {wording.asked_of(each)}, {where}{needs}{missing})."
 
 
 def _at(density: float | None) -> str:

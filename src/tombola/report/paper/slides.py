@@ -100,10 +100,7 @@ def _shown(m: Material, name: str, charts: Charts) -> Slide:
 def _decided(m: Material) -> list[Slide]:
     if m.verdicts is None:
         return []
-    rows = [
-        (each.hypothesis.claim, wording.difference(each), wording.DECIDED[each.decision])
-        for each in m.verdicts.verdicts
-    ]
+    rows = [(each.claim, wording.difference(each), wording.decided(each)) for each in m.verdicts.verdicts]
     head = ("claim", "difference [95% interval]", "decision")
     return [
         Slide(findings.tally(m.verdicts), (Grid(head, tuple(rows[start : start + MOST]), (), left=3),))
