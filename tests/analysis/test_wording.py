@@ -102,3 +102,45 @@ def test_amounts() -> None:
         "< 0.001",
     ]
     assert [wording.p_equals(p) for p in (0.5, 0.0)] == ["p = 0.5", "p < 0.001"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"direction": "greater"}, "of ticket above that of reinit"),
+        ({"direction": "less"}, "of ticket below that of reinit"),
+        ({"direction": "different"}, "of ticket different from that of reinit"),
+        (
+            {"direction": "greater", "margin": 0.002},
+            "of ticket not below that of reinit by more than 0.20 pp",
+        ),
+        ({"direction": "less", "margin": 0.002}, "of ticket not above that of reinit by more than 0.20 pp"),
+        ({"direction": "same", "margin": 0.002}, "of ticket within 0.20 pp of that of reinit"),
+        (
+            {"arms": ["ticket", "reinit", "random-mask", "dense"]},
+            "of ticket less reinit above that of random-mask less dense",
+        ),
+    ],
+)
+def test_what_is_asked(changes: dict[str, Any], said: str) -> None:
+    [hypothesis] = study_of(claim(**changes)).hypothesis
+    assert wording.asked_of(hypothesis) == said
+
+
+def test_how_says_no_more_than_is_true() -> None:
+    assert wording.how([found(densities=[0.1])]) == ""
+    said = wording.how([found()])
+    assert said.startswith("Mean of the paired differences over replicates with its 95% t-interval, d in ")
+    assert "draws" not in said
+    alone = replace(found(), low=None, high=None)
+    assert wording.how([alone]) == "Mean of the paired differences over replicates."
+    pairs = replace(found(), quantity="measure:jaccard")
+    assert "t-interval" not in wording.how([pairs])
+    assert wording.how([pairs]).endswith("with the 95% interval of a U-statistic.")
+    assert wording.test_name(pairs) == "swap of replicates"
+    assert wording.test_name(replace(found(), n=15)) == "sign-flip", "of so many ways some are drawn"
+
+
+def test_every_verdict_is_in_the_box() -> None:
+    words = [word for word, _ in wording.BOX]
+    assert [word.removesuffix(" with this n") for word in words] == list(wording.DECIDED.values())

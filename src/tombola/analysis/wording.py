@@ -98,23 +98,37 @@ def difference(verdict: Verdict) -> str:
     return f"{said} [{low.removesuffix(' pp')}, {high.removesuffix(' pp')}]"
 
 
-def claimed(of: Verdict | Hypothesis) -> str:
-    """What is claimed of the first arms, to be followed by 'that of' the others: 'above', 'not below by more than 0.20
-    pp', 'within 0.20 pp of', 'different from'."""
-    margin = amount(of.quantity, of.margin)
-    if of.direction == "same":
-        return f"within {margin} of"
-    if not of.margin:
-        return {"greater": "above", "less": "below", "different": "different from"}[of.direction]
-    return f"{'not below' if of.direction == 'greater' else 'not above'} by more than {margin}"
+def claimed(verdict: Verdict) -> str:
+    """What is claimed of the difference: 'above', 'not below by more than 0.20 pp', 'within 0.20 pp', 'different'."""
+    margin = amount(verdict.quantity, verdict.margin)
+    if verdict.direction == "same":
+        return f"within {margin}"
+    said = SIDES[verdict.direction, verdict.margin > 0]
+    return f"{said} by more than {margin}" if verdict.margin else said
+
+
+SIDES = {
+    ("greater", False): "above",
+    ("greater", True): "not below",
+    ("less", False): "below",
+    ("less", True): "not above",
+    ("different", False): "different",
+}
+"""Direction and whether there is a margin -> what is claimed."""
 
 
 def asked_of(claim: Hypothesis) -> str:
-    """'of ticket above that of reinit'; of an interaction 'of a less b above that of c less d'."""
-    first, second = (
-        (claim.arms[0:1], claim.arms[1:2]) if len(claim.arms) == 2 else (claim.arms[:2], claim.arms[2:])
-    )
-    return f"of {' less '.join(first)} {claimed(claim)} that of {' less '.join(second)}"
+    """'of ticket above that of reinit', 'of ticket not below that of dense by more than 0.20 pp'; of an interaction
+    'of a less b above that of c less d'."""
+    half = len(claim.arms) // 2
+    first, second = (" less ".join(arms) for arms in (claim.arms[:half], claim.arms[half:]))
+    margin = amount(claim.quantity, claim.margin)
+    if claim.direction == "same":
+        return f"of {first} within {margin} of that of {second}"
+    side = SIDES[claim.direction, claim.margin > 0]
+    than = "from" if claim.direction == "different" else ""
+    by = f" by more than {margin}" if claim.margin else ""
+    return " ".join(f"of {first} {side} {than} that of {second}{by}".split())
 
 
 def test_name(verdict: Verdict) -> str:
@@ -130,7 +144,7 @@ def test_of(verdict: Verdict) -> str:
     """The test, its p, and p as corrected in the family; empty where there is no p."""
     if verdict.p is None or verdict.p_holm is None:
         return ""
-    said = f"{test_name(verdict)}, {claimed(verdict).removesuffix(' from').removesuffix(' of')}: {p_equals(verdict.p)}"
+    said = f"{test_name(verdict)}, {claimed(verdict)}: {p_equals(verdict.p)}"
     if verdict.tests > 1:
         said += f", {p_equals(verdict.p_holm)} by Holm over the {verdict.tests} tests of '{verdict.family}'"
     return f"{said} (alpha {verdict.alpha:g})"

@@ -396,3 +396,27 @@ def test_early_stops_at_the_end_are_flagged_in_prose_and_table() -> None:
     )
     talk = slides(material(tables(rows)), {}, "")
     assert "Before the numbers" in [slide.message for slide in talk.slides]
+
+
+def test_the_column_of_holm_holds_corrected_p() -> None:
+    """Two equal claims by t: p 0.006 each, twice that by Holm."""
+    one = {"claim": "Tickets have a smaller gap.", "quantity": "gap", "test": "t", "direction": "less"}
+    one |= {"arms": ["ticket", "dense"], "densities": [0.5]}
+    rows = results_frame()
+    shift = 0.05 + 0.002 * pl.col("replicate")
+    there = (pl.col("arm") == "ticket") & (pl.col("level") == 1)
+    rows = rows.with_columns(
+        final_train_accuracy=pl.col("final_train_accuracy") - pl.when(there).then(shift).otherwise(0.0)
+    )
+    of = study(hypothesis=[one | {"name": "a"}, one | {"name": "b"}])
+    document = paper(material(tables(rows), of), {}, "")
+    for row in grid(document, "hypothesis").rows:
+        assert row[4:6] == ("0.0062", "0.012")
+    assert "gap of ticket below that of dense" in words_of(document)
+    row = {"run": "x", "measure": "jaccard", "layer": "all", "side": None, "aligned": "raw", "null": None}
+    row |= {"arm_b": "reinit", "density": 0.25, "replicates": 2, "difference": 0.1, "low": None, "high": None}
+    frame = pl.DataFrame([row | {"p": 0.01, "p_holm": 0.03}])
+    assert grid(paper(replace(material(), decisions=frame), {}, ""), "measure").rows[0][4:6] == (
+        "0.01",
+        "0.03",
+    )

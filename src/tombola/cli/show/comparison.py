@@ -8,6 +8,7 @@ import polars as pl
 
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import WHOLE
+from tombola.analysis import wording
 from tombola.analysis.comparison import Comparison
 from tombola.cli.show.tables import print_table
 from tombola.comparison.consensus import DISPERSION
@@ -88,7 +89,7 @@ def _print_decisions(decisions: pl.DataFrame) -> None:
                 row["measure"], row["side"] or "", row["aligned"], row["arm_b"], row["null"] or "",
                 percent(row["density"]), f"{row['replicates']}", _number(row["difference"]),
                 "-" if row["low"] is None else f"[{_number(row['low'])}, {_number(row['high'])}]",
-                _number(row["p"]), row["verdict"],
+                _chance(row["p"]), row["verdict"],
             ]
             for row in rows.iter_rows(named=True)
         ],
@@ -113,7 +114,7 @@ def _print_consensus(consensus: pl.DataFrame) -> None:
             [
                 *[row["run"]] * several,
                 row["arm"], row["aligned"], percent(row["density"]), f"{row['tickets']}", _number(row["value"]),
-                _number(row["expected"]), _number(row["z"], 1), _number(row["p"]),
+                _number(row["expected"]), _number(row["z"], 1), _chance(row["p"]),
             ]
             for row in rows.iter_rows(named=True)
         ],
@@ -146,6 +147,10 @@ def _densities(a: Subject, b: Subject | None) -> str:
     """The density of a subject, or of both of a pair."""
     both = [percent(subject.level_density) for subject in (a, b) if subject is not None]
     return " - ".join(dict.fromkeys(both))
+
+
+def _chance(p: float | None) -> str:
+    return "" if p is None else wording.small(p)
 
 
 def _number(value: float | None, digits: int = 4) -> str:

@@ -10,6 +10,7 @@ from tombola.report.paper.bibliography import referring
 from tombola.report.paper.document import Block, Grid, Items, Paragraph, Words, paragraph
 from tombola.report.paper.material import Material
 from tombola.stats.intervals import FEWEST
+from tombola.stats.permutation import WAYS
 from tombola.text import counted, listed, percent
 from tombola.training.recipe import Recipe
 from tombola.training.search.base import SEARCHES
@@ -126,22 +127,27 @@ def arms(m: Material) -> list[Block]:
 
 
 TESTS = {
-    "sign-flip": "exact sign-flip tests of the paired differences",
+    "sign-flip": "{exact}sign-flip tests of the paired differences",
+    "swap": "swapping whole replicates and the standard error of a U-statistic, the larger p of the two",
     "t": "paired t-tests, which take the differences to be normal",
 }
 
 
 def statistics(m: Material) -> Paragraph:
     """Replicates, intervals and tests."""
-    n, tests = m.study.replicates, sorted({each.test for each in m.study.hypothesis})
+    n, study = m.study.replicates, m.study
+    tests = sorted({"swap" if each.measure else each.test for each in study.hypothesis})
+    exact = "exact " if 2**n <= WAYS else ""
+    averaged = "draws are averaged within it first, and " * any(arm.draws > 1 for arm in study.arms)
     decided = (
-        f" Hypotheses are decided by {listed(TESTS[test] for test in tests)}, corrected by Holm's method within each "
-        "family; so are, among themselves, the tests of their opposites. A test that could not have come out at its "
-        "level whatever had been found is called not resolved."
+        f" Hypotheses are decided by {listed(TESTS[test].format(exact=exact) for test in tests)}, corrected by Holm's "
+        "method within each family; so are, among themselves, the tests of their opposites. A test that could not have "
+        "come out at its level whatever had been found is called not resolvable, and one that needs a control that did "
+        "not come out. Where an early stop was not reached, the sign test takes the place of these."
     )
     return paragraph(
         f"There {f'are {n} replicates' if n > 1 else 'is one replicate'}, with initial weights, split and data order "
-        "of their own. The replicate is the unit of every statistic: draws are averaged within it first, and means "
+        f"of their own. The replicate is the unit of every statistic: {averaged}means "
         f"come with 95% t-intervals over replicates{', which fewer than three lack' * (n < FEWEST)}; "
         f"those of accuracies are cut at 0 and 100%.{decided if tests else ''}"
     )
