@@ -14,7 +14,7 @@ from tombola.analysis import wording
 from tombola.analysis.contrasts import claims
 from tombola.lottery.cell import Cell
 from tombola.runs.cell_record import CellRecord
-from tombola.runs.results import SCHEMA, results_of
+from tombola.runs.results import SCHEMA, results_of, summary
 from tombola.runs.stops import ends, ends_among, ends_in_words, marked
 from tombola.training.trained import NUMBERS, Trained
 
@@ -68,16 +68,26 @@ def test_a_number_is_marked_where_some_stopped_at_the_end() -> None:
 
 def test_one_sentence_says_what_the_mark_means() -> None:
     assert ends_in_words(FRAME) == (
-        "In 3 of 8 trainings the early stop is the last evaluation (†k/n: in k of n): the least validation loss may "
-        "lie beyond the end of training, so that such an iteration is the least it can be."
+        "In 3 of 8 trainings the early stop is not reached (†k/n: in k of n): the least validation loss is that of the "
+        "last evaluation, and may lie beyond, so that such an iteration is the least it can be, and the mean has no "
+        "interval."
     )
     assert ends_in_words(FRAME.filter(level=3, arm="ticket")) == ends_in_words(FRAME.clear()) == ""
+
+
+def test_a_mean_has_no_interval_where_some_are_not_reached() -> None:
+    found = {(row["arm"], row["level"]): row for row in summary(FRAME, "early_stop_iteration").to_dicts()}
+    assert found["ticket", 0] | {"density": 1} == {
+        "arm": "ticket", "level": 0, "density": 1, "n": 3, "mean": 84.0, "low": None, "high": None,
+    }  # fmt: skip
+    assert found["ticket", 3]["low"] is not None
+    assert summary(FRAME, "early_stop_test_accuracy")["low"].null_count() == 0, "accuracies keep theirs"
 
 
 def test_claims_on_iterations_say_so() -> None:
     accuracy, iterations, *_ = claims(FRAME)
     assert not accuracy.note
-    assert str(iterations).endswith("; not reached in 2 of 6 trainings")
+    assert str(iterations).endswith("% (n = 3: no interval); not reached in 2 of 6 trainings")
 
 
 def test_verdicts_on_iterations_say_so() -> None:

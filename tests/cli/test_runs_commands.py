@@ -146,7 +146,7 @@ def test_results_mark_early_stops_at_the_end(tombola: Tombola, done: Path) -> No
     """Forty iterations are too few for any network of the tiny study."""
     said = tombola("results", "tiny").out
     assert "40 †2/2" in said
-    assert "In 14 of 14 trainings the early stop is the last evaluation (†k/n: in k of n)" in said
+    assert "In 14 of 14 trainings the early stop is not reached (†k/n: in k of n)" in said
     assert all(
         row["early_stop_at_end"] is True for row in json.loads(tombola("results", "tiny", "--json").out)
     )

@@ -10,10 +10,10 @@ import polars as pl
 
 from tombola.lottery.arms.catalog import TICKET
 from tombola.runs.results import by_replicate, few
-from tombola.runs.stops import ends_among
+from tombola.runs.stops import STOP, ends_among
 from tombola.stats.intervals import FEWEST, cut, interval
 from tombola.stats.ratio import ratio_interval
-from tombola.study.claims import NEAR, STOP
+from tombola.study.claims import NEAR
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from tombola.analysis.outcomes import compared, place_of, shared, side
 from tombola.analysis.verdict import Verdict
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
-from tombola.runs.stops import ends
+from tombola.runs.stops import STOP, ends
 from tombola.seeds import stream
 from tombola.stats.holm import Judged, judge
 from tombola.stats.intervals import cut, difference_bounds
 from tombola.stats.paired import beyond_margin, flips_needed, replicates_for_power
 from tombola.stats.permutation import opposites
 from tombola.stats.verdict import CLOSE, NO, UNRESOLVED, YES, decision
-from tombola.study.claims import STOP, Hypothesis
+from tombola.study.claims import Hypothesis
 from tombola.study.prospects import Asked, asked, families_of
 from tombola.study.spec import Study
 from tombola.text import draws_in_words

@@ -11,11 +11,11 @@ import polars as pl
 
 from tombola.lottery.arms.catalog import TICKET
 from tombola.runs.results import by_replicate
-from tombola.runs.stops import COLUMN
+from tombola.runs.stops import COLUMN, STOP
 from tombola.stats.paired import Test, against_claim, paired, smallest, together
 from tombola.stats.permutation import Contrasted, Direction, opposites
 from tombola.stats.sign import sign_test
-from tombola.study.claims import DENSE, DERIVED, STOP
+from tombola.study.claims import DENSE, DERIVED
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tombola.lottery.cell import Cell
 from tombola.runs.cells import HISTORY
 from tombola.runs.folder import Run
 from tombola.runs.progress import require_whole
+from tombola.runs.stops import STOP, ends
 from tombola.stats.intervals import EVERYWHERE, Range, bounds, half_width
 
 DONOR_TICKET = "donor-ticket"
@@ -99,7 +100,7 @@ def summary(frame: pl.DataFrame, value: str) -> pl.DataFrame:
     """Mean of `value` with its 95% t-interval over replicates: arm, level, density, n, mean, low, high.
 
     The interval is null below three replicates, and cut where the value can lie no further, see
-    `tombola.stats.intervals`.
+    `tombola.stats.intervals`. It is null as well where the value is an early stop that some trainings did not reach.
     """
     grouped = (
         by_replicate(frame, value)
@@ -111,7 +112,16 @@ def summary(frame: pl.DataFrame, value: str) -> pl.DataFrame:
             pl.col(value).std().alias("deviation"),
         )
     )
-    return with_bands(grouped, bounds(value)).sort("arm", "level")
+    bands = with_bands(grouped, bounds(value)).sort("arm", "level")
+    late = [place for place, (count, _) in ends(frame).items() if count] if value == STOP else []
+    if not late:
+        return bands
+    places = pl.DataFrame(late, schema={"arm": pl.String, "level": pl.Int64}, orient="row")
+    reached = bands.join(places, on=["arm", "level"], how="anti")
+    rest = bands.join(places, on=["arm", "level"], how="semi").with_columns(
+        pl.lit(None, pl.Float64).alias(end) for end in ("low", "high")
+    )
+    return pl.concat([reached, rest]).sort("arm", "level")
 
 
 def with_bands(means: pl.DataFrame, within: Range = EVERYWHERE) -> pl.DataFrame:

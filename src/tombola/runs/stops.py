@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-COLUMN = "early_stop_at_end"
+STOP, COLUMN = "early_stop_iteration", "early_stop_at_end"
 AT_END = "(the last evaluation: the least validation loss may lie beyond the end of training)"
 MARK = "†"
 """Stands beside a mean early stop, with how many of how many trainings stopped at the end: '1,500 ± 20 †3/5'."""
@@ -21,7 +21,7 @@ def ends(
     """
     if COLUMN not in frame.columns:
         return {}
-    kept = frame.filter((pl.col("status") == "ok") & pl.col("early_stop_iteration").is_not_null())
+    kept = frame.filter((pl.col("status") == "ok") & pl.col(STOP).is_not_null())
     counts = kept.group_by("arm", "level").agg(pl.col(COLUMN).sum().cast(pl.Int64), pl.len().cast(pl.Int64))
     found = {(arm, level): (count, of) for arm, level, count, of in counts.sort("level", "arm").iter_rows()}
     return found if places is None else {place: found[place] for place in places if place in found}
@@ -47,6 +47,7 @@ def ends_in_words(frame: pl.DataFrame, marks: bool = True) -> str:
         return ""
     mark = f" ({MARK}k/n: in k of n)" if marks else ""
     return (
-        f"In {count} of {of} trainings the early stop is the last evaluation{mark}: the least "
-        "validation loss may lie beyond the end of training, so that such an iteration is the least it can be."
+        f"In {count} of {of} trainings the early stop is not reached{mark}: the least validation loss is that of the "
+        "last evaluation, and may lie beyond, so that such an iteration is the least it can be, and the mean has no "
+        "interval."
     )

@@ -46,7 +46,6 @@ class Expectation(BaseModel):
     source: str
 
 
-STOP = "early_stop_iteration"
 DENSE = "dense"
 """What a hypothesis calls the network of level 0, whichever level the other arm is at."""
 COLUMNS: tuple[str, ...] = get_args(Quantity)
