@@ -350,6 +350,11 @@ def test_controls_of_controls_and_of_other_levels() -> None:
     )
     assert of_level.decision == "yes", "it came out at the level that is asked"
     assert of_any.decision == "not resolvable", "it is asked at another level alone, and did not"
+    elsewhere = claim("main", needs=["here"], densities=[0.64])
+    values |= {(2, "ticket"): CLEAR[3, "ticket"], (2, "reinit"): CLEAR[3, "reinit"]}
+    assert decide_all(study_of(elsewhere, here), frame_of(values))[0].decision == "not resolvable", (
+        "of two other levels it came out at one"
+    )
     untested = decide_all(study_of(claim("main", needs=["x"]), claim("x", densities=[0.1])), frame_of(CLEAR))
     assert untested[0].decision == "not resolvable"
     nothing = decide_all(study_of(claim("main", needs=["x"]), claim("x")), pl.DataFrame(schema=SCHEMA))
@@ -387,6 +392,22 @@ def test_stops_that_are_not_reached_are_tested_by_their_signs() -> None:
     assert about_stops("greater", 0.0, *rows).p == 31 / 32
     assert about_stops("different", 0.0, *rows).p == 1.0
     assert about_stops("same", 400.0, *rows).p == 16 / 32, "three for sure on each side"
+
+
+def test_stops_of_an_interaction_that_are_not_reached() -> None:
+    """(a - b) - (c - d) is 100 of each; c may be larger than it was seen, so that it may be less: nothing is known."""
+    rows = (
+        *stops(3, "ticket", *[700] * 5),
+        *stops(3, "reinit", *[600] * 5),
+        *stops(3, "random-mask", *[1000] * 5),
+        *stops(0, "ticket", *[1000 - 1] * 5),
+    )
+    frame = pl.DataFrame(list(rows), schema=SCHEMA)
+    greater, less = (one(claim(quantity=STOPS, arms=FOUR, direction=d), frame) for d in ("greater", "less"))
+    assert (greater.p, less.p, greater.difference) == (1.0, 1.0, 99.0)
+    # with the arms the other way round what is not reached only adds to it
+    turned = [FOUR[0], FOUR[1], FOUR[3], FOUR[2]]
+    assert one(claim(quantity=STOPS, arms=turned, direction="greater"), frame).p == 1 / 32
 
 
 def test_all_reached_is_tested_as_ever() -> None:

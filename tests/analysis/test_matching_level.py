@@ -113,6 +113,15 @@ def test_a_ticket_that_collapsed_does_not_match() -> None:
     assert "80.0% (level 1), below which 1 of 5 collapsed; replicate by replicate ≤ 51.2%" in match(found)
 
 
+def test_those_that_did_not_collapse_do_not_carry_a_level() -> None:
+    """Five of six match by 1/32, but the sixth collapsed."""
+    dense = [0.9] * 6
+    values = {(0, "ticket"): dense, (1, "ticket"): [*dense[:5], None]}
+    found = sparsest_match(frame_of(values), study_of(replicates=6))
+    [step] = found.steps
+    assert (step.found.p, step.holds, step.n, found.level) == (1 / 32, False, 6, None)
+
+
 def test_n_is_that_of_the_level() -> None:
     """Twelve replicates have a dense network and level 1, six of them level 2."""
     dense = [0.9] * 12

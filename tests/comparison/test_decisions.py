@@ -76,6 +76,8 @@ def test_a_direction_halves_the_p_of_a_clear_case():
     assert (two["p"], one["p"], other["p"]) == (2 / 64, 1 / 64, 1.0)
     assert (two["p_smallest"], one["p_smallest"]) == (2 / 64, 1 / 64)
     assert two["difference"] == one["difference"]
+    assert [row["verdict"] for row in (two, one, other)] == ["yes", "yes", "no"]
+    assert [row["p_opposite"] for row in (two, one, other)] == [None, 1.0, 1 / 64]
     with pytest.raises(UserError, match="a margin goes with direction"):
         decide(pairs, subjects, arms, margin=0.1)
 

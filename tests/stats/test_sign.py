@@ -20,6 +20,7 @@ def test_of_numbers_it_is_the_binomial_test() -> None:
         assert sign_test(values, values, direction) == pytest.approx(oracle)  # type: ignore[arg-type]
     assert sign_test(values, values, "greater", 5.0) == 1 / 64
     assert sign_test(values, values, "same", 5.0) == 7 / 64, "5 is not within 5"
+    assert sign_test([0.0] * 3, [0.0] * 3, "greater") == sign_test([0.0] * 3, [0.0] * 3, "less") == 1.0
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -138,15 +138,13 @@ def _decided(claim: Hypothesis, one: Verdict, mine: Judged, other: Judged | None
 
 def _needed(claim: Hypothesis, one: Verdict) -> int | None:
     """How many replicates it would take, see `Verdict`; None where nobody can say, or where there are as many."""
-    alpha = one.alpha / one.tests
-    fewest = flips_needed(alpha, claim.direction) if one.test != "t" else 2
-    if one.decision == CLOSE:
-        effect = beyond_margin(one, one.n, claim.direction, claim.margin)
-        by_power = None if effect is None else replicates_for_power(abs(effect), alpha, claim.direction)
-        fewest = None if by_power is None or fewest is None else max(by_power, fewest)
-    elif one.decision != UNRESOLVED or one.test == "t":
-        return None
-    return fewest if fewest and fewest > one.n else None
+    alpha, needed = one.alpha / one.tests, None
+    if one.decision == UNRESOLVED and one.test != "t":
+        needed = flips_needed(alpha, claim.direction)
+    effect = beyond_margin(one, one.n, claim.direction, claim.margin)
+    if one.decision == CLOSE and effect is not None:
+        needed = replicates_for_power(abs(effect), alpha, claim.direction)
+    return needed if needed and needed > one.n else None
 
 
 def _controlled(hypotheses: Sequence[Hypothesis], found: Sequence[Verdict]) -> list[Verdict]:
