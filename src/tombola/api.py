@@ -63,7 +63,7 @@ def compare(
     density: float | Sequence[float] | None = None,
     arms: Sequence[str] = (),
     measures: Sequence[str] = (),
-    alignments: Sequence[str] = ("raw",),
+    alignments: Sequence[str] = (),
     nulls: Sequence[str] = (),
     n_null: int = 20,
     same_density: bool = True,

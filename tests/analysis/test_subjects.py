@@ -45,3 +45,7 @@ def test_everyone_has_its_own_mask_start_and_end(run: Run) -> None:
         assert equal(dict(subject.mask.items()), dict(run.mask(cell).items()))
         assert equal(subject.start, run.start(cell))
         assert equal(subject.end, run.weights(cell, "end"))
+
+
+def test_arms_of_one_replicate_share_its_dense_network(run: Run) -> None:
+    assert len({id(subject.dense) for subject in subjects_of(run, level=1)}) == 3

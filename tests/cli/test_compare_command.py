@@ -27,7 +27,7 @@ def folder(done: Path) -> Path:
 
 
 def test_means_and_decisions_are_printed_and_kept(tombola: Tombola, folder: Path) -> None:
-    said = tombola("compare", "tiny", "--level", "2", "--measures", "jaccard,sign-agreement")
+    said = tombola("compare", "tiny", "--level", "2", "--measures", "jaccard,sign-agreement", "--all")
     assert said.code == 0
     for part in (
         "jaccard",
@@ -47,12 +47,52 @@ def test_means_and_decisions_are_printed_and_kept(tombola: Tombola, folder: Path
 
 def test_a_reinit_has_the_tickets_own_mask(tombola: Tombola, folder: Path) -> None:
     said = tombola(
-        "compare", "tiny", "--density", "0.64", "--arms", "ticket,reinit", "--measures", "jaccard", "--csv"
-    )
+        "compare", "tiny", "--density", "0.64", "--arms", "ticket,reinit", "--measures", "jaccard", "--csv",
+        "--aligned", "raw",
+    )  # fmt: skip
     rows = [row for row in csv.DictReader(io.StringIO(said.out)) if row["layer"] == "all"]
     own = [row for row in rows if row["a"].split(":")[1][:2] == row["b"].split(":")[1][:2]]
     assert [float(row["value"]) for row in own] == [1.0, 1.0]
     assert len(rows) == 6  # four cells in pairs
+
+
+def test_the_answer_is_a_dozen_lines_at_most(tombola: Tombola, folder: Path) -> None:
+    for options in (
+        (),
+        ("--measures", "overlap,signs,topology", "--n-null", "2"),
+        ("--arms", "ticket,reinit"),
+    ):
+        said = tombola("compare", "tiny", *options)
+        assert said.code == 0, said.err
+        assert len(said.out.splitlines()) <= 12
+        assert "--all has the table" in said.out
+        assert ("reinit" in said.out) == (
+            "--arms" in options
+        )  # else it has the ticket's own masks: nothing to tell
+    said = tombola("compare", "tiny", "--measures", "jaccard,sign-agreement")
+    lines = said.out.splitlines()
+    assert lines[0].startswith("are tickets more alike than random-mask masks?")
+    assert lines[0].endswith("n = 2, units matched by weights@dense-held-out")
+    assert ("sign-agreement start" in lines[1], "sign-agreement end" in lines[1]) == (True, True)
+    assert [line.split()[0] for line in lines[3:]] == [
+        "all",
+        "fc1.weight",
+        "fc2.weight",
+        "out.weight",
+        "all",
+        "nothing",
+    ]
+    raw = tombola("compare", "tiny", "--aligned", "raw").out
+    assert raw.splitlines()[0].endswith("units as they come")
+
+
+def test_too_few_nulls_for_five_percent_are_said(tombola: Tombola, folder: Path) -> None:
+    options = ("--level", "1", "--measures", "jaccard", "--aligned", "mask", "--all", "--n-null")
+    few, enough = (tombola("compare", "tiny", *options, n).out for n in ("19", "20"))
+    assert "-: no p can be below 5% by so few nulls; --n-null 20 are the fewest." in few
+    assert "so few nulls" not in enough
+    row = next(line for line in few.splitlines() if line.startswith("jaccard"))
+    assert row.split()[-1] == "-"
 
 
 def test_json_and_aligned(tombola: Tombola, folder: Path) -> None:
@@ -81,7 +121,8 @@ def test_masks_made_elsewhere(tombola: Tombola, tmp_path: Path) -> None:
 
 
 def test_consensus_of_replicates_is_kept_and_printed(tombola: Tombola, folder: Path) -> None:
-    said = tombola("compare", "tiny", "--level", "2", "--measures", "jaccard")
+    assert "how many" not in tombola("compare", "tiny", "--level", "2", "--measures", "jaccard").out
+    said = tombola("compare", "tiny", "--level", "2", "--measures", "jaccard", "--all")
     assert "how many replicates keep a weight" in said.out
     frame = pl.read_parquet(folder / "consensus.parquet")
     keys = {"run": pl.String, "arm": pl.String, "density": pl.Float64}
@@ -90,12 +131,14 @@ def test_consensus_of_replicates_is_kept_and_printed(tombola: Tombola, folder: P
     assert set(frame["arm"]) == {"ticket", "reinit", "random-mask"}
     assert set(frame["tickets"]) == {2}
     both, pairs = (
-        frame.filter(layer="all", kept=2, arm="ticket"),
+        frame.filter(layer="all", kept=2, arm="ticket", aligned="raw"),
         pl.read_parquet(folder / "measures.parquet"),
     )
     tickets = [f"{folder.name}:r{r}/L02/ticket/0" for r in (0, 1)]
-    [jaccard] = pairs.filter(pl.col("a") == tickets[0], pl.col("b") == tickets[1], layer="all")["value"]
-    alone = frame.filter(layer="all", kept=1, arm="ticket")["value"].item()
+    [jaccard] = pairs.filter(
+        pl.col("a") == tickets[0], pl.col("b") == tickets[1], layer="all", aligned="raw"
+    )["value"]
+    alone = frame.filter(layer="all", kept=1, arm="ticket", aligned="raw")["value"].item()
     assert jaccard == pytest.approx(both["value"].item() / (both["value"].item() + alone))
 
 
@@ -111,6 +154,7 @@ def test_several_levels_and_densities_at_once(tombola: Tombola, folder: Path) ->
     assert tombola("compare", "tiny", "--density", "0.8,0.64", *options).code == 0
     assert pl.read_parquet(folder / "measures.parquet").equals(pairs)
     found = library.compare(folder, level=[1, 2], arms=["ticket", "random-mask"], measures=["jaccard"])
+    assert set(pairs["aligned"]) == {"raw", "weights@dense-held-out"}
     assert found.pairs.equals(pairs)
     assert tombola("compare", "tiny", "--all-levels", "--level", "1,2", *options).code == 0
     assert len(pl.read_parquet(folder / "measures.parquet")) > len(pairs)
@@ -177,7 +221,11 @@ def test_two_runs_are_kept_apart(tombola: Tombola, folder: Path, study_file: Pat
     assert tombola("run", "tiny.toml", "--set", "data.normalisation=unit").code == 0
     [other] = [path for path in folder.parent.iterdir() if path.name != folder.name]
     arms = ("--arms", "ticket,random-mask", "--level", "2")
-    said = tombola("compare", folder.name, other.name, *arms, "--measures", "jaccard,disagreement,barrier")
+    asked = (*arms, "--measures", "jaccard,disagreement,barrier")
+    short = tombola("compare", folder.name, other.name, *asked)
+    assert f"{folder.name}: are tickets more alike than random-mask masks?" in short.out
+    assert f"{other.name}: are tickets more alike than random-mask masks?" in short.out
+    said = tombola("compare", folder.name, other.name, *asked, "--all")
     assert said.code == 0, said.err
     first, second = sorted([folder.name, other.name])  # whose hashes alone differ
     assert f"{folder.name}:ticket - {folder.name}:ticket" in said.out

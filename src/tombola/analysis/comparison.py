@@ -14,10 +14,13 @@ import torch
 from tombola.alignment.network import Network, chain
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW
+from tombola.analysis.share import ALIGNMENT, primary
 from tombola.analysis.subjects import Several, subjects_of
 from tombola.comparison.answers import Exam
 from tombola.comparison.consensus import CONSENSUS, consensus
 from tombola.comparison.decisions import DECISIONS, decide
+from tombola.comparison.measures.base import MEASURES, Measure
+from tombola.comparison.overlay import Overlay
 from tombola.comparison.pairs import compare
 from tombola.comparison.requests import check_exam, chosen, needs_network
 from tombola.data.resident import Resident
@@ -85,7 +88,7 @@ def compare_runs(
     density: Several[float] = None,
     arms: Collection[str] = (),
     measures: Sequence[str] = (),
-    alignments: Sequence[str] = (RAW,),
+    alignments: Sequence[str] = (),
     nulls: Sequence[str] = (),
     n_null: int = 20,
     same_density: bool = True,
@@ -95,8 +98,10 @@ def compare_runs(
     """Compare the cells of runs, and other subjects, in pairs; the tables are stored in the first run.
 
     See `subjects_of` for `level`, `density` and `arms`, `pairs.compare` for the rest; `same_density` leaves out pairs
-    of cells from levels of different density. Each run is decided on by itself: replicates of two runs may share their
-    seeds. Raises UserError.
+    of cells from levels of different density. Without `alignments`, units are compared as they come and, where that can
+    be done quickly, under `share.ALIGNMENT`; there the overlap of whole tickets, against rewired ones or else random
+    masks, at the sparsest level, is the primary decision. Each run is decided on by itself: replicates of two runs may
+    share their seeds. Raises UserError.
     """
     names = list(measures) or None
     check_exam(chosen(names), bool(runs))
@@ -106,26 +111,26 @@ def compare_runs(
     ]
     if len(subjects) < 2:
         raise UserError(f"a comparison takes two tickets at least, found {len(subjects)}")
-    network = _network(runs, subjects, names, alignments, data_dir)
+    alignments = list(alignments) or _usual(runs, subjects, names, data_dir)
+    overlay = Overlay(_network(runs, subjects, names, alignments, data_dir) or Network(), seed)
 
     def among(a: Subject, b: Subject) -> bool:
         return not same_density or None in (a.density, b.density) or a.density == b.density
 
     pairs = compare(
         subjects,
-        network=network,
         measures=names,
         alignments=alignments,
         nulls=list(nulls) or None,
         n_null=n_null,
-        seed=seed,
         among=among,
         exam=exams_of(runs, data_dir) if runs else None,
+        overlay=overlay,
     )
     found = Comparison(
         pairs,
         _decisions(runs, subjects, pairs, seed),
-        _consensus(runs, subjects, network, alignments, n_null, seed),
+        _consensus(runs, subjects, overlay, alignments, n_null),
         subjects,
     )
     if runs:
@@ -157,6 +162,35 @@ def examples_of(data: Resident) -> torch.Tensor:
     """The training examples that activations are taken on, int64 [n]: the same in every comparison."""
     order = stream("compare", "examples").permutation(data.n_train)
     return torch.from_numpy(np.sort(order[:EXAMPLES]))
+
+
+QUICK = 2**21
+"""Prunable weights up to which dense networks are matched unasked: a tensor of LeNet-300-100 in 0.05 s."""
+
+
+def _usual(
+    runs: Sequence[Run], subjects: Sequence[Subject], measures: Sequence[str] | None, data_dir: Path | None
+) -> list[str]:
+    """Units as they come, and matched by what is not measured where all hold small dense networks and a measure can be
+    read so; as they come alone where units cannot be followed, or the data are not there."""
+    asked = [MEASURES[name] for name, _ in chosen(measures).items() if MEASURES[name].subjects == 2]
+    wholes = [name for name, demanded in chosen(measures).items() if demanded and _reads_all(MEASURES[name])]
+    alike = bool(runs) and all(run.study.model == runs[0].study.model for run in runs)
+    small = subjects[0].mask.size() <= QUICK
+    if not (alike and small and all(subject.holds("dense") for subject in subjects)) or wholes:
+        return [RAW]
+    if not any(measure.tensorwise for measure in asked):
+        return [RAW]
+    try:
+        network = network_of(runs, data_dir)
+    except UserError:  # nobody asked for it; what is printed says that units are as they come
+        return [RAW]
+    return [RAW, ALIGNMENT] if network.groups else [RAW]
+
+
+def _reads_all(measure: Measure) -> bool:
+    """Whether a measure of pairs depends on the order of units, and on more than a tensor at a time."""
+    return measure.subjects == 2 and measure.ordered and not measure.tensorwise
 
 
 def _network(
@@ -210,7 +244,9 @@ def _decisions(
         ]
         if contrasts:
             inside = pl.col("a").is_in(names) & (pl.col("b").is_null() | pl.col("b").is_in(names))
-            frame = decide(pairs.filter(inside), own, contrasts, seed=seed)
+            mine = pairs.filter(inside)
+            declared = primary(mine, own, [arm for _, arm in contrasts])
+            frame = decide(mine, own, contrasts, primary=declared, seed=seed)
             frames.append(frame.select(pl.lit(run.path.name).alias("run"), *DECISIONS))
     return pl.concat(frames) if frames else None
 
@@ -218,17 +254,16 @@ def _decisions(
 def _consensus(
     runs: Sequence[Run],
     subjects: Sequence[Subject],
-    network: Network | None,
+    overlay: Overlay,
     alignments: Sequence[str],
     n_null: int,
-    seed: int,
 ) -> pl.DataFrame | None:
     """How many replicates keep each weight, for every run, arm and density."""
     frames = []
     for run in runs:
         own = [subject for subject in subjects if run_of(subject) == run.path.name]
         for arm, density, tickets in _alike(own):
-            found = consensus(tickets, network=network, alignments=alignments, n_null=n_null, seed=seed)
+            found = consensus(tickets, alignments=alignments, n_null=n_null, overlay=overlay)
             keys = {"run": run.path.name, "arm": arm, "density": density}
             frames.append(found.select(*(pl.lit(key).alias(name) for name, key in keys.items()), *CONSENSUS))
     return pl.concat(frames) if frames else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import TypeAlias, TypeVar
 
 import polars as pl
@@ -54,8 +55,9 @@ def subjects_of(
     ladder = frame.filter(pl.col("arm") == TICKET).group_by("level").agg(pl.col("density").mean())
     densities = dict(ladder.iter_rows())
     rows = chosen.filter(pl.col("arm").is_in(arms)) if arms else chosen
+    denses = _Denses(run)
     return [
-        _subject(run, Cell(row["replicate"], row["level"], row["arm"], row["draw"]), densities)
+        _subject(run, Cell(row["replicate"], row["level"], row["arm"], row["draw"]), densities, denses)
         for row in rows.sort("replicate", "level", "arm", "draw").iter_rows(named=True)
     ]
 
@@ -75,16 +77,24 @@ def _nearest(frame: pl.DataFrame, density: float) -> int:
     return int(frame.sort(far, "level")["level"][0])
 
 
-def _subject(run: Run, cell: Cell, densities: dict[int, float]) -> Subject:
+class _Denses:
+    """The dense network of each replicate, trained and where tickets are rewound to: read once, so that all of a
+    replicate hold the same tensors."""
+
+    def __init__(self, run: Run) -> None:
+        self.trained = cache(lambda replicate: run.weights(Cell(replicate, 0, TICKET, 0), "end"))
+        self.start = cache(lambda replicate: rewound(run, replicate))
+
+
+def _subject(run: Run, cell: Cell, densities: dict[int, float], denses: _Denses) -> Subject:
     weights = run.keeps_weights(cell)
-    dense = Cell(cell.replicate, 0, TICKET, 0)
     return Subject(
         name=f"{run.path.name}:{cell}",
         mask=run.mask(cell),
         start=run.start(cell) if weights else None,
         end=run.weights(cell, "end") if weights else None,
-        dense=run.weights(dense, "end") if weights else None,
-        dense_start=rewound(run, cell.replicate) if weights else None,
+        dense=denses.trained(cell.replicate) if weights else None,
+        dense_start=denses.start(cell.replicate) if weights else None,
         replicate=f"{run.path.name}:r{cell.replicate}",
         arm=cell.arm,
         draw=cell.draw,

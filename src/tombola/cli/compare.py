@@ -49,7 +49,12 @@ def compare(
     ] = None,
     aligned: Annotated[
         Several,
-        option("--aligned", "Alignments (default: raw).", complete.several_of("alignments"), "ALIGNMENT,..."),
+        option(
+            "--aligned",
+            "Alignments (default: raw and weights@dense-held-out, where a run has small dense networks).",
+            complete.several_of("alignments"),
+            "ALIGNMENT,...",
+        ),
     ] = None,
     nulls: Annotated[
         Several,
@@ -58,6 +63,9 @@ def compare(
     n_null: Annotated[int, option("--n-null", "Nulls drawn for each pair.", min=1)] = 20,
     same_level: Annotated[bool, option("--same-level/--all-levels", "Pairs of one density only.")] = True,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    everything: Annotated[
+        bool, option("--all", "All pairs, decisions and the consensus, not the answer alone.")
+    ] = False,
     runs: RunsFolder = RUNS,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -65,7 +73,7 @@ def compare(
 ) -> None:
     """Compare tickets in pairs, within and across replicates, arms and runs, beside what chance gives."""
     from tombola import api
-    from tombola.alignment.words import RAW
+    from tombola.cli.show.answer import print_answer
     from tombola.cli.show.comparison import print_comparison
     from tombola.cli.show.tables import print_json
 
@@ -77,7 +85,7 @@ def compare(
         density=densities,
         arms=listed(arms),
         measures=listed(measures),
-        alignments=listed(aligned) if aligned else [RAW],
+        alignments=listed(aligned),
         nulls=listed(nulls),
         n_null=n_null,
         same_density=same_level,
@@ -91,4 +99,4 @@ def compare(
     elif as_csv:
         print(found.pairs.write_csv(), end="")
     else:
-        print_comparison(found)
+        (print_comparison if everything else print_answer)(found)

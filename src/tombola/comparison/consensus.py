@@ -50,6 +50,7 @@ def consensus(
     alignments: Sequence[str] = (RAW,),
     n_null: int = 100,
     seed: int = 0,
+    overlay: Overlay | None = None,
 ) -> pl.DataFrame:
     """How many weights are kept by how many of the subjects, per layer and in the whole network (layer `all`).
 
@@ -60,24 +61,26 @@ def consensus(
     to keep; its p is one-sided.
 
     The null draws every ticket's mask anew with the same count in each layer. Raw, and laid over the first of them by
-    an alignment that is held out, it is exact (`n_null` 0): the
-    Poisson-binomial mean of the histogram and its variance; p takes the dispersion for normal, which the sum of
-    overlaps tends to be in layers of many weights. Aligned, all subjects are laid over the first of them (in order of
+    an alignment that is held out, it is exact (`n_null` 0): the Poisson-binomial mean of the histogram and its
+    variance; p takes the dispersion for normal, which the sum of overlaps tends to be in layers of many weights.
+    Aligned in other ways, all subjects are laid over the first of them (in order of
     replicate), and `n_null` times layer-shuffled copies of them are laid over it in the same way.
+
+    An `overlay` (of the network and the seed, in their place) brings matchings that were found before.
 
     Raises UserError as `compare` does, and for fewer than two subjects.
     """
-    network = network or Network()
-    check(subjects, network, alignments, n_null)
+    overlay = overlay or Overlay(network or Network(), seed)
+    check(subjects, overlay.network, alignments, n_null)
     if len(subjects) < 2:
         raise UserError(f"a consensus takes two tickets at least, found {len(subjects)}")
     ordered = in_order(subjects)
     rows: list[Row] = []
     for alignment in alignments:
         if as_it_comes(alignment):
-            rows += _exact(_laid(ordered, Overlay(network, seed), alignment), alignment)
+            rows += _exact(_laid(ordered, overlay, alignment), alignment)
         else:
-            rows += _sampled(ordered, network, alignment, n_null, seed)
+            rows += _sampled(ordered, overlay, alignment, n_null)
     return pl.DataFrame(rows, schema=CONSENSUS, orient="row").fill_nan(None)
 
 
@@ -157,11 +160,8 @@ def _exact(subjects: Sequence[Subject], alignment: str) -> Iterator[Row]:
         yield (*place, DISPERSION, None, tally.dispersion, 1.0 if tally.expected > 0 else np.nan, z, p)
 
 
-def _sampled(
-    subjects: Sequence[Subject], network: Network, alignment: str, n_null: int, seed: int
-) -> Iterator[Row]:
+def _sampled(subjects: Sequence[Subject], overlay: Overlay, alignment: str, n_null: int) -> Iterator[Row]:
     """The rows where all are laid over the first: beside copies of the others, shuffled and laid over it, too."""
-    overlay = Overlay(network, seed)
     seen = tallies(_laid(subjects, overlay, alignment))
     drawn = [tallies(_laid(subjects, overlay, alignment, draw)) for draw in range(n_null)]
     for layer, tally in seen.items():

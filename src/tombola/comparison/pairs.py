@@ -60,6 +60,7 @@ def compare(
     seed: int = 0,
     among: Callable[[Subject, Subject], bool] = lambda a, b: True,
     exam: Callable[[Subject], Exam] | None = None,
+    overlay: Overlay | None = None,
 ) -> pl.DataFrame:
     """Every measure of all pairs of subjects, per layer and for the whole network (layer `all`).
 
@@ -84,6 +85,8 @@ def compare(
     `z` is (value - expected) over the null's deviation. What is undefined is null: a value without weights
     to take it from, a z where the null never varies. Pair rows describe; decisions are taken over replicates.
 
+    An `overlay` (of the network and the seed, in their place) keeps held-out matchings for the comparison after.
+
     An alignment that is held out lays each tensor by a matching of its own. Measures that read more than one tensor at
     a time have no rows under it where they came with their family, and are refused where they are asked for by name.
 
@@ -91,10 +94,11 @@ def compare(
     alignment that reads weights a subject lacks, an alignment without a network, a measure of function without an exam,
     and subjects that were asked other test examples.
     """
-    network = network or Network()
+    overlay = overlay or Overlay(network or Network(), seed)
+    network = overlay.network
     check(subjects, network, alignments, n_null)
     check_tensorwise(measures, alignments)
-    task = Comparison(Overlay(network, seed), n_null)
+    task = Comparison(overlay, n_null)
     asked = list(questions(subjects, network, measures, nulls))
     check_exam((question.measure for question in asked), exam is not None)
     of_outputs = sorted(

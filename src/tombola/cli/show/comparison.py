@@ -14,6 +14,11 @@ from tombola.cli.show.tables import print_table
 from tombola.comparison.consensus import DISPERSION
 from tombola.text import percent, ticket_first
 
+ALPHA = 0.05
+"""The level that decisions are taken at."""
+FEWEST = 20
+"""Nulls that a p below that level takes: with n of them it is at least 1 / (1 + n)."""
+
 
 def print_comparison(found: Comparison) -> None:
     """Means over pairs of the whole network, what is decided, and how far replicates agree on what to keep."""
@@ -24,8 +29,11 @@ def print_comparison(found: Comparison) -> None:
         _print_consensus(found.consensus)
 
 
-def _print_pairs(found: Comparison) -> None:
-    """Means over pairs, by density, arms and whether they share a replicate; runs are told apart."""
+def means_of(found: Comparison) -> pl.DataFrame:
+    """Means over pairs of the whole network, by density, arms and whether they share a replicate; runs are told apart.
+
+    `share` is that of pairs with p below 5%, null where so few nulls were drawn that no p could be.
+    """
     runs = _labels({subject.replicate.rpartition(":")[0] for subject in found.subjects})
     known = {subject.name: subject for subject in found.subjects}
     whole = found.pairs.filter(pl.col("layer") == WHOLE).with_columns(
@@ -37,31 +45,36 @@ def _print_pairs(found: Comparison) -> None:
             lambda row: _densities(known[row["a"]], known.get(row["b"])), return_dtype=pl.String
         ),
     )
-    means = (
+    return (
         whole.group_by("measure", "side", "aligned", "null", "density", "between", maintain_order=True)
         .agg(
             pl.len().alias("pairs"),
             pl.col("value", "expected", "z").mean(),
-            (pl.col("p") < 0.05).mean().alias("share"),
+            pl.when(pl.col("n_null").max().is_between(1, FEWEST - 1))
+            .then(None)
+            .otherwise((pl.col("p") < ALPHA).mean())
+            .alias("share"),
         )
         .sort("aligned", "measure", "side", maintain_order=True, nulls_last=True)
     )
+
+
+def _print_pairs(found: Comparison) -> None:
+    means = means_of(found)
     print_table(
         ["measure", "side", "aligned", "null", "density", "between", "pairs", "value", "by chance", "z", "p < 0.05"],
         [
             [
                 row["measure"], row["side"] or "", row["aligned"], row["null"] or "", row["density"], row["between"],
-                f"{row['pairs']}", _number(row["value"]), _number(row["expected"]), _number(row["z"], 1),
-                _number(row["share"], 2),
+                f"{row['pairs']}", number(row["value"]), number(row["expected"]), number(row["z"], 1),
+                "-" if row["share"] is None else number(row["share"], 2),
             ]
             for row in means.iter_rows(named=True)
         ],
         left=6,
     )  # fmt: skip
-
-
-ALPHA = 0.05
-"""The level that decisions are taken at."""
+    if means["share"].null_count():
+        print(f"\n-: no p can be below {ALPHA:.0%} by so few nulls; --n-null {FEWEST} are the fewest.")
 
 
 def _print_decisions(decisions: pl.DataFrame) -> None:
@@ -87,8 +100,8 @@ def _print_decisions(decisions: pl.DataFrame) -> None:
             [
                 *[row["run"]] * several,
                 row["measure"], row["side"] or "", row["aligned"], row["arm_b"], row["null"] or "",
-                percent(row["density"]), f"{row['replicates']}", _number(row["difference"]),
-                "-" if row["low"] is None else f"[{_number(row['low'])}, {_number(row['high'])}]",
+                percent(row["density"]), f"{row['replicates']}", number(row["difference"]),
+                "-" if row["low"] is None else f"[{number(row['low'])}, {number(row['high'])}]",
                 _chance(row["p"]), row["verdict"],
             ]
             for row in rows.iter_rows(named=True)
@@ -113,8 +126,8 @@ def _print_consensus(consensus: pl.DataFrame) -> None:
         [
             [
                 *[row["run"]] * several,
-                row["arm"], row["aligned"], percent(row["density"]), f"{row['tickets']}", _number(row["value"]),
-                _number(row["expected"]), _number(row["z"], 1), _chance(row["p"]),
+                row["arm"], row["aligned"], percent(row["density"]), f"{row['tickets']}", number(row["value"]),
+                number(row["expected"]), number(row["z"], 1), _chance(row["p"]),
             ]
             for row in rows.iter_rows(named=True)
         ],
@@ -153,5 +166,5 @@ def _chance(p: float | None) -> str:
     return "" if p is None else wording.small(p)
 
 
-def _number(value: float | None, digits: int = 4) -> str:
+def number(value: float | None, digits: int = 4) -> str:
     return "" if value is None else f"{value:.{digits}f}"
