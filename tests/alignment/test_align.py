@@ -113,6 +113,17 @@ def test_mask_matching_by_hand():
     assert values["mask", "all"] == pytest.approx((1 / 3 + 1 / 2 + 0 + 1 / 2) / 4)
 
 
+def test_units_of_equal_inputs_are_told_apart_by_where_they_lead():
+    """Many units of a sparse network read one input or none, and the same: no sum of distances tells them apart."""
+    widths, network = (20, 40, 30, 5), mlp(20, 40, 30, 5)
+    subject = random_subject(1, widths, 0.06)
+    rows = [tuple(row) for row in subject.mask["fc1.weight"].tolist()]
+    assert len(set(rows)) < len(rows) - 5
+    planted = network.relabelled(subject, shuffled(network, 3))
+    back = network.relabelled(planted, align(subject, planted, network, "mask"))
+    assert back.mask == subject.mask
+
+
 def test_units_without_inputs_are_alike():
     """{0}, {} against {}, {1}: crossed, the distances are 0 and 1; as they come, 1 and 1."""
     a = ternary("a", fc1=[[1, 0], [0, 0]], fc2=[[1, 1]])

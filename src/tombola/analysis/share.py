@@ -10,9 +10,10 @@ import polars as pl
 
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, WHOLE
-from tombola.comparison.decisions import SEPARATES, UNRESOLVED
+from tombola.analysis.wording import DECIDED
 from tombola.comparison.measures.base import MEASURES
 from tombola.lottery.arms.catalog import TICKET
+from tombola.stats.verdict import YES
 
 MEASURE = "jaccard"
 ALIGNMENT = "weights@dense-held-out"
@@ -79,10 +80,9 @@ class Answer:
 
 def in_words(row: Row) -> str:
     """A decision on how alike tickets are in a word or two; a distance is small where they are alike."""
-    if row["verdict"] == SEPARATES:
-        measure = MEASURES[registered(row["measure"])]
-        return "yes" if row["difference"] * measure.alike > 0 else "no, less"
-    return "not resolved" if row["verdict"] == UNRESOLVED else "not seen"
+    if row["verdict"] == YES:
+        return "yes" if row["difference"] * MEASURES[registered(row["measure"])].alike > 0 else "no, less"
+    return DECIDED[row["verdict"]]
 
 
 def registered(name: str) -> str:
