@@ -8,9 +8,11 @@ import pytest
 from support.study_kit import run_tiny, tiny, toy_data
 from tombola.analysis import comparison
 from tombola.analysis.comparison import compare_runs
+from tombola.analysis.measured import measured
 from tombola.analysis.share import ALIGNMENT, answers, control, in_words
 from tombola.comparison.decisions import DECISIONS, SAME, SEPARATES, UNRESOLVED
 from tombola.runs.folder import Run
+from tombola.study.claims import Hypothesis
 from tombola.study.plan import bind
 
 ARMS = [{"name": "reinit"}, {"name": "random-mask"}, {"name": "rewire"}]
@@ -66,6 +68,23 @@ def test_the_primary_decision_is_of_whole_tickets_held_out_against_the_control(r
     few = compare_runs([run], measures=["jaccard"], arms=["ticket", "random-mask"], level=1)
     assert few.decisions is not None
     assert few.decisions.filter("primary")["arm_b"].to_list() == ["random-mask"]
+
+
+@pytest.mark.usefixtures("data")
+def test_a_hypothesis_under_a_held_out_matching_is_what_the_comparison_decides(run: Run) -> None:
+    claim = Hypothesis(
+        name="share",
+        claim="Tickets share wiring beyond degrees.",
+        quantity=f"measure:jaccard@{ALIGNMENT},fc1.weight",
+        arms=("ticket", "rewire"),
+        direction="greater",
+    )
+    answer = measured(run, claim, 2, None)
+    found = compare_runs([run], measures=["jaccard"], level=2)
+    assert found.decisions is not None
+    [one] = found.decisions.filter(layer="fc1.weight", aligned=ALIGNMENT, arm_b="rewire").rows(named=True)
+    assert (answer.n, answer.found.difference, answer.found.low) == (3, one["difference"], one["low"])
+    assert answer.found.difference is not None
 
 
 @pytest.mark.usefixtures("data")

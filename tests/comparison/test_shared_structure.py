@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 from scipy.stats import binom
 
-from support.unshared import Make, decided
+from support.unshared import Make, decided, subjects_of
 from tombola.alignment.words import WHOLE
 from tombola.comparison.decisions import SEPARATES
+from tombola.comparison.pairs import compare
 
 HELD_OUT, FULL = "weights@dense-held-out", "weights@dense"
 SMALL, DIGITS, CONV = (64, 30, 20, 10), (784, 60, 30, 10), ()
@@ -84,3 +85,22 @@ def test_power_grows_with_the_share_that_is_planted(widths: str, density: float)
     assert found[0] <= found[1] + 10
     assert found[1] < found[2]
     assert found[2] >= 40
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("units", UNITS)
+@pytest.mark.parametrize("widths", ["64 inputs", "convolutions"])
+def test_the_joint_null_is_calibrated_under_a_full_matching(widths: str, units: str) -> None:
+    """Mask and dense network scrambled together: p at most 0.05 in about that share of 60 pairs, and as often above
+    0.95, where shuffled layers stand far off if units are uneven."""
+    uneven, pixels = UNITS[units]
+    make, tables = Make(WIDTHS[widths], 0.05, uneven, pixels, replicates=2), []
+    for seed in range(60):
+        a, _, b, _ = subjects_of(make, seed)
+        options = {"nulls": ["layer-shuffle", "scramble"], "n_null": 19, "alignments": [FULL]}
+        tables.append(compare([a, b], network=make.network, measures=["jaccard"], **options))
+    found = pl.concat(tables).filter(layer=WHOLE)
+    for null, fits in (("scramble", True), ("layer-shuffle", not uneven)):
+        p = found.filter(null=null)["p"]
+        assert ((p <= LEVEL).sum() <= most(60)) == fits
+        assert not fits or (p > 1 - LEVEL).sum() <= most(60)
