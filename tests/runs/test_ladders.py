@@ -15,7 +15,8 @@ from tombola.errors import UserError
 from tombola.lottery.cell import Cell
 from tombola.runs.folder import Run
 from tombola.runs.lender import Lender
-from tombola.runs.results import DONOR_TICKET, results_of, with_donor_tickets
+from tombola.runs.results import results_of, with_donor_tickets
+from tombola.study.claims import DONOR_TICKET
 from tombola.study.ladders import ladder_seeds, ladders_of
 from tombola.study.spec import Study
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ import torch
 from tombola.alignment.network import Network, chain
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW
-from tombola.analysis.share import ALIGNMENT, primary
+from tombola.analysis.share import ALIGNMENT, CONTROLS, OWN_MASK, primary
 from tombola.analysis.subjects import Several, subjects_of
 from tombola.comparison.answers import Exam
 from tombola.comparison.consensus import CONSENSUS, consensus
@@ -25,10 +26,12 @@ from tombola.comparison.pairs import compare
 from tombola.comparison.requests import check_exam, chosen, needs_network
 from tombola.data.resident import Resident
 from tombola.errors import UserError
-from tombola.files import write_parquet
+from tombola.files import canonical, read_object, write_json, write_parquet
 from tombola.lottery.arms.catalog import TICKET
 from tombola.runs.environment import require_same_function
 from tombola.runs.folder import Run
+from tombola.runs.preregistration import hypotheses_digest
+from tombola.runs.results import results_of
 from tombola.seeds import stream
 from tombola.study.plan import bind
 
@@ -134,9 +137,61 @@ def compare_runs(
         subjects,
     )
     if runs:
+        (runs[0].path / COMPARED).unlink(missing_ok=True)
         tables = {"measures": found.pairs, "decisions": found.decisions, "consensus": found.consensus}
         keep_compared(runs[0], tables)
     return found
+
+
+def compare_study(run: Run, data_dir: Path | None = None) -> bool:
+    """Compare the tickets of a run as its study's `[compare]` table says, unless that was done of these very cells;
+    returns whether there is such a table. Raises UserError."""
+    study, table = run.study, run.study.compare
+    if table is None:
+        return False
+    if compared_key(run) == key_of(run):
+        return True
+    densities = table.densities or tuple(
+        sorted({density for each in study.hypothesis if each.measure for density in each.densities})
+    )
+    frame = results_of(run, timed=False)
+    there = set(frame.filter(pl.col("level") > 0, pl.col("status") == "ok")["arm"])
+    arms = table.arms or (TICKET, *(arm for arm in (*CONTROLS, *OWN_MASK) if arm in there))
+    levels = frame.filter(pl.col("arm").is_in(arms[1:]), pl.col("status") == "ok", pl.col("level") > 0)[
+        "level"
+    ]
+    if len(levels) == 0:
+        return True
+    compare_runs(
+        [run],
+        **{"density": list(densities)} if densities else {"level": int(levels.max())},  # type: ignore[arg-type]
+        arms=[arm for arm in arms if arm in there],
+        measures=table.measures,
+        alignments=table.alignments,
+        n_null=table.nulls,
+        seed=study.seed,
+        data_dir=data_dir,
+    )
+    write_json(run.path / COMPARED, {"key": key_of(run)})
+    return True
+
+
+def key_of(run: Run) -> str:
+    """What decides the tables of the comparison that a run's study asks for: that, what it claims, and the cells."""
+    table = run.study.compare
+    asked = [table and table.model_dump(mode="json"), hypotheses_digest(run.study.hypothesis)]
+    cells = [str(cell) for cell in run.cells()]
+    return hashlib.sha256(canonical([*asked, cells]).encode()).hexdigest()[:16]
+
+
+COMPARED = "compared.json"
+"""Which cells the tables of the last comparison are of, where the study asked for it."""
+
+
+def compared_key(run: Run) -> str | None:
+    """What the tables of the last comparison are of; None where the study did not ask for them."""
+    path = run.path / COMPARED
+    return read_object(path).get("key") if path.is_file() else None
 
 
 def network_of(runs: Sequence[Run], data_dir: Path | None = None) -> Network:

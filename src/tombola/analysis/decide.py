@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from tombola.analysis.outcomes import compared, place_of, shared, side
+from tombola.analysis.outcomes import Side, compared, contrasts, place_of, shared, side
 from tombola.analysis.verdict import Verdict
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
@@ -18,6 +18,7 @@ from tombola.stats.holm import Judged, judge
 from tombola.stats.intervals import cut, difference_bounds
 from tombola.stats.paired import beyond_margin, flips_needed, replicates_for_power
 from tombola.stats.permutation import opposites
+from tombola.stats.ratio import Ratio, ratio_interval
 from tombola.stats.verdict import CLOSE, NO, UNRESOLVED, YES, decision
 from tombola.study.claims import Hypothesis
 from tombola.study.prospects import Asked, asked, families_of
@@ -69,6 +70,8 @@ def _tested(one: Asked, study: Study, frame: pl.DataFrame, measured: Measured) -
         test=claim.test,
         alpha=claim.alpha,
         planned=study.replicates,
+        answers=claim.answers or "",
+        share_of=" less ".join(claim.share_of or ()),
         why=one.why,
     )
     if one.level is None:
@@ -102,6 +105,8 @@ def _by_results(claim: Hypothesis, blank: Verdict, level: int, study: Study, fra
     if claim.quantity == STOP:
         stops = ends(frame, {place_of(arm, level) for arm in claim.arms}).values()
         at_end, trainings = sum(k for k, _ in stops), sum(n for _, n in stops)
+    if ratio := _share(claim, level, frame, sides):
+        blank = replace(blank, share=ratio.value, share_low=ratio.low, share_high=ratio.high)
     return replace(
         blank,
         **vars(seen.found) | {"low": low, "high": high},
@@ -114,6 +119,15 @@ def _by_results(claim: Hypothesis, blank: Verdict, level: int, study: Study, fra
         at_end=at_end,
         trainings=trainings,
     )
+
+
+def _share(claim: Hypothesis, level: int, frame: pl.DataFrame, sides: Sequence[Side]) -> Ratio | None:
+    """The contrast as a share of that of two other arms, over the replicates that have all of them."""
+    if claim.share_of is None:
+        return None
+    whole = [side(frame, claim.quantity, level, arm) for arm in claim.share_of]
+    both = shared([*sides, *whole])
+    return ratio_interval(contrasts(sides, both), contrasts(whole, both))
 
 
 def _judged(family: Sequence[tuple[Hypothesis, Verdict]]) -> tuple[list[Judged], list[Judged | None]]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from tombola.alignment.words import RAW
-from tombola.analysis.comparison import exams_of, network_of
+from tombola.alignment.subject import Subject
+from tombola.alignment.words import RAW, WHOLE
+from tombola.analysis.comparison import compared, compared_key, exams_of, key_of, network_of
 from tombola.analysis.subjects import subjects_of
 from tombola.analysis.verdict import Verdict
 from tombola.comparison.decisions import decide
 from tombola.comparison.measures.base import MEASURES
 from tombola.comparison.pairs import compare
+from tombola.comparison.table import SCHEMA
 from tombola.errors import UserError, nearest
 from tombola.runs.folder import Run
 from tombola.stats.permutation import Contrasted
-from tombola.study.claims import Hypothesis
+from tombola.study.claims import Hypothesis, MeasureAt
 
 
 def measured(run: Run, claim: Hypothesis, blank: Verdict, data_dir: Path | None) -> Verdict:
@@ -27,14 +30,17 @@ def measured(run: Run, claim: Hypothesis, blank: Verdict, data_dir: Path | None)
     assert blank.level is not None
     subjects = subjects_of(run, level=blank.level, arms=claim.arms)
     measure = MEASURES[at.registered]
-    pairs = compare(
-        subjects,
-        network=network_of([run], data_dir) if at.aligned != RAW or measure.wired else None,
-        measures=[at.registered],
-        alignments=[at.aligned],
-        seed=run.study.seed,
-        exam=exams_of([run], data_dir),
-    ).filter(
+    pairs = _stored(run, at, subjects)
+    if pairs is None:
+        pairs = compare(
+            subjects,
+            network=network_of([run], data_dir) if at.aligned != RAW or measure.wired else None,
+            measures=[at.registered],
+            alignments=[at.aligned],
+            seed=run.study.seed,
+            exam=exams_of([run], data_dir),
+        )
+    pairs = pairs.filter(
         pl.col("measure") == at.name,
         pl.col("side").eq_missing(pl.lit(at.side)),
         pl.col("null").eq_missing(pl.lit(measure.null)),
@@ -65,3 +71,22 @@ def measured(run: Run, claim: Hypothesis, blank: Verdict, data_dir: Path | None)
         name: row[name] for name in (*Contrasted.__dataclass_fields__, "p_smallest", "p_opposite", "draws")
     }
     return replace(blank, **found, n=row["replicates"], why=why)
+
+
+def _stored(run: Run, at: MeasureAt, subjects: Sequence[Subject]) -> pl.DataFrame | None:
+    """The rows of the comparison that the run's study asks for, where it has every pair of the subjects; else None."""
+    table = compared(run, "measures", SCHEMA) if compared_key(run) == key_of(run) else None
+    if table is None:
+        return None
+    names = [subject.name for subject in subjects]
+    rows = table.filter(
+        pl.col("aligned") == at.aligned,
+        pl.col("a").is_in(names),
+        pl.col("b").is_null() | pl.col("b").is_in(names),
+    )
+    mine = rows.filter(
+        pl.col("measure") == at.name, pl.col("layer") == WHOLE, pl.col("side").eq_missing(pl.lit(at.side))
+    )
+    pairs = mine.select("a", "b").unique()
+    wanted = len(names) if MEASURES[at.registered].subjects == 1 else len(names) * (len(names) - 1) // 2
+    return rows if len(pairs) == wanted else None

@@ -17,6 +17,9 @@ from tombola.stats.permutation import Contrasted, Direction, opposites
 from tombola.stats.sign import sign_test
 from tombola.study.claims import DENSE, DERIVED
 
+SIGNS = (1, -1, -1, 1)
+"""How the arms of a contrast count, of two or of four."""
+
 
 @dataclass(frozen=True)
 class Side:
@@ -62,6 +65,11 @@ def side(frame: pl.DataFrame, quantity: str, level: int, arm: str) -> Side:
 def shared(sides: Sequence[Side]) -> list[int]:
     """The replicates in which all arms have a value, ascending."""
     return sorted(set.intersection(*(set(each.values) for each in sides)))
+
+
+def contrasts(sides: Sequence[Side], replicates: Sequence[int]) -> list[float]:
+    """a - b of each replicate, of four arms (a - b) - (c - d)."""
+    return [sum(sign * each.values[r] for sign, each in zip(SIGNS, sides, strict=False)) for r in replicates]
 
 
 @dataclass(frozen=True)
@@ -111,11 +119,10 @@ def _no_t(n: int) -> str:
 
 def _ranges(sides: Sequence[Side], replicates: Sequence[int]) -> tuple[list[float], list[float]]:
     """Between what numbers the difference of each replicate lies, where values may be larger than they were seen."""
-    signs = (1, -1, -1, 1)
     low, high = [], []
     for r in replicates:
         ends = [(each.values[r], math.inf if r in each.unreached else each.values[r]) for each in sides]
-        terms = [(sign * end[0], sign * end[1]) for sign, end in zip(signs, ends, strict=False)]
+        terms = [(sign * end[0], sign * end[1]) for sign, end in zip(SIGNS, ends, strict=False)]
         low.append(sum(min(term) for term in terms))
         high.append(sum(max(term) for term in terms))
     return low, high

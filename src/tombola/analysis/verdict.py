@@ -31,7 +31,9 @@ class Verdict:
     fewest whose smallest p would do; where it is too close to say, about those with which a t-test has a power of 0.8
     at the effect that was seen, at alpha / tests. `changed_after` is how many cells were done when the family was
     last changed: None where it was fixed before the first, -1 where nobody knows. `control` names what the claim
-    needs and did not come out. `why` is what stands against an answer, a sentence without its full stop.
+    needs and did not come out. `answers` is the question that it answers, if any; `share` the difference as a share of
+    that of two arms (`Hypothesis.share_of`), None where the latter may be 0. `why` is what stands against an answer, a
+    sentence without its full stop.
     """
 
     family: str
@@ -73,6 +75,11 @@ class Verdict:
     n_needed: int | None = None
     changed_after: int | None = None
     control: str = ""
+    answers: str = ""
+    share_of: str = ""
+    share: float | None = None
+    share_low: float | None = None
+    share_high: float | None = None
     why: str = ""
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from tombola.analysis import wording
+from tombola.analysis.answers import sentences
 from tombola.analysis.decide import decided, densities_of
 from tombola.analysis.matching_level import Matching, sparsest_match
 from tombola.analysis.published import Checked, expectations
@@ -18,7 +19,7 @@ from tombola.files import write_json
 from tombola.runs.folder import Run
 from tombola.runs.preregistration import Registration, hypotheses_digest
 from tombola.runs.progress import missing
-from tombola.runs.results import results_of
+from tombola.runs.results import results_of, with_donor_tickets
 from tombola.stats.intervals import FEWEST
 from tombola.study.claims import Hypothesis
 
@@ -43,6 +44,7 @@ class Verdicts:
         """All of it as JSON, the contents of verdicts.json."""
         return {
             "digest": self.digest,
+            "answers": [each.table() for each in sentences(self.verdicts)],
             "verdicts": self.frame().to_dicts(),
             "sparsest_matching_level": self.matching.table(),
             "expectations": [each.table() for each in self.expected],
@@ -65,9 +67,10 @@ def verdicts_of(run: Run, *, measures: bool = True, data_dir: Path | None = None
 
         return measured(run, claim, blank, data_dir)
 
+    every, densities = with_donor_tickets(run, frame), known.densities or densities_of(frame)
     found = [
         replace(each, changed_after=known.changed_after(study.hypothesis, each.family))
-        for each in decided(study, frame, known.densities or densities_of(frame), by_measure)
+        for each in decided(study, every, densities, by_measure)
     ]
     return Verdicts(
         tuple(found),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +30,10 @@ from tombola.cli.options import (
     option,
     spelt,
 )
-from tombola.errors import UserError
+from tombola.errors import UserError, nearest
+
+STEPS = ("training", "comparison", "report")
+"""What a run can be told to stop after."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,15 +53,24 @@ def run(
     data_dir: DataDir = None,
     dry_run: Annotated[bool, option("--dry-run", "Say what would be trained, and what it costs.")] = False,
     watch: Annotated[bool, option("--watch", "Serve the run's page meanwhile, see `tombola watch`.")] = False,
+    until: Annotated[
+        str,
+        option(
+            "--until",
+            "Stop after `training`, or `comparison`; else all is decided and reported.",
+            metavar="STEP",
+        ),
+    ] = "report",
     track: Track = None,
     as_json: Json = False,
 ) -> None:
-    """Run a study to its end, from wherever it was stopped, and write its report."""
+    """Run a study to its end, from wherever it was stopped: train, compare, decide, and write its report."""
+    from tombola.analysis.comparison import compare_study
     from tombola.analysis.verdicts import verdicts_of, write_verdicts
     from tombola.cli.serve import Beside
     from tombola.cli.show.dry_run import dry_run as print_dry_run
     from tombola.cli.show.run import print_results
-    from tombola.cli.show.verdicts import print_verdicts
+    from tombola.cli.show.verdicts import print_sentences, print_verdicts
     from tombola.cli.show.watcher import Watcher, announcer
     from tombola.report.page.compose import write_reports
     from tombola.runs.folder import Run
@@ -66,6 +79,8 @@ def run(
     from tombola.runs.sweeps import SweepRun
     from tombola.study.load import load_sweep
 
+    if until not in STEPS:
+        raise UserError(f"--until is '{until}'; expected one of {', '.join(STEPS)}{nearest(until, STEPS)}")
     sweep = load_sweep(what, settings or [])
     options = RunOptions(out, device, engine, threads, data_dir, track=listed(track))
     if dry_run:
@@ -82,17 +97,32 @@ def run(
             found = run_sweep(sweep, options, beginning=announcer(len(sweep.members)))
         else:
             found = run_study(sweep.first, options, beginning=live.begin)
+    for each in found.runs.values() if until != "training" else ():
+        if compare_study(each, data_dir):
+            print(f"{each.path.name}: tickets are compared", file=sys.stderr)
+    place = f"{'sweep' if sweep.keys else 'run  '}   {found.path}"
+    if until != "report":
+        print(place)
+        return
     verdicts = [verdicts_of(each, data_dir=data_dir) for each in found.runs.values()]
     for each, own in zip(found.runs.values(), verdicts, strict=True):
         write_verdicts(each, own)
     page = write_reports([found])
-    print_results(found, as_json)
+    answered = not sweep.keys and any(each.answers for each in verdicts[0].verdicts)
+    if as_json or not answered:
+        print_results(found, as_json)
     if as_json:
         return
-    if sweep.first.hypothesis and not sweep.keys:
+    if answered:
+        print_sentences(verdicts[0])
+    elif sweep.first.hypothesis and not sweep.keys:
         print()
         print_verdicts(verdicts[0], published=False)
-    print(f"\n{'sweep' if sweep.keys else 'run  '}   {found.path}\nreport  {page}")
+    print(f"\n{place}\nreport  {page}")
+    if answered:
+        print(
+            f"`tombola results {found.path.name}` has the means, `tombola verdicts {found.path.name}` every test"
+        )
 
 
 def runs(runs: RunsFolder = RUNS, as_json: Json = False) -> None:

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from tombola.analysis.comparison import compared
 from tombola.analysis.connection import Connection, connection_estimates, connections_of
+from tombola.analysis.verdict import VERDICTS
 from tombola.comparison.consensus import CONSENSUS
 from tombola.comparison.table import SCHEMA
+from tombola.files import read_object
 from tombola.lottery.arms.catalog import TICKET
 from tombola.models.scope import Scope
 from tombola.report.tables import Looks, Tables
@@ -51,7 +53,17 @@ def tables_of(run: Run) -> Tables:
         disk=disk_of(run),
     )
     connection = connections_of(run)
+    tables = replace(tables, verdicts=verdicts_in(run))
     return tables if connection is None else with_connection(tables, connection)
+
+
+def verdicts_in(run: Run) -> pl.DataFrame | None:
+    """The verdicts that a run's folder holds; None where there are none, or those of an earlier version."""
+    path = run.path / "verdicts.json"
+    rows = read_object(path).get("verdicts") if path.is_file() else None
+    if not isinstance(rows, list) or not all(VERDICTS.keys() <= row.keys() for row in rows):
+        return None
+    return pl.DataFrame([{name: row[name] for name in VERDICTS} for row in rows], schema=VERDICTS)
 
 
 def with_connection(tables: Tables, connection: Connection) -> Tables:

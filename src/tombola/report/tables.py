@@ -56,6 +56,7 @@ class Tables:
     disk: bytes that the run takes without its report; None where it is not known.
     consensus: the rows of the run's `study.Comparison.consensus`; None where nothing was compared.
     seen: level -> the masks made while the dense networks trained; empty unless early birds were drawn.
+    verdicts: one row a test of the run's claims (`analysis.verdict.VERDICTS`); None where none was decided.
     runs: label -> the tables of each run, where there are several: all frames then have a column `run` of labels.
     """
 
@@ -72,6 +73,7 @@ class Tables:
     scope: Scope | None = None
     disk: int | None = None
     seen: Mapping[int, Looks] = field(default_factory=dict)
+    verdicts: pl.DataFrame | None = None
     runs: Mapping[str, Tables] = field(default_factory=dict)
 
     @classmethod

@@ -15,9 +15,8 @@ from tombola.runs.folder import Run
 from tombola.runs.progress import require_whole
 from tombola.runs.stops import STOP, ends
 from tombola.stats.intervals import EVERYWHERE, Range, bounds, half_width
+from tombola.study.claims import DONOR_TICKET
 
-DONOR_TICKET = "donor-ticket"
-"""What the own ticket of a donor is called beside the results of a run."""
 KEYS = ("replicate", "level", "arm", "draw")
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "replicate": pl.Int64,

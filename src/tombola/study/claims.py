@@ -46,6 +46,8 @@ class Expectation(BaseModel):
     source: str
 
 
+DONOR_TICKET = "donor-ticket"
+"""What a hypothesis calls the own ticket of a replicate's donor, which a transplant of mask and start must train as."""
 DENSE = "dense"
 """What a hypothesis calls the network of level 0, whichever level the other arm is at."""
 COLUMNS: tuple[str, ...] = get_args(Quantity)
@@ -125,6 +127,17 @@ def _whole(name: str, aligned: str) -> str:
     )
 
 
+Question = Literal["wins", "shares", "signs", "transfers", "gap"]
+QUESTIONS: dict[Question, str] = {
+    "wins": "Does the ticket win?",
+    "shares": "Do tickets of different seeds share structure, beyond the degrees of their units?",
+    "signs": "Do they share signs?",
+    "transfers": "Does the match between wiring and start carry over to another start?",
+    "gap": "How much of the gap is that?",
+}
+"""What a study is asked that holds tickets of several seeds against each other, in the order of the answer."""
+
+
 class Hypothesis(BaseModel):
     """A [[hypothesis]] entry: a claim about a quantity of two arms, a and b, tested over replicates.
 
@@ -139,6 +152,9 @@ class Hypothesis(BaseModel):
     margin if the claim is false; or `t`, where they are normal. All tests of a `family` are decided together, at
     one `alpha`, by Holm's correction. `needs` are the names of other hypotheses, controls, that have to come out `yes`
     (at the same level, if they are asked there, else wherever they are); the claim is not resolvable without.
+
+    `answers` says which of the questions of a study it answers (see `QUESTIONS`), the first of several mainly. With
+    `share_of`, two arms c and d, the difference is also given as a share of c - d, with Fieller's interval.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -154,6 +170,8 @@ class Hypothesis(BaseModel):
     alpha: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.05
     family: Annotated[str, Field(min_length=1)] = "claims"
     needs: tuple[str, ...] = ()
+    answers: Question | None = None
+    share_of: tuple[str, str] | None = None
 
     @field_validator("densities", mode="before")
     @classmethod
@@ -217,12 +235,12 @@ def check_hypotheses(hypotheses: Sequence[Hypothesis], own_arms: Collection[str]
     A registered arm that the study lacks is no mistake: arms are easily left out of a run. The verdict says so.
     """
     names = [each.name for each in hypotheses]
-    known = {*ARMS, *own_arms, DENSE}
+    known = {*ARMS, *own_arms, DENSE, DONOR_TICKET}
     alphas: dict[str, float] = {}
     for each in hypotheses:
         if names.count(each.name) > 1:
             raise UserError(f"hypothesis '{each.name}' is listed twice; give each a name of its own")
-        for arm in each.arms:
+        for arm in (*each.arms, *(each.share_of or ())):
             if arm not in known:
                 raise UserError(f"hypothesis '{each.name}': unknown arm '{arm}'{nearest(arm, known)}")
         if alphas.setdefault(each.family, each.alpha) != each.alpha:

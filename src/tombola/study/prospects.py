@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from tombola.lottery.arms.catalog import TICKET
 from tombola.stats.holm import judge
 from tombola.stats.paired import flips_needed, smallest
-from tombola.study.claims import DENSE, NEAR, Hypothesis
+from tombola.study.claims import DENSE, DONOR_TICKET, NEAR, Hypothesis
+from tombola.study.ladders import ladders_of
 from tombola.study.spec import Study
 from tombola.text import listed
 
@@ -74,6 +75,8 @@ def _nearest(hypothesis: Hypothesis, wanted: float, study: Study, densities: Seq
 def _absent(hypothesis: Hypothesis, study: Study, level: int) -> list[str]:
     """The arms of a hypothesis that the study does not train at a level."""
     here = {TICKET, DENSE, study.search_arm, *(name for name, _ in study.arms_at(level))}
+    if (donors := ladders_of(study).get("donors")) and level <= donors.levels:
+        here.add(DONOR_TICKET)
     return [arm for arm in dict.fromkeys(hypothesis.arms) if arm not in here]
 
 

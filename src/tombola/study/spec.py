@@ -17,7 +17,7 @@ from pydantic import (
 
 from tombola import parts
 from tombola.data.spec import DataSpec
-from tombola.errors import UserError
+from tombola.errors import UserError, nearest
 from tombola.files import canonical
 from tombola.lottery.arms.catalog import ACTIONS, ARMS, CONTINUED, TICKET, Arm
 from tombola.lottery.cell import Cell, level_cells
@@ -25,6 +25,7 @@ from tombola.lottery.modes import check_rewind
 from tombola.models.spec import ModelSpec
 from tombola.seeds import Seeds
 from tombola.study.claims import Expectation, Hypothesis, check_hypotheses
+from tombola.study.compare_table import CompareTable
 from tombola.study.pruning import Count, Pruning
 from tombola.training.recipe import Recipe
 
@@ -129,6 +130,7 @@ class Study(BaseModel):
     arms: tuple[ArmSpec, ...] = ()
     hypothesis: tuple[Hypothesis, ...] = ()
     expect: tuple[Expectation, ...] = ()
+    compare: CompareTable | None = None
     store: StoreSpec = StoreSpec()
 
     @model_validator(mode="after")
@@ -147,6 +149,11 @@ class Study(BaseModel):
             if names.count(name) > 1:
                 raise ValueError(f"arm '{name}' is listed twice; use draws = n for repetitions")
         check_hypotheses(self.hypothesis, [*names, *([self.search_arm] if self.search_arm else [])])
+        for arm_name in self.compare.arms if self.compare else ():
+            if arm_name not in (known := [TICKET, *names]):
+                raise ValueError(
+                    f"[compare] has arm '{arm_name}', which is not trained{nearest(arm_name, known)}"
+                )
         if taking := [arm.name for arm in self.arms if "donor" in arm.arm.traits]:
             self._can_be_lent_to(taking[0])
         return self

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tombola.analysis import wording
+from tombola.analysis.answers import sentences
 from tombola.analysis.verdicts import Verdicts
+from tombola.cli.show.tables import console
 from tombola.study.prospects import prospects
 from tombola.study.spec import Study
 
@@ -27,6 +29,13 @@ def print_verdicts(found: Verdicts, published: bool = True) -> None:
         print("\nPublished numbers")
         for line in map(str, found.expected):
             print(f"  {line}")
+
+
+def print_sentences(found: Verdicts) -> None:
+    """The answer: each question of the study in a sentence."""
+    for number, each in enumerate(sentences(found.verdicts), start=1):
+        console().print(f"{number}. {each.asked}", style="bold", markup=False, highlight=False)
+        console().print(f"   {each.said}", markup=False, highlight=False)
 
 
 def prospect_rows(spec: Study, densities: list[float]) -> list[dict[str, Any]]:

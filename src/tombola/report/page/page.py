@@ -19,6 +19,8 @@ from tombola.report.tables import NothingToDrawError, Tables
 from tombola.runs.stops import ends_in_words
 from tombola.stats.intervals import FEWEST
 
+ANSWER = "Answer"
+"""The section of the pictures that stand beside the sentences of a study's answer."""
 BESIDE = (".svg", ".pdf", ".png")
 """Formats that each figure is saved as, beside the page."""
 
@@ -56,6 +58,8 @@ def write(
     each key that differs. `verdicts` come first, and have the published numbers with them.
     """
     figures = [each for name in FIGURES for each in _show(name, tables, folder / "figures", beside)]
+    pictures = {each.name: each for each in figures if each.section == ANSWER}
+    figures = [each for each in figures if each.section != ANSWER]
     order = list(dict.fromkeys(["Accuracy", "Learning", "Generalisation", *(s.section for s in figures)]))
     text = _template().render(
         title=tables.title,
@@ -64,6 +68,9 @@ def write(
         within=within or {},
         published=published,
         verdicts=verdicts,
+        answers=[
+            (each, pictures.get(f"answer-{each.question}")) for each in (verdicts.answers if verdicts else ())
+        ],
         runs=list(tables.runs),
         differences=differences or {},
         sections=[

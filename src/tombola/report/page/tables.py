@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tombola.analysis import wording
+from tombola.analysis.answers import Sentence, sentences
 from tombola.analysis.published import Checked
 from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import verdicts_of
@@ -189,6 +190,7 @@ class VerdictSection:
     notes: list[str]
     digest: str
     how: str
+    answers: tuple[Sentence, ...] = ()
     box: tuple[tuple[str, str], ...] = wording.BOX
 
 
@@ -207,6 +209,7 @@ def verdict_section(run: Run) -> VerdictSection:
         notes=list(found.notes),
         digest=found.digest,
         how=wording.how(found.verdicts),
+        answers=tuple(sentences(found.verdicts)),
     )
 
 
