@@ -60,7 +60,7 @@ def test_run_and_verdicts(tombola: Tombola, claims_file: Path, tmp_path: Path) -
         "reinit-is-worse: not resolvable with this n (n = 2 is too small: p is 0.25 at least, above alpha 0.05;",
         "no level of this study is within 10%",
         "Sparsest matching level",
-        wording.MEANING,
+        *(f"  {word}: {meaning}" for word, meaning in wording.BOX),
     ):
         assert part in ran.out
         assert part in said.out

@@ -31,13 +31,10 @@ BOX = (
     ("no, the data speak against it", "the opposite is shown, by a correction of its own."),
     (
         "too close to say",
-        "neither, by a test that could have; n is how many replicates would tell an effect as large as the one seen.",
+        "neither, by a test that could have; n would tell an effect as large as the one seen.",
     ),
-    (
-        "not resolvable with this n",
-        "so few replicates could not have shown it, whatever was found; with this control: a control that the claim "
-        "needs did not come out.",
-    ),
+    ("not resolvable with this n", "so few replicates could not have shown it, whatever was found."),
+    ("not resolvable with this control", "a control that the claim needs did not come out."),
     ("not tested", "there is nothing to test it by."),
 )
 """The verdicts and what each says, as every reader is told."""

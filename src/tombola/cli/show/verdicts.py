@@ -24,7 +24,9 @@ def print_verdicts(found: Verdicts, published: bool = True) -> None:
         print(f"  {verdict.name}: {wording.decision(verdict)}")
     print(f"\n{wording.match(found.matching)}")
     if found.verdicts:
-        print(f"\n{wording.MEANING}")
+        print("\nWhat the verdicts say")
+        for word, meaning in wording.BOX:
+            print(f"  {word}: {meaning}")
     if found.expected and published:
         print("\nPublished numbers")
         for line in map(str, found.expected):
