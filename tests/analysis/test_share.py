@@ -8,19 +8,30 @@ import pytest
 from support.study_kit import run_tiny, tiny, toy_data
 from tombola.analysis import comparison
 from tombola.analysis.comparison import compare_runs
-from tombola.analysis.measured import measured
 from tombola.analysis.share import ALIGNMENT, answers, control, in_words
-from tombola.comparison.decisions import DECISIONS, SAME, SEPARATES, UNRESOLVED
+from tombola.analysis.verdicts import verdicts_of
+from tombola.analysis.wording import DECIDED
+from tombola.comparison.decisions import DECISIONS
 from tombola.runs.folder import Run
-from tombola.study.claims import Hypothesis
+from tombola.stats.verdict import CLOSE, UNRESOLVED, YES
 from tombola.study.plan import bind
 
 ARMS = [{"name": "reinit"}, {"name": "random-mask"}, {"name": "rewire"}]
 
+CLAIM = {
+    "name": "share",
+    "claim": "Tickets share wiring beyond degrees.",
+    "quantity": f"measure:jaccard@{ALIGNMENT},fc1.weight",
+    "arms": ["ticket", "rewire"],
+    "densities": [0.49],
+    "alpha": 0.2,
+    "direction": "greater",
+}
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return run_tiny(tmp_path_factory.mktemp("runs"), tiny(arms=ARMS, replicates=3))
+    return run_tiny(tmp_path_factory.mktemp("runs"), tiny(arms=ARMS, replicates=3, hypothesis=[CLAIM]))
 
 
 @pytest.fixture
@@ -34,7 +45,8 @@ def row(**changes: object) -> dict[str, object]:
         "measure": "jaccard", "layer": "all", "side": None, "aligned": ALIGNMENT, "null": "layer-shuffle",
         "arm_a": "ticket", "arm_b": "rewire", "density": 0.1, "replicates": 8, "primary": False, "mean_a": 0.2,
         "mean_b": 0.1, "difference": 0.1, "low": 0.05, "high": 0.15, "effect": 2.0, "p": 0.01, "p_smallest": 0.01,
-        "p_holm": None, "verdict": SEPARATES,
+        "p_holm": None, "p_opposite": None,
+        "p_opposite_holm": None, "draws": "", "verdict": YES,
     }  # fmt: skip
     return {"run": "R", **given, **changes}
 
@@ -72,19 +84,12 @@ def test_the_primary_decision_is_of_whole_tickets_held_out_against_the_control(r
 
 @pytest.mark.usefixtures("data")
 def test_a_hypothesis_under_a_held_out_matching_is_what_the_comparison_decides(run: Run) -> None:
-    claim = Hypothesis(
-        name="share",
-        claim="Tickets share wiring beyond degrees.",
-        quantity=f"measure:jaccard@{ALIGNMENT},fc1.weight",
-        arms=("ticket", "rewire"),
-        direction="greater",
-    )
-    answer = measured(run, claim, 2, None)
+    [verdict] = verdicts_of(run).verdicts
     found = compare_runs([run], measures=["jaccard"], level=2)
     assert found.decisions is not None
     [one] = found.decisions.filter(layer="fc1.weight", aligned=ALIGNMENT, arm_b="rewire").rows(named=True)
-    assert (answer.n, answer.found.difference, answer.found.low) == (3, one["difference"], one["low"])
-    assert answer.found.difference is not None
+    assert (verdict.n, verdict.difference, verdict.low) == (3, one["difference"], one["low"])
+    assert verdict.difference is not None
 
 
 @pytest.mark.usefixtures("data")
@@ -157,5 +162,5 @@ def test_words_of_a_decision() -> None:
     assert in_words(row()) == "yes"
     assert in_words(row(difference=-0.1)) == "no, less"
     assert in_words(row(measure="hamming", difference=-0.1)) == "yes"  # a distance
-    assert in_words(row(verdict=SAME)) == "not seen"
-    assert in_words(row(verdict=UNRESOLVED)) == "not resolved"
+    assert in_words(row(verdict=CLOSE)) == DECIDED[CLOSE]
+    assert in_words(row(verdict=UNRESOLVED)) == DECIDED[UNRESOLVED]

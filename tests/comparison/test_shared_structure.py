@@ -11,8 +11,8 @@ from scipy.stats import binom
 
 from support.unshared import Make, decided, subjects_of
 from tombola.alignment.words import WHOLE
-from tombola.comparison.decisions import SEPARATES
 from tombola.comparison.pairs import compare
+from tombola.stats.verdict import YES
 
 HELD_OUT, FULL = "weights@dense-held-out", "weights@dense"
 SMALL, DIGITS, CONV = (64, 30, 20, 10), (784, 60, 30, 10), ()
@@ -29,7 +29,7 @@ def answers(make: Make, times: int, *alignments: str) -> pl.DataFrame:
 
 def yes(found: pl.DataFrame, alignment: str) -> int:
     """In how many studies tickets are said to share structure."""
-    return found.filter(pl.col("aligned") == alignment, pl.col("verdict") == SEPARATES).height
+    return found.filter(pl.col("aligned") == alignment, pl.col("verdict") == YES).height
 
 
 def most(times: int, rate: float = LEVEL) -> int:
