@@ -11,7 +11,7 @@ from tombola.analysis.wording import DECIDED, estimate
 from tombola.report.figures.base import Picture, figure
 from tombola.report.tables import NothingToDrawError, Tables
 from tombola.stats.verdict import CLOSE, NO, UNRESOLVED, UNTESTED, YES
-from tombola.study.claims import QUESTIONS, Question
+from tombola.study.claims import PREFIX, QUESTIONS, Question
 
 SECTION = "Answer"
 COLOURS = {YES: "#1b7837", NO: "#b2182b", CLOSE: "#5b6675", UNRESOLVED: "#8a8f98", UNTESTED: "#8a8f98"}
@@ -29,22 +29,12 @@ def effects(tables: Tables, question: Question) -> Picture:
     found = [each for each in found if each.difference is not None]
     if not found:
         raise NothingToDrawError("No claim on this question has an estimate.")
-    values = []
-    for each in found:
-        points = not each.of_measure and "accuracy" in each.quantity
-        scale = 100.0 if points else 1.0
+    values, names, units = [], [label(each) for each in found], [_unit(each) for each in found]
+    for each, name, unit in zip(found, names, units, strict=True):
+        scale = 100.0 if unit == POINTS else 1.0
         ends = [None if end is None else scale * end for end in (each.difference, each.low, each.high)]
-        unit = (
-            POINTS if points else f"difference in {each.quantity.removeprefix('measure:').partition('@')[0]}"
-        )
-        keys = {
-            "what": label(each),
-            "unit": unit.replace("_", " "),
-            "decision": DECIDED[each.decision],
-            "n": each.n,
-        }
+        keys = {"what": name, "unit": unit, "decision": DECIDED[each.decision], "n": each.n}
         values.append(keys | dict(zip(("difference", "low", "high"), ends, strict=True)))
-    names = [value["what"] for value in values]
     base = alt.Chart().encode(
         y=alt.Y("what:N", sort=names, title=None, axis=alt.Axis(labelLimit=340, grid=False)),
         color=alt.Color(
@@ -54,7 +44,7 @@ def effects(tables: Tables, question: Question) -> Picture:
         ),
     )
     zero = alt.Chart().mark_rule(strokeDash=[3, 3], color="#8a8f98").encode(x=alt.datum(0))
-    title = alt.X("difference:Q", title=" / ".join(dict.fromkeys(value["unit"] for value in values)))
+    title = alt.X("difference:Q", title=" / ".join(dict.fromkeys(units)))
     hints = [alt.Tooltip(name) for name in ("what:N", "difference:Q", "low:Q", "high:Q", "n:Q", "decision:N")]
     layers = [zero, base.mark_point(filled=True, size=70).encode(x=title, tooltip=hints)]
     if any(value["low"] is not None for value in values):
@@ -67,6 +57,13 @@ def effects(tables: Tables, question: Question) -> Picture:
         height=ROW * len(values) + 10,
         description=text,
     )
+
+
+def _unit(verdict: Verdict) -> str:
+    """What a difference is measured in."""
+    if not verdict.of_measure and "accuracy" in verdict.quantity:
+        return POINTS
+    return f"difference in {verdict.quantity.removeprefix(PREFIX).partition('@')[0].replace('_', ' ')}"
 
 
 def _register(question: Question, title: str) -> None:
