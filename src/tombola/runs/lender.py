@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from tombola.alignment.network import Permutations
 from tombola.lottery.arms.catalog import TICKET
@@ -11,6 +11,9 @@ from tombola.lottery.arms.donors import Donor, Lent
 from tombola.lottery.cell import Cell
 from tombola.models.state import State
 from tombola.runs.folder import Ladders
+
+RECIPIENTS = 64
+"""Replicates at a level for which what arms worked out is kept."""
 
 
 class Lender:
@@ -21,8 +24,13 @@ class Lender:
         self._matchings: dict[int, dict[int, Permutations]] = {}
         self._state = cache(self._read_state)
         self._donor = cache(self._read_donor)
+        self._lent = lru_cache(RECIPIENTS)(self._lend)
 
     def __call__(self, replicate: int, level: int) -> Lent:
+        """Arms of one replicate and level are handed the same, so that what one works out serves the others."""
+        return self._lent(replicate, level)
+
+    def _lend(self, replicate: int, level: int) -> Lent:
         donors, twins = self._of["donors"], self._of.get("twins")
         count = donors.study.donors
         return Lent(

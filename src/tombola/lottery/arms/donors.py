@@ -34,6 +34,10 @@ class Lent:
     """Place in the pool -> which unit of that dense network is the counterpart of which of the recipient's. It is the
     same at every level, so the levels share it."""
 
+    scrambled: dict[tuple[int, int], tuple[Mask, Mask]] = field(default_factory=dict)
+    """(Draw, place in the pool) -> the mask of that donor scrambled with its dense network, and that mask aligned: the
+    arms of a level share them."""
+
 
 Lends = Callable[[int, int], Lent]
 """Replicate and level -> what its arms may take."""

@@ -51,17 +51,23 @@ class Recipient:
             known[place] = self._matched(self.donor(place).dense, self.scene.seeds.stream("match", place))
         return self.in_order(tensors, known[place])
 
-    def fit(self, place: int = 0) -> Donor:
-        """A donor that shares nothing: mask and dense network scrambled together, degrees and magnitudes kept. What
-        aligning it gives is what aligning anything to one's own dense network gives."""
-        donor = self.donor(place)
-        mask, dense = scrambled(donor.mask, donor.dense, self.rng("fit", place))
-        return Donor(mask, donor.start, dense)
+    def fit(self, place: int = 0) -> Mask:
+        """The mask of a donor that shares nothing: mask and dense network are scrambled together, degrees and magnitudes
+        kept. What aligning it gives is what aligning anything to one's own dense network gives."""
+        return self._scrambled(place)[0]
 
     def fit_aligned(self, place: int = 0) -> Mask:
         """The mask of `fit`, aligned by its own dense network."""
-        fit = self.fit(place)
-        return Mask(self.in_order(fit.mask, self._matched(fit.dense, self.rng("match-fit", place))))
+        return self._scrambled(place)[1]
+
+    def _scrambled(self, place: int) -> tuple[Mask, Mask]:
+        known, key = self.lent.scrambled, (self.scene.draw, place)
+        if key not in known:
+            donor = self.donor(place)
+            mask, dense = scrambled(donor.mask, donor.dense, self.rng("fit", place))
+            found = self._matched(dense, self.rng("match-fit", place))
+            known[key] = mask, Mask(self.in_order(mask, found))
+        return known[key]
 
     @property
     def twin_aligned(self) -> Mask:
@@ -98,7 +104,7 @@ class Recipient:
     def fit_shuffled_masks(self) -> list[Mask]:
         """The same, their units in random order instead of aligned."""
         return [
-            Mask(self.in_order(self.fit(place).mask, self.random_order("shuffle-fit", place)))
+            Mask(self.in_order(self.fit(place), self.random_order("shuffle-fit", place)))
             for place in self.places
         ]
 

@@ -63,7 +63,7 @@ def donor_aligned_rewired(scene: Scene) -> Mask:
 @MASK_ACTIONS.register("donor-fit", traits=DRAWS)
 def donor_fit(scene: Scene) -> Mask:
     """The donor's mask, scrambled together with its dense network, degrees kept (after Strona et al. 2014)."""
-    return Recipient(scene).fit().mask
+    return Recipient(scene).fit()
 
 
 @MASK_ACTIONS.register("donor-fit-aligned", traits=DRAWS)
