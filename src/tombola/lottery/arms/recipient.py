@@ -52,8 +52,8 @@ class Recipient:
         return self.in_order(tensors, known[place])
 
     def fit(self, place: int = 0) -> Mask:
-        """The mask of a donor that shares nothing: mask and dense network are scrambled together, degrees and magnitudes
-        kept. What aligning it gives is what aligning anything to one's own dense network gives."""
+        """The mask of a donor that shares nothing: mask and dense network are scrambled together, with all degrees and
+        magnitudes. What aligning it gives is what aligning anything to one's own dense network gives."""
         return self._scrambled(place)[0]
 
     def fit_aligned(self, place: int = 0) -> Mask:
