@@ -179,18 +179,34 @@ def test_what_is_shared_is_moved_and_as_much_that_is_private(where: Scene) -> No
     for name in where.mask:
         living = where.mask[name]
         votes = torch.stack([mask[name] for mask in taken.aligned_masks]).sum(0)
-        common = votes >= DONORS / 2
-        shared, private = living & common, living & ~common
-        counts[name] = min(int(shared.sum()), int(private.sum()))
+        counts[name] = round(int(living.sum()) / 4)
         gone = {arm: living & ~mask[name] for arm, mask in moved.items()}
+        shared, private = gone["shared-rewired"], gone["private-rewired"]
         assert {int(each.sum()) for each in gone.values()} == {counts[name]}
-        assert not (gone["shared-rewired"] & ~shared).any()
-        assert not (gone["private-rewired"] & ~private).any()
+        assert not (private & shared).any()
+        least = votes[shared].min()
+        assert least >= votes[living & ~shared].max()
+        fit = torch.stack([mask[name] for mask in Recipient(where).fit_masks]).sum(0)
+        other = gone["fit-shared-rewired"]
+        assert fit[other].min() >= fit[living & ~other].max()
         for mask in moved.values():
             new = mask[name] & ~living
-            assert not (new & common).any()
+            assert not (new & (votes >= least)).any()
             assert int(mask[name].sum()) == int(living.sum())
     assert sum(counts.values()) > 30
+
+
+def test_what_no_donor_keeps_is_not_shared_however_little_that_leaves() -> None:
+    """Donors that keep one place of the ticket's each, and the same one."""
+    where = strangers()
+    name = where.architecture.prunable[0]
+    taken = Recipient(where)
+    only = torch.zeros_like(where.mask[name]).flatten()
+    only[int(where.mask[name].flatten().nonzero()[3])] = True
+    taken.__dict__["aligned_masks"] = [Mask({**where.mask, name: only.view_as(where.mask[name])})] * DONORS
+    one = Tensorwise(where, taken, name)
+    assert one.shared.tolist() == only.tolist()
+    assert int(one.private.sum()) == 1
 
 
 def test_moved_weights_stay_in_their_unit_while_there_is_room() -> None:
@@ -205,7 +221,7 @@ def test_private_weights_are_alike_in_dense_and_start_magnitude_and_degree() -> 
     taken = Recipient(where)
     one = Tensorwise(where, taken, where.architecture.prunable[0])
     dense = where.dense.trained[one.name].abs().flatten().numpy()
-    pool = one.living & ~one.common
+    pool = one.living & ~one.shared
     apart = abs(dense[one.private].mean() - dense[one.shared].mean())
     assert apart < 0.5 * abs(dense[pool].mean() - dense[one.shared].mean()) + 0.01
 
@@ -259,7 +275,7 @@ def test_signs_are_turned_where_ticket_and_donors_agree_and_at_as_many_private_p
         turned = private[name] != own
         assert int(turned.sum()) == int(places.sum())
         assert torch.equal(private[name].abs(), own.abs())
-        assert not (turned & ~torch.from_numpy(one.private.reshape(own.shape))).any()
+        assert not (turned & ~torch.from_numpy((one.living & ~one.shared).reshape(own.shape))).any()
 
 
 def test_a_dose_keeps_its_share_of_each_layer_and_moves_the_rest_elsewhere() -> None:

@@ -1,8 +1,9 @@
 """What a ticket shares with aligned donors, taken away or kept alone; and how much of a ticket there must be at all.
 
-A weight is shared where the ticket keeps it and at least half of the aligned donors do. Whatever is done to shared
-weights is done in another arm to as many private ones, which are alike in all that could matter besides: the magnitude
-in the dense network and at the start, and the degrees of the two units.
+Shared are the weights of a ticket that most aligned donors keep too, a quarter of each tensor: of ten sparse donors
+hardly any place is kept by half, so a fixed number of donors would leave nothing to take away. Whatever is done to
+shared weights is done in another arm to as many private ones, which are alike as far as possible in all that could
+matter besides: the magnitude in the dense network and at the start, and the degrees of the two units.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from tombola.models.state import State
 Bits = NDArray[np.bool_]
 FIFTHS = 5
 """Places are alike that lie in the same fifth of each thing that they are matched by."""
+SHARED = 0.25
+"""The share of a layer's weights that are the shared ones; private ones are sought among all the others."""
 CORE = 0.5
 """The share of a layer's weights that a core is."""
 
@@ -48,21 +51,26 @@ class Tensorwise:
         """How many aligned donors keep each place."""
         return votes(self.taken.aligned_masks, self.name)
 
-    @property
-    def common(self) -> Bits:
-        """The places that at least half of the aligned donors keep."""
-        return 2 * self.votes >= len(self.taken.places)
-
     @cached_property
     def shared(self) -> Bits:
-        """What is shared: no more places than there are private ones, some at random where there were."""
+        """The places of the ticket that most donors keep, and one at least; ties at random."""
+        count = round(SHARED * int(self.living.sum()))
         one = self.scene.seeds.stream("some-shared", self.place)  # for every draw the same
-        return chosen(self.living & self.common, int((self.living & ~self.common).sum()), one)
+        return most(self.votes, self.living & (self.votes > 0), count, one)
+
+    @property
+    def common(self) -> Bits:
+        """The places that as many donors keep as the least of what is shared."""
+        return np.asarray(self.votes >= min(self.votes[self.shared], default=1))
 
     @cached_property
     def private(self) -> Bits:
         """As many private places, matched to the shared ones."""
-        return matched(self.shared, self.living & ~self.common, self._kinds(), self.rng("private"))
+        return self.like(self.shared, "private")
+
+    def like(self, these: Bits, purpose: str) -> Bits:
+        """As many places of the ticket as there are of these, not shared and matched to them."""
+        return matched(these, self.living & ~self.shared, self._kinds(), self.rng(purpose))
 
     @cached_property
     def fit_shared(self) -> Bits:
@@ -247,7 +255,7 @@ def flip_shared(scene: Scene) -> State:
 @WEIGHT_ACTIONS.register("flip-private", traits=DRAWS)
 def flip_private(scene: Scene) -> State:
     """The ticket's start with as many signs of matched private weights turned (after Ainsworth et al. 2023)."""
-    return _flipped(scene, lambda one: chosen(one.private, int(one.agreeing.sum()), one.rng("flip-private")))
+    return _flipped(scene, lambda one: one.like(one.agreeing, "flip-private"))
 
 
 def _flipped(scene: Scene, which: Callable[[Tensorwise], Bits]) -> State:
