@@ -22,7 +22,7 @@ from tombola.analysis.verdict import VERDICTS
 from tombola.comparison.consensus import CONSENSUS
 from tombola.comparison.table import SCHEMA
 from tombola.files import read_object
-from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.arms.catalog import DOSE_ARMS, TICKET
 from tombola.models.scope import Scope
 from tombola.report.tables import Looks, Tables
 from tombola.runs.folder import Run
@@ -53,8 +53,41 @@ def tables_of(run: Run) -> Tables:
         disk=disk_of(run),
     )
     connection = connections_of(run)
-    tables = replace(tables, verdicts=verdicts_in(run))
+    tables = replace(tables, verdicts=verdicts_in(run), overlap=overlap_of(run))
     return tables if connection is None else with_connection(tables, connection)
+
+
+def overlap_of(run: Run) -> pl.DataFrame | None:
+    """How much of their ticket the arms of the picture `dose` have; None where there is no such arm but the ticket."""
+    takes = {arm.name: arm.arm for arm in run.study.arms}
+    shown = {
+        TICKET,
+        *DOSE_ARMS,
+        *(name for name, arm in takes.items() if arm.rewinds and "donor" in arm.traits),
+    }
+    rows: list[tuple[int, str, float]] = []
+    for cell in run.cells():
+        ticket = replace(cell, arm=TICKET, draw=0)
+        if (
+            not cell.level
+            or cell.arm not in shown
+            or not (run.has(ticket) and run.record(cell).status == "ok")
+        ):
+            continue
+        own, other = run.mask(ticket), run.mask(cell)
+        pruned = [name for name in own if own.count(name) < own.size(name)]
+        kept = sum(int((own[name] & other[name]).sum()) for name in pruned)
+        rows.append((cell.level, cell.arm, 100 * kept / max(1, sum(own.count(name) for name in pruned))))
+    schema = {"level": pl.Int64, "arm": pl.String, "overlap": pl.Float64}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    if set(frame["arm"]) <= {TICKET}:
+        return None
+    others = frame.filter(pl.col("arm") != TICKET)["level"].unique()
+    return (
+        frame.filter(pl.col("level").is_in(others.implode()))
+        .group_by("level", "arm")
+        .agg(pl.col("overlap").mean())
+    )
 
 
 def verdicts_in(run: Run) -> pl.DataFrame | None:

@@ -56,6 +56,8 @@ class Tables:
     disk: bytes that the run takes without its report; None where it is not known.
     consensus: the rows of the run's `study.Comparison.consensus`; None where nothing was compared.
     seen: level -> the masks made while the dense networks trained; empty unless early birds were drawn.
+    overlap: `level, arm, overlap`: the mean share (%) of the ticket's places that an arm keeps, over replicates and
+        tensors that are pruned; None where no arm was asked about.
     verdicts: one row a test of the run's claims (`analysis.verdict.VERDICTS`); None where none was decided.
     runs: label -> the tables of each run, where there are several: all frames then have a column `run` of labels.
     """
@@ -74,6 +76,7 @@ class Tables:
     disk: int | None = None
     seen: Mapping[int, Looks] = field(default_factory=dict)
     verdicts: pl.DataFrame | None = None
+    overlap: pl.DataFrame | None = None
     runs: Mapping[str, Tables] = field(default_factory=dict)
 
     @classmethod

@@ -39,6 +39,7 @@ LAYER_ARMS = {f"donor-layer-{layer}": layer for layer in range(1, 7)}
 """Mask actions that align one tensor alone, counted in the order of the forward pass."""
 DOSES = (0, 25, 50, 75)
 """Percent of a ticket that arms keep."""
+DOSE_ARMS = tuple(f"dose-{percent}" for percent in DOSES)
 
 
 @dataclass(frozen=True)
