@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from support.registries import put_back
+from tombola.alignment.words import RAW
+from tombola.analysis.share import ALIGNMENT
 from tombola.cli.app import main
 from tombola.comparison.measures.base import MEASURES
 from tombola.data.catalog import load
@@ -124,7 +126,9 @@ def test_the_measure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     left = execute("A measure")
     one, other = (left["run"].mask(Cell(replicate, 1, "ticket", 0)) for replicate in (0, 1))
     shares = [float((~one[name] & ~other[name]).double().mean()) for name in one]
-    ((value, expected),) = left["pairs"].filter(layer="all").select("value", "expected").rows()
+    rows = left["pairs"].filter(layer="all").select("aligned", "value", "expected").rows()
+    assert [aligned for aligned, *_ in rows] == [RAW, ALIGNMENT]
+    _, value, expected = rows[0]
     assert value == pytest.approx(sum(shares) / len(shares))
     # By chance the product of both shares, in a layer: up to the 20 nulls that were drawn.
     chance = [(1 - one.density(name)) * (1 - other.density(name)) for name in one]
