@@ -27,16 +27,18 @@ sys.path.insert(0, str(HERE))
 
 COMMON = ["iterations=120", "evaluate_every=20", "curve_every=40"]
 CROSSED = 'criterion=["large-final","magnitude-increase"]'
+QUICK = str(HERE / "quick.toml")
+"""The preset quick as it was then."""
 RUNS = {
-    "quick": ("quick", ["name=quick", "model.name=lenet-60-30", "replicates=2", *COMMON], 3),
+    "quick": (QUICK, ["name=quick", "model.name=lenet-60-30", "replicates=2", *COMMON], 3),
     "sweep": (
-        "quick",
+        QUICK,
         ["name=sweep", "model.name=lenet-40-20", "replicates=1", "validation=100", *COMMON, CROSSED],
         2,
     ),
     "conv": (str(HERE / "conv.toml"), [], 2),
 }
-"""Name -> preset or file, settings, levels."""
+"""Name -> study, settings, levels."""
 HELD = (
     "ATEN_CPU_CAPABILITY",
     "ONEDNN_MAX_CPU_ISA",
