@@ -50,16 +50,9 @@ class Inputs(BaseModel):
         """As some training examples are."""
         rows = torch.arange(0, data.n_train, max(1, data.n_train // SAMPLE), device=data.device)[:SAMPLE]
         x = data.train(rows).double().cpu()
-        mean, deviation, low, high = map(short, (x.mean(), x.std(correction=0), x.min(), x.max()))
-        return cls(
-            shape=data.shape,
-            classes=data.classes,
-            mean=mean,
-            deviation=deviation,
-            low=low,
-            high=high,
-            whole=bool((x == x.round()).all()),
-        )
+        moments = {"mean": x.mean(), "deviation": x.std(correction=0), "low": x.min(), "high": x.max()}
+        numbers = {name: short(value) for name, value in moments.items()}
+        return cls(shape=data.shape, classes=data.classes, whole=bool((x == x.round()).all()), **numbers)
 
     def draw(self) -> NDArray[Any]:
         """Inputs [EXAMPLES, *shape], float64: normal numbers cut off at the range, or whole numbers out of it."""

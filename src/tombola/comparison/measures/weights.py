@@ -116,33 +116,27 @@ _pair = partial(_measure, reads="side", nulls=("value-shuffle",))
 _pruned = partial(_measure, reads="dense side", nulls=("dense-shuffle",), subjects=1)
 _trained = partial(_measure, reads="both sides", nulls=("end-shuffle",), subjects=1)
 
-MEASURES.register(
-    "weight-distance", "Euclidean distance of values on common survivors (Frankle et al. 2020)"
-)(_pair(Additive(common, moments, distance), alike=-1))
-MEASURES.register("weight-angle", "angle of values on common survivors, in right angles (Maene et al. 2021)")(
-    _pair(Additive(common, moments, angle), alike=-1)
-)
-MEASURES.register("weight-correlation", "correlation of values on common survivors (Pearson 1895)")(
-    _pair(Additive(common, moments, value_correlation))
-)
-MEASURES.register(
-    "kept-ks", "one ticket: Kolmogorov-Smirnov distance of kept from pruned dense weights (Smirnov 1948)"
-)(_pruned(Layerwise(kept_and_pruned, kolmogorov_smirnov)))
-MEASURES.register(
-    "kept-wasserstein",
-    "one ticket: Wasserstein distance of kept from pruned dense weights, in sigmas (Villani 2009)",
-)(_pruned(Layerwise(kept_and_pruned, wasserstein)))
-MEASURES.register(
-    "kept-movement",
-    "one ticket: movement of kept over that of pruned weights in dense training (Frankle & Carbin 2019, App. F)",
-)(_pruned(Layerwise(moves, ratio), reads="both dense sides"))
-MEASURES.register(
-    "movement",
-    "one ticket: mean movement of survivors in training, in sigmas (Frankle & Carbin 2019, App. F)",
-)(_trained(Layerwise(common, movement)))
-MEASURES.register(
-    "start-end-correlation", "one ticket: correlation of survivors' initial and final values (house measure)"
-)(_trained(Layerwise(common, start_and_end)))
-MEASURES.register(
-    "bimodality", "one ticket: Sarle's coefficient of the survivors' values (Frankle & Carbin 2019, App. F)"
-)(_measure(Layerwise(common, bimodality), reads="side", nulls=("random-sparse",), subjects=1))
+# fmt: off
+for _name, _measured, _line in (
+    ("weight-distance", _pair(Additive(common, moments, distance), alike=-1),
+     "Euclidean distance of values on common survivors (Frankle et al. 2020)"),
+    ("weight-angle", _pair(Additive(common, moments, angle), alike=-1),
+     "angle of values on common survivors, in right angles (Maene et al. 2021)"),
+    ("weight-correlation", _pair(Additive(common, moments, value_correlation)),
+     "correlation of values on common survivors (Pearson 1895)"),
+    ("kept-ks", _pruned(Layerwise(kept_and_pruned, kolmogorov_smirnov)),
+     "one ticket: Kolmogorov-Smirnov distance of kept from pruned dense weights (Smirnov 1948)"),
+    ("kept-wasserstein", _pruned(Layerwise(kept_and_pruned, wasserstein)),
+     "one ticket: Wasserstein distance of kept from pruned dense weights, in sigmas (Villani 2009)"),
+    ("kept-movement", _pruned(Layerwise(moves, ratio), reads="both dense sides"),
+     "one ticket: movement of kept over that of pruned weights in dense training (Frankle & Carbin 2019, App. F)"),
+    ("movement", _trained(Layerwise(common, movement)),
+     "one ticket: mean movement of survivors in training, in sigmas (Frankle & Carbin 2019, App. F)"),
+    ("start-end-correlation", _trained(Layerwise(common, start_and_end)),
+     "one ticket: correlation of survivors' initial and final values (house measure)"),
+    ("bimodality",
+     _measure(Layerwise(common, bimodality), reads="side", nulls=("random-sparse",), subjects=1),
+     "one ticket: Sarle's coefficient of the survivors' values (Frankle & Carbin 2019, App. F)"),
+):
+    MEASURES.register(_name, _line)(_measured)
+# fmt: on

@@ -8,7 +8,7 @@ matter besides: the magnitude in the dense network and at the start, and the deg
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -195,52 +195,29 @@ def tensor_by_tensor(scene: Scene, make: Callable[[Tensorwise], Tensor]) -> Mask
     )
 
 
-# --- destroy -------------------------------------------------------------------------------------------------------
+# --- destroy, or keep alone ----------------------------------------------------------------------------------------
 
-
-@MASK_ACTIONS.register("shared-rewired", traits=DRAWS)
-def shared_rewired(scene: Scene) -> Mask:
-    """The ticket with its shared weights moved elsewhere (after Ainsworth et al. 2023)."""
-    return tensor_by_tensor(scene, lambda one: one.without(one.shared))
-
-
-@MASK_ACTIONS.register("private-rewired", traits=DRAWS)
-def private_rewired(scene: Scene) -> Mask:
-    """The ticket with as many matched private weights moved elsewhere (after Ainsworth et al. 2023)."""
-    return tensor_by_tensor(scene, lambda one: one.without(one.private))
-
-
-@MASK_ACTIONS.register("fit-shared-rewired", traits=DRAWS)
-def fit_shared_rewired(scene: Scene) -> Mask:
-    """The ticket with as many moved that it shares with scrambled donors (after Ainsworth et al. 2023)."""
-    return tensor_by_tensor(scene, lambda one: one.without(one.fit_shared))
-
-
-# --- keep ----------------------------------------------------------------------------------------------------------
-
-
-@MASK_ACTIONS.register("core", traits=DRAWS)
-def core(scene: Scene) -> Mask:
-    """Half of each layer where most aligned donors have weights, the rest at random (after Ainsworth et al. 2023)."""
-    return tensor_by_tensor(scene, lambda one: one.core(one.votes))
-
-
-@MASK_ACTIONS.register("core-apart", traits=DRAWS)
-def core_apart(scene: Scene) -> Mask:
-    """As `core`, by the votes of donors whose units are in random order (after Ainsworth et al. 2023)."""
-    return tensor_by_tensor(scene, lambda one: one.core(votes(one.taken.shuffled_masks, one.name)))
-
-
-@MASK_ACTIONS.register("core-fit", traits=DRAWS)
-def core_fit(scene: Scene) -> Mask:
-    """As `core`, by the votes of donors that share nothing but the fit (after Ainsworth et al. 2023)."""
-    return tensor_by_tensor(scene, lambda one: one.core(votes(one.taken.fit_masks, one.name)))
-
-
-@MASK_ACTIONS.register("core-fit-apart", traits=DRAWS)
-def core_fit_apart(scene: Scene) -> Mask:
-    """As `core-fit`, their units in random order (after Ainsworth et al. 2023)."""
-    return tensor_by_tensor(scene, lambda one: one.core(votes(one.taken.fit_shuffled_masks, one.name)))
+# fmt: off
+TENSORWISE: Mapping[str, tuple[Callable[[Tensorwise], Tensor], str]] = {
+    "shared-rewired": (lambda one: one.without(one.shared),
+        "The ticket with its shared weights moved elsewhere (after Ainsworth et al. 2023)."),
+    "private-rewired": (lambda one: one.without(one.private),
+        "The ticket with as many matched private weights moved elsewhere (after Ainsworth et al. 2023)."),
+    "fit-shared-rewired": (lambda one: one.without(one.fit_shared),
+        "The ticket with as many moved that it shares with scrambled donors (after Ainsworth et al. 2023)."),
+    "core": (lambda one: one.core(one.votes),
+        "Half of each layer where most aligned donors have weights, the rest at random (after Ainsworth et al. 2023)."),
+    "core-apart": (lambda one: one.core(votes(one.taken.shuffled_masks, one.name)),
+        "As `core`, by the votes of donors whose units are in random order (after Ainsworth et al. 2023)."),
+    "core-fit": (lambda one: one.core(votes(one.taken.fit_masks, one.name)),
+        "As `core`, by the votes of donors that share nothing but the fit (after Ainsworth et al. 2023)."),
+    "core-fit-apart": (lambda one: one.core(votes(one.taken.fit_shuffled_masks, one.name)),
+        "As `core-fit`, their units in random order (after Ainsworth et al. 2023)."),
+}
+# fmt: on
+"""Mask actions that go tensor by tensor: what each makes of one, and what it is."""
+for _name, (_make, _line) in TENSORWISE.items():
+    MASK_ACTIONS.register(_name, _line, traits=DRAWS)(partial(tensor_by_tensor, make=_make))
 
 
 # --- signs ---------------------------------------------------------------------------------------------------------
