@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tombola.bench import Case, random_mask
+from tombola.bench import Workload, random_mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import load_state
 from tombola.seeds import stream
@@ -45,7 +45,7 @@ def network(net: Architecture, density: float) -> tuple[nn.Module, dict[str, tor
 class Plain:
     """The way people write it: a DataLoader, nn.Module, Adam, masks multiplied after each step, the loss read out."""
 
-    def __init__(self, case: Case, density: float) -> None:
+    def __init__(self, case: Workload, density: float) -> None:
         self.module, self.masks = network(case.net, density)
         x = (case.dataset.train_x.float() / 255 - SHIFT) / SCALE
         examples = TensorDataset(x, case.dataset.train_y)
@@ -77,7 +77,7 @@ class Plain:
 class PlainPerCore:
     """The plain loop in one process a core, each with one thread: what a careful user does with several seeds."""
 
-    def __init__(self, case: Case, density: float) -> None:
+    def __init__(self, case: Workload, density: float) -> None:
         context = multiprocessing.get_context("fork")
         torch.set_num_threads(torch.get_num_threads())  # decided before the fork
         self.pipes: list[Connection] = []
@@ -102,7 +102,7 @@ class PlainPerCore:
             pipe.send(0)
 
 
-def _work(pipe: Connection, case: Case, density: float) -> None:
+def _work(pipe: Connection, case: Workload, density: float) -> None:
     torch.set_num_threads(1)
     loop = Plain(case, density)
     pipe.send(None)
@@ -115,7 +115,7 @@ class Tuned:
     """The best eager loop by hand: data resident as uint8, batches by index, images with their channels last, fused
     Adam, one fused mask."""
 
-    def __init__(self, case: Case, density: float) -> None:
+    def __init__(self, case: Workload, density: float) -> None:
         self.module, masks = network(case.net, density)
         self.x, self.y, self.batch = case.dataset.train_x, case.dataset.train_y, case.recipe.batch
         named = dict(self.module.named_parameters())

@@ -17,7 +17,7 @@ from typing import Any
 import altair as alt
 from baselines import BASELINES, PlainPerCore
 
-from tombola.bench import DENSITIES, Case, Floors, Timed, conv2, lenet, measure_floors
+from tombola.bench import DENSITIES, Floors, Timed, Workload, conv2, lenet, measure_floors
 from tombola.report.figures.export import save
 from tombola.training.device import prepare
 
@@ -25,7 +25,7 @@ ROUNDS = 7
 
 
 def rows(
-    what: str, engine: str, case: Case, density: float, floors: Floors, steps: int
+    what: str, engine: str, case: Workload, density: float, floors: Floors, steps: int
 ) -> list[dict[str, Any]]:
     """One row a baseline for an engine at a density; prints each."""
     ours, floor_us, found = Timed(engine, case, density), floors.microseconds(case, density), []

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any, Unpack, overload
 
 from tombola.alignment.subject import Subject
-from tombola.analysis.comparison import Comparison, compare_runs
+from tombola.analysis.compare_runs import CompareKeywords, Comparison, compare_runs
 from tombola.analysis.connection import Connection, connect_run
 from tombola.comparison.importers import subjects_from
 from tombola.errors import UserError
-from tombola.report.page.compose import write_reports
-from tombola.report.paper.write import write_document
 from tombola.runs.folder import Run
 from tombola.runs.locate import Named, find, find_run, is_run
 from tombola.runs.run_options import RunKeywords, RunOptions
@@ -57,25 +55,13 @@ def run(
     return run_sweep(what, chosen) if isinstance(what, Sweep) else run_study(what, chosen)
 
 
-def compare(
-    *tickets: Named,
-    level: int | Sequence[int] | None = None,
-    density: float | Sequence[float] | None = None,
-    arms: Sequence[str] = (),
-    measures: Sequence[str] = (),
-    alignments: Sequence[str] = (),
-    nulls: Sequence[str] = (),
-    n_null: int = 20,
-    same_density: bool = True,
-    seed: int = 0,
-    runs: Path | str = "runs",
-    data_dir: Path | None = None,
-) -> Comparison:
+def compare(*tickets: Named, runs: Path | str = "runs", **options: Unpack[CompareKeywords]) -> Comparison:
     """Compare the tickets of runs, and masks in files made elsewhere, in pairs.
 
     Runs are given as such, by their folder, or by the beginning of its name under `runs`. Without `level` or `density`
-    those of every level below dense. See `tombola.analysis.comparison.compare_runs`; for objects in memory,
-    `tombola.comparison.pairs.compare` and `tombola.comparison.decisions.decide`. Raises UserError for a user's mistake.
+    those of every level below dense. Options are those of `tombola.analysis.compare_runs.compare_runs`: measures,
+    alignments, nulls and more. For objects in memory there are `tombola.comparison.pairs.compare` and
+    `tombola.comparison.decisions.decide`. Raises UserError for a user's mistake.
     """
     ours, others = list[Run](), list[Subject]()
     for given in tickets:
@@ -83,20 +69,7 @@ def compare(
             others += subjects_from(Path(given))
         else:
             ours += find(given, runs).runs.values()
-    return compare_runs(
-        ours,
-        others,
-        level=level,
-        density=density,
-        arms=arms,
-        measures=measures,
-        alignments=alignments,
-        nulls=nulls,
-        n_null=n_null,
-        same_density=same_density,
-        seed=seed,
-        data_dir=data_dir,
-    )
+    return compare_runs(ours, others, **options)
 
 
 def connect(run: Named, *, runs: Path | str = "runs", **options: Any) -> Connection:
@@ -121,8 +94,14 @@ def write_report(
     "proposal"). Runs are given as `compare` takes them. Raises UserError for a user's mistake.
     """
     if form == "html":
+        from tombola.report.page.compose import (
+            write_reports,  # here: what draws and typesets is slow to import
+        )
+
         return write_reports([find(each, runs) for each in found])
     if len(found) != 1:
         raise UserError(f"a document (form '{form}') is of one run, found {len(found)}")
+    from tombola.report.paper.write import write_document
+
     run = find_run(found[0], runs)
     return write_document(run, form, template, out=run.path / "report", data_dir=data_dir)

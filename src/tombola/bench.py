@@ -33,7 +33,7 @@ DENSITIES = (1.0, 0.5, 0.2107, 0.1, 0.05, 0.02)
 
 
 @dataclass(frozen=True)
-class Case:
+class Workload:
     """What is timed: a network, its recipe, random data of its shape, and how many networks are trained side by side.
 
     Arms share the batches of their replicate, as in a study.
@@ -58,15 +58,15 @@ class Case:
         return self.recipe.batch * (3 * sum(forward.values()) - forward[self.net.prunable[0]])
 
 
-def lenet() -> Case:
+def lenet() -> Workload:
     """The paper's LeNet and recipe on MNIST-shaped data."""
-    return Case(architecture("lenet-300-100", (1, 28, 28), 10), images((1, 28, 28)), Recipe())
+    return Workload(architecture("lenet-300-100", (1, 28, 28), 10), images((1, 28, 28)), Recipe())
 
 
-def conv2(precision: str = "float32") -> Case:
+def conv2(precision: str = "float32") -> Workload:
     """The paper's Conv-2 and recipe on CIFAR-shaped data, one network at a time."""
     recipe = Recipe.model_validate({"lr": 2e-4, "precision": precision})
-    return Case(architecture("conv-2", (3, 32, 32), 10), images((3, 32, 32), 3_000), recipe, 1, 1)
+    return Workload(architecture("conv-2", (3, 32, 32), 10), images((3, 32, 32), 3_000), recipe, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Floors:
     flops: Mapping[str, float]
     bandwidth: float
 
-    def microseconds(self, case: Case, density: float) -> float:
+    def microseconds(self, case: Workload, density: float) -> float:
         """The least time of one step of one network: the larger of its arithmetic and its memory traffic.
 
         Weight, gradient and two moments of Adam are read once, and all but the gradient written once.
@@ -148,7 +148,7 @@ def random_mask(net: Architecture, density: float, seed: int) -> Mask:
 class Timed:
     """A stack of one engine in mid-training, whose next steps can be timed."""
 
-    def __init__(self, engine: str, case: Case, density: float) -> None:
+    def __init__(self, engine: str, case: Workload, density: float) -> None:
         self.case = case
         net, data = case.net, Resident(case.dataset, "standard", torch.device("cpu"))
         seeds = [Seeds.replicate(0, r) for r in range(case.replicates)]

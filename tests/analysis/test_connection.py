@@ -27,7 +27,7 @@ from tombola.errors import UserError
 from tombola.files import read_tensors
 from tombola.lottery.cell import Cell, Drawn
 from tombola.runs import stacks
-from tombola.runs.copies import Copy, CopyRun, start_of
+from tombola.runs.beside.copies import Copy, CopyRun, start_of
 from tombola.runs.folder import Run
 from tombola.seeds import NOISE, Seeds
 from tombola.training.checkpoint import Checkpoint

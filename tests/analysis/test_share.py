@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from support.study_kit import run_tiny, tiny, toy_data
-from tombola.analysis import comparison
-from tombola.analysis.comparison import compare_runs
+from tombola.analysis import compare_runs as comparing
+from tombola.analysis.compare_runs import compare_runs
 from tombola.analysis.share import ALIGNMENT, answers, control, in_words
 from tombola.analysis.verdicts import verdicts_of
 from tombola.analysis.wording import DECIDED
@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def data(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy data, wherever a comparison looks for those of the run."""
-    monkeypatch.setattr(comparison, "bind", lambda study, _: bind(study, dataset=toy_data()))
+    monkeypatch.setattr(comparing, "bind", lambda study, _: bind(study, dataset=toy_data()))
 
 
 def row(**changes: object) -> dict[str, object]:
@@ -100,7 +100,7 @@ def test_a_matching_nobody_asked_for_is_left_out_where_it_says_nothing(
     assert set(compare_runs([run], measures=["in-degree-mean"], **options).pairs["aligned"]) == {"raw"}
     assert set(compare_runs([run], measures=["jaccard", "nnstd"], **options).pairs["aligned"]) == {"raw"}
     assert set(compare_runs([run], measures=["jaccard"], **options).pairs["aligned"]) == {"raw", ALIGNMENT}
-    monkeypatch.setattr(comparison, "QUICK", 10)
+    monkeypatch.setattr(comparing, "QUICK", 10)
     found = compare_runs([run], measures=["jaccard"], **options)
     assert set(found.pairs["aligned"]) == {"raw"}
     assert found.decisions is not None

@@ -11,7 +11,7 @@ from support.study_kit import run_tiny, tiny
 from tombola.analysis.subjects import subjects_of
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
-from tombola.runs.copies import rewound
+from tombola.runs.beside.copies import rewound
 from tombola.runs.folder import Run
 
 

@@ -13,8 +13,8 @@ from support.study_kit import Notes, cells_of, contents, no_leftovers, run_tiny,
 from tombola.data.split import split
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
+from tombola.runs.beside.lender import Lender
 from tombola.runs.folder import Run
-from tombola.runs.lender import Lender
 from tombola.runs.results import results_of, with_donor_tickets
 from tombola.study.claims import DONOR_TICKET
 from tombola.study.ladders import ladder_seeds, ladders_of

@@ -13,11 +13,11 @@ import pytest
 import tombola
 from support.study_kit import Notes, bound, cells_of, contents, no_leftovers, run_tiny, times, tiny, toy_data
 from tombola.errors import UserError
-from tombola.runs import reuse
+from tombola.runs.beside import reuse
+from tombola.runs.beside.reuse import shares_dense
 from tombola.runs.locate import find, find_run
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
-from tombola.runs.reuse import shares_dense
 from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_sweep
 from tombola.runs.sweeps import SweepRun, sweep_results

@@ -8,14 +8,14 @@ import math
 import numpy as np
 import pytest
 
-from tombola.stats.permutation import Contrasted, Items, by_swapping, clear, contrasted, smallest_p, swaps
+from tombola.stats.permutation import Contrasted, Grouping, by_swapping, clear, contrasted, smallest_p, swaps
 
 RNG = np.random.default_rng
 
 
-def one_draw(replicates: int) -> Items:
+def one_draw(replicates: int) -> Grouping:
     """A then B of each replicate."""
-    return Items(np.repeat(np.arange(replicates), 2), np.tile([True, False], replicates))
+    return Grouping(np.repeat(np.arange(replicates), 2), np.tile([True, False], replicates))
 
 
 def symmetric(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -110,7 +110,7 @@ def test_one_draw_is_a_sign_flip_test_of_the_replicates_differences():
 
 def test_draws_are_averaged_within_replicates_first():
     # A has one draw, B two; only B's draws of r0 and r1 are alike
-    items = Items(np.array([0, 0, 0, 1, 1, 1]), np.array([True, False, False] * 2))
+    items = Grouping(np.array([0, 0, 0, 1, 1, 1]), np.array([True, False, False] * 2))
     scores = np.zeros((6, 6))
     scores[1, 4] = scores[4, 1] = 8.0
     result = contrasted(scores, items, RNG(0))
@@ -122,7 +122,7 @@ def test_draws_are_averaged_within_replicates_first():
 @pytest.mark.parametrize("pairs", [True, False])
 def test_draws_are_no_replicates(pairs):
     """Two replicates of three draws each have 2^2 ways, whatever the draws; and the p of their means."""
-    items = Items(np.repeat([0, 1], 6), np.tile([True] * 3 + [False] * 3, 2))
+    items = Grouping(np.repeat([0, 1], 6), np.tile([True] * 3 + [False] * 3, 2))
     scores = np.where(items.in_a, 1.0, 0.0) + 0.1 * RNG(0).standard_normal(12)
     if pairs:
         scores = np.add.outer(scores, scores)
@@ -326,11 +326,11 @@ def test_the_interval_of_pairs_covers_about_95_percent(case, n):
         assert said >= swapped - 0.12
 
 
-def skewed(rng: np.random.Generator, n: int, draws: tuple[int, int]) -> tuple[np.ndarray, Items]:
+def skewed(rng: np.random.Generator, n: int, draws: tuple[int, int]) -> tuple[np.ndarray, Grouping]:
     """Scores of single subjects from log-normals, where no arm is better; an arm's draws share what is its own in their
     replicate, unless they are not equally many."""
     a, b = draws
-    items = Items(np.repeat(np.arange(n), a + b), np.tile([True] * a + [False] * b, n))
+    items = Grouping(np.repeat(np.arange(n), a + b), np.tile([True] * a + [False] * b, n))
     own = rng.lognormal(size=(n, 2)) * (a == b)
     return rng.lognormal(size=len(items.in_a)) + 2 * own[items.replicate, items.in_a.astype(int)], items
 

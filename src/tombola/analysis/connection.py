@@ -24,7 +24,7 @@ from tombola.files import write_parquet
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
-from tombola.runs.copies import Copy, place_of, train_copies
+from tombola.runs.beside.copies import Copy, place_of, train_copies
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import Progress, Silent

@@ -9,7 +9,7 @@ from itertools import combinations
 from tombola.errors import UserError, nearest
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
-from tombola.runs.copies import Copy
+from tombola.runs.beside.copies import Copy
 from tombola.runs.folder import Run
 
 KINDS: Mapping[str, str] = {

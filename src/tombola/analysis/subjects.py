@@ -13,7 +13,7 @@ from tombola.alignment.subject import Subject
 from tombola.errors import UserError, nearest
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
-from tombola.runs.copies import rewound
+from tombola.runs.beside.copies import rewound
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
 

@@ -65,7 +65,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a study to its end, from wherever it was stopped: train, compare, decide, and write its report."""
-    from tombola.analysis.comparison import compare_study
+    from tombola.analysis.compare_runs import compare_study
     from tombola.analysis.verdicts import verdicts_of, write_verdicts
     from tombola.cli.serve import Beside
     from tombola.cli.show.dry_run import dry_run as print_dry_run

@@ -14,7 +14,7 @@ from tombola.errors import UserError, nearest
 from tombola.seeds import stream
 from tombola.stats.holm import judge
 from tombola.stats.paired import together
-from tombola.stats.permutation import Contrasted, Direction, Items, contrasted, opposites, smallest_p
+from tombola.stats.permutation import Contrasted, Direction, Grouping, contrasted, opposites, smallest_p
 from tombola.stats.verdict import decision
 from tombola.text import draws_in_words
 
@@ -112,7 +112,7 @@ class _Scores:
                 found[b, a] = score
         return cls(found, single=frame["b"].null_count() > 0)
 
-    def among(self, names: Sequence[str], items: Items) -> NDArray[np.float64]:
+    def among(self, names: Sequence[str], items: Grouping) -> NDArray[np.float64]:
         """[items] for a measure of one subject, else [items, items], 0 within a replicate."""
         if self.single:
             return np.array([self._get(name, None) for name in names])
@@ -130,7 +130,9 @@ class _Scores:
         return self.of_pair[a, b]
 
 
-def _levels(subjects: Sequence[Subject], arms: tuple[str, str]) -> Iterator[tuple[float, list[str], Items]]:
+def _levels(
+    subjects: Sequence[Subject], arms: tuple[str, str]
+) -> Iterator[tuple[float, list[str], Grouping]]:
     """For each density the names of both arms' subjects, of the replicates that have both, and their items."""
     for density in sorted({_density(subject) for subject in subjects}, reverse=True):
         here = [subject for subject in subjects if _density(subject) == density and subject.arm in arms]
@@ -138,7 +140,7 @@ def _levels(subjects: Sequence[Subject], arms: tuple[str, str]) -> Iterator[tupl
         chosen = [subject for subject in here if subject.replicate in both]
         if chosen:
             numbers = np.array([both.index(subject.replicate) for subject in chosen], dtype=np.intp)
-            items = Items(numbers, np.array([subject.arm == arms[0] for subject in chosen]))
+            items = Grouping(numbers, np.array([subject.arm == arms[0] for subject in chosen]))
             yield density, [subject.name for subject in chosen], items
 
 
@@ -149,7 +151,7 @@ def _density(subject: Subject) -> float:
 def _answer(
     scores: _Scores,
     names: Sequence[str],
-    items: Items,
+    items: Grouping,
     arms: tuple[str, str],
     rng: np.random.Generator,
     direction: Direction,

@@ -13,7 +13,7 @@ from tombola.alignment.align import ALIGNMENTS
 from tombola.alignment.network import Network
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, Side
-from tombola.comparison.answers import NULLS_OF_ANSWERS, Exam, answered
+from tombola.comparison.exam import NULLS_OF_ANSWERS, Exam, answered
 from tombola.comparison.measures.base import MEASURES, Case, Values
 from tombola.comparison.nulls import NULLS
 from tombola.comparison.overlay import SEEN, Overlay, Path, as_it_comes
@@ -32,7 +32,7 @@ from tombola.seeds import stream
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Setting:
     """What is the same for all pairs of a table."""
 
     overlay: Overlay
@@ -98,7 +98,7 @@ def compare(
     network = overlay.network
     check(subjects, network, alignments, n_null)
     check_tensorwise(measures, alignments)
-    task = Comparison(overlay, n_null)
+    task = Setting(overlay, n_null)
     asked = list(questions(subjects, network, measures, nulls))
     check_exam((question.measure for question in asked), exam is not None)
     of_outputs = sorted(
@@ -126,7 +126,7 @@ def _pairs(
     return (pair for pair in itertools.combinations(in_order(subjects), 2) if among(*pair))
 
 
-def _own_rows(task: Comparison, asked: Sequence[Question], subject: Subject) -> Iterator[Row]:
+def _own_rows(task: Setting, asked: Sequence[Question], subject: Subject) -> Iterator[Row]:
     """Rows of the measures that take one subject: those in closed form, then those judged by samples."""
     names = (subject.name, None)
     own = [question for question in asked if MEASURES[question.measure].subjects == 1]
@@ -144,7 +144,7 @@ def _own_rows(task: Comparison, asked: Sequence[Question], subject: Subject) -> 
 
 
 def _pair_rows(
-    task: Comparison, asked: Sequence[Question], a: Subject, b: Subject, alignment: str
+    task: Setting, asked: Sequence[Question], a: Subject, b: Subject, alignment: str
 ) -> Iterator[Row]:
     """Rows of one pair under one alignment: those whose null need not be made, then those judged by samples of it."""
     names, sampled = (a.name, b.name), []
@@ -179,7 +179,7 @@ def _made_without_null(question: Question) -> bool:
 
 
 def _judged_rows(
-    task: Comparison,
+    task: Setting,
     subject: Subject,
     asked: Sequence[Question],
     alignment: str,
@@ -206,13 +206,13 @@ def _judged_rows(
             yield from _sampled_rows(question, alignment, seen[question], sampled[question], names)
 
 
-def _values(task: Comparison, question: Question, a: Subject, b: Subject) -> Values:
+def _values(task: Setting, question: Question, a: Subject, b: Subject) -> Values:
     """The answer to a question in each layer and in the whole network."""
     return MEASURES[question.measure].of(Case(a, b, question.side, task.network))
 
 
 def _exact_rows(
-    task: Comparison,
+    task: Setting,
     question: Question,
     a: Subject,
     b: Subject,
@@ -225,7 +225,7 @@ def _exact_rows(
 
 
 def _drawn_rows(
-    task: Comparison, question: Question, a: Subject, b: Subject, names: tuple[str, str], alignment: str
+    task: Setting, question: Question, a: Subject, b: Subject, names: tuple[str, str], alignment: str
 ) -> Iterator[Row]:
     measure, case = MEASURES[question.measure], Case(a, b, question.side, task.network)
     place = (*names, question.null or "", question.measure, question.side or "")

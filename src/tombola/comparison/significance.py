@@ -13,7 +13,7 @@ from tombola.stats.exact import total
 
 
 @dataclass(frozen=True)
-class Judged:
+class BesideNull:
     """A value beside what chance gives: `p` is the chance of a value that is at least as alike.
 
     `n_null` is how many sampled nulls have a value, 0 where the null is known in closed form.
@@ -26,7 +26,7 @@ class Judged:
     p: float
 
 
-def judged_exactly(measure: Measure, case: Case) -> dict[str, Judged]:
+def judged_exactly(measure: Measure, case: Case) -> dict[str, BesideNull]:
     """The values of each layer and of the whole network against the closed form of the measure's null."""
     tables = measure.additive.tables(case)
     layers = [tables[name] for name in tables if name != WHOLE] or [*tables.values()]  # errors have no layers
@@ -36,7 +36,7 @@ def judged_exactly(measure: Measure, case: Case) -> dict[str, Judged]:
     }
 
 
-def judged_together(measure: Measure, layers: Sequence[Counts]) -> Judged:
+def judged_together(measure: Measure, layers: Sequence[Counts]) -> BesideNull:
     """The value of some layers together.
 
     The expectation and deviation are those of the value itself, not of the count under it; p is exact, and
@@ -54,10 +54,10 @@ def judged_together(measure: Measure, layers: Sequence[Counts]) -> Judged:
 
     seen, expected, deviation = measure.additive.at(counts), chance.mean(value), chance.deviation(value)
     z = (seen - expected) / deviation if deviation > ROUNDING else np.nan
-    return Judged(0, seen, expected, z, np.nan if np.isnan(seen) else chance.at_least(counts[place]))
+    return BesideNull(0, seen, expected, z, np.nan if np.isnan(seen) else chance.at_least(counts[place]))
 
 
-def judged_by_draws(measure: Measure, case: Case, n: int, rng: np.random.Generator) -> dict[str, Judged]:
+def judged_by_draws(measure: Measure, case: Case, n: int, rng: np.random.Generator) -> dict[str, BesideNull]:
     """The values of each layer and of the whole network against n draws of counts; layers are independent."""
     assert measure.drawn is not None
     tables = measure.additive.tables(case)
@@ -71,14 +71,14 @@ def judged_by_draws(measure: Measure, case: Case, n: int, rng: np.random.Generat
     }
 
 
-def judged_by_samples(value: float, sampled: Counts, alike: int = 1) -> Judged:
+def judged_by_samples(value: float, sampled: Counts, alike: int = 1) -> BesideNull:
     """The value against values of sampled nulls; p counts the sample itself among the nulls, and `alike` is that of a
     measure."""
     drawn = sampled[~np.isnan(sampled)]
     if np.isnan(value) or not len(drawn):
-        return Judged(len(drawn), value, np.nan, np.nan, np.nan)
+        return BesideNull(len(drawn), value, np.nan, np.nan, np.nan)
     expected = float(drawn.mean())
     deviation = float(drawn.std(ddof=1)) if len(drawn) > 1 else 0.0
     as_alike = int(np.sum(alike * (drawn - value) >= -ROUNDING))
     z = (value - expected) / deviation if deviation > ROUNDING else np.nan
-    return Judged(len(drawn), value, expected, z, (1 + as_alike) / (1 + len(drawn)))
+    return BesideNull(len(drawn), value, expected, z, (1 + as_alike) / (1 + len(drawn)))

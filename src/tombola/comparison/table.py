@@ -9,7 +9,7 @@ import polars as pl
 
 from tombola.comparison.measures.base import MEASURES
 from tombola.comparison.requests import Question
-from tombola.comparison.significance import Judged
+from tombola.comparison.significance import BesideNull
 
 SCHEMA = {
     "a": pl.String,
@@ -29,7 +29,7 @@ Row = dict[str, str | int | float | None]
 
 
 def judged_rows(
-    names: tuple[str, str | None], layer: str, question: Question, alignment: str, judged: Judged
+    names: tuple[str, str | None], layer: str, question: Question, alignment: str, judged: BesideNull
 ) -> Iterator[Row]:
     """The row of a value that was judged by samples, and where the measure has one that of the adjusted value."""
     yield row(names, layer, question, alignment, judged)
@@ -37,11 +37,11 @@ def judged_rows(
         yield row(names, layer, question, alignment, _adjusted(judged), "-adjusted")
 
 
-def _adjusted(judged: Judged) -> Judged:
+def _adjusted(judged: BesideNull) -> BesideNull:
     """(value - expected) / (1 - expected), which is 0 where the value is that of chance; z and p stay."""
     room = 1 - judged.expected
     value = (judged.value - judged.expected) / room if room > 0 else math.nan
-    return Judged(judged.n_null, value, 0.0, judged.z, judged.p)
+    return BesideNull(judged.n_null, value, 0.0, judged.z, judged.p)
 
 
 def row(
@@ -49,7 +49,7 @@ def row(
     layer: str,
     question: Question,
     alignment: str,
-    judged: Judged,
+    judged: BesideNull,
     suffix: str = "",
 ) -> Row:
     """The row of a value: what was measured of whom and where, and the numbers, None for NaN."""

@@ -16,7 +16,7 @@ from tombola.errors import UserError, nearest
 from tombola.models.catalog import find, is_ours
 from tombola.models.computed import require_own_weights
 from tombola.models.factory import (
-    Shown,
+    TriedOut,
     builds_worth_comparing,
     fixed_weights,
     load,
@@ -215,7 +215,7 @@ def _tried(
     draw: Callable[[np.random.Generator], State],
     module: nn.Module,
     given: Given,
-) -> tuple[Architecture, Shown]:
+) -> tuple[Architecture, TriedOut]:
     """Try a network out, and note the names, roles and shapes of its parameters."""
     require_sizes(name, module)
     require_memory_of_their_own(name, module)
@@ -236,7 +236,7 @@ def _tried(
             raise
         x = torch.zeros_like(x)
         answers = try_out(name, module, x, given.classes)
-    shown = Shown(state, x, given.classes, answers)
+    shown = TriedOut(state, x, given.classes, answers)
     described = Architecture(
         name=name,
         make=make,

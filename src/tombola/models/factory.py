@@ -134,7 +134,7 @@ def _keywords(
 
 
 @dataclass(frozen=True)
-class Shown:
+class TriedOut:
     """A network that was tried out: its state before, the examples it was shown, and what it answered."""
 
     state: State
@@ -169,7 +169,7 @@ def builds_worth_comparing(module: nn.Module) -> int:
 
 
 def fixed_weights(
-    name: str, make: Make, first: nn.Module, shown: Shown, prunable: tuple[str, ...], builds: int
+    name: str, make: Make, first: nn.Module, shown: TriedOut, prunable: tuple[str, ...], builds: int
 ) -> tuple[str, ...]:
     """Names of the prunable weights that are the same in `builds` further builds, of other seeds.
 
@@ -185,7 +185,7 @@ def fixed_weights(
     return tuple(fixed)
 
 
-def _require_same_function(name: str, first: nn.Module, other: nn.Module, shown: Shown) -> None:
+def _require_same_function(name: str, first: nn.Module, other: nn.Module, shown: TriedOut) -> None:
     try:
         load_state(other, shown.state)
         same = answers(name, other, shown.x, shown.classes).alike(shown.answers)

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tombola.analysis.comparison import compared
+from tombola.analysis.compared import compared
 from tombola.analysis.connection import Connection, connection_estimates, connections_of
 from tombola.analysis.verdict import VERDICTS
 from tombola.comparison.consensus import CONSENSUS

@@ -21,16 +21,16 @@ from tombola.lottery.arms.donors import Lends
 from tombola.lottery.cell import Begin, Cell, Drawn
 from tombola.lottery.draw import draw
 from tombola.masks.probe import Probing
+from tombola.runs.beside.lender import Lender
+from tombola.runs.beside.reuse import take_dense
+from tombola.runs.beside.siblings import say_of_siblings
 from tombola.runs.cells import write_birds, write_cell
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Ladders, Run
-from tombola.runs.lender import Lender
 from tombola.runs.preregistration import Registration
 from tombola.runs.progress import forget, is_done, missing, require_weights, require_whole
 from tombola.runs.results import results_of
-from tombola.runs.reuse import take_dense
 from tombola.runs.run_options import RunOptions
-from tombola.runs.siblings import say_of_siblings
 from tombola.runs.stacks import StackTrainer
 from tombola.runs.sweeps import SweepRun
 from tombola.runs.trackers.base import Tracking
@@ -119,8 +119,8 @@ def run_study(
 
     Stopped at any moment, the same call finishes with the same bits; more levels, replicates, arms or draws
     extend the folder without redoing a cell. Dense networks are copied from the runs of `dense_from` where that
-    gives the same bits, see `tombola.runs.reuse`. `beginning` is told of the folder once everything is checked and the
-    study written, before anything is trained. Raises UserError for what a user can mend.
+    gives the same bits, see `tombola.runs.beside.reuse`. `beginning` is told of the folder once everything is
+    checked and the study written, before anything is trained. Raises UserError for what a user can mend.
     """
     trackers = options.prepare()
     study, dataset, net = options.bind(study)

@@ -14,8 +14,8 @@ from tombola.stats.intervals import half_width
 from tombola.stats.permutation import (
     Contrasted,
     Direction,
+    Grouping,
     HasInterval,
-    Items,
     by_t,
     contrasted,
     opposites,
@@ -147,9 +147,9 @@ def beyond_margin(found: Estimated, n: int, direction: Direction, margin: float)
     return (claimed + margin) / deviation
 
 
-def _items(n: int) -> Items:
+def _items(n: int) -> Grouping:
     """n replicates, a before b."""
-    return Items(np.repeat(np.arange(n), 2), np.tile([True, False], n))
+    return Grouping(np.repeat(np.arange(n), 2), np.tile([True, False], n))
 
 
 def _p_of_t(

@@ -75,7 +75,7 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Items:
+class Grouping:
     """The subjects of a contrast, A's and B's: for each its replicate (0, 1, ...) and whether it is A's."""
 
     replicate: NDArray[np.intp]
@@ -111,7 +111,7 @@ class Contrasted:
 
 def contrasted(
     scores: Floats,
-    items: Items,
+    items: Grouping,
     rng: np.random.Generator,
     direction: Direction = "different",
     margin: float = 0.0,
@@ -234,7 +234,7 @@ Parts = tuple[float, float, Floats, float | None]
 """Means of A and B, the d_r, and the standard error of the difference, None where there are too few replicates."""
 
 
-def _of_one(scores: Floats, items: Items) -> Parts:
+def _of_one(scores: Floats, items: Grouping) -> Parts:
     a, b = (items.means(side) @ scores for side in (True, False))
     differences = a - b
     n = len(differences)
@@ -242,7 +242,7 @@ def _of_one(scores: Floats, items: Items) -> Parts:
     return float(a.mean()), float(b.mean()), differences, error
 
 
-def _of_pairs(scores: Floats, items: Items) -> Parts:
+def _of_pairs(scores: Floats, items: Grouping) -> Parts:
     a, b = items.means(True), items.means(False)
     n = items.replicates
 

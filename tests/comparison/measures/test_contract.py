@@ -12,7 +12,7 @@ import torch
 from support.compare_parts import convnet, mlp, random_convnet, random_subject
 from tombola.alignment.align import ALIGNMENTS, align, align_tensors
 from tombola.alignment.subject import Subject
-from tombola.comparison.answers import NULLS_OF_ANSWERS
+from tombola.comparison.exam import NULLS_OF_ANSWERS
 from tombola.comparison.measures.base import MEASURES, Additive, Case
 from tombola.comparison.nulls import NULLS
 from tombola.comparison.pairs import compare

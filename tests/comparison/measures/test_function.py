@@ -15,10 +15,10 @@ from support.compare_parts import shuffled, trained_looking
 from tombola.alignment.network import Network
 from tombola.alignment.outputs import Predictions, gram, predictions_of
 from tombola.alignment.subject import Subject
-from tombola.comparison.answers import NULLS_OF_ANSWERS, Answered, Exam, within_classes
+from tombola.comparison.exam import NULLS_OF_ANSWERS, Answered, Exam, within_classes
 from tombola.comparison.measures.base import MEASURES, Case
 from tombola.comparison.pairs import compare
-from tombola.comparison.significance import Judged, judged_by_samples, judged_exactly
+from tombola.comparison.significance import BesideNull, judged_by_samples, judged_exactly
 from tombola.comparison.table import SCHEMA
 from tombola.data.arrays import from_arrays
 from tombola.data.resident import Resident
@@ -80,12 +80,12 @@ def asked(a: list[int], b: list[int], labels: list[int]) -> Case:
     return Case(a_said, b_said, "end", Network())
 
 
-def exact(name: str, case: Case) -> Judged:
+def exact(name: str, case: Case) -> BesideNull:
     """The value of the whole network beside its closed form."""
     return judged_exactly(MEASURES[name], case)["all"]
 
 
-def sampled(name: str, case: Case, draws: int) -> Judged:
+def sampled(name: str, case: Case, draws: int) -> BesideNull:
     """The value of the whole network beside as many nulls."""
     measure = MEASURES[name]
     null = NULLS_OF_ANSWERS[measure.null]

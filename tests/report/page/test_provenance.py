@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tombola.analysis.comparison import compare_runs
+from tombola.analysis.compare_runs import compare_runs
 from tombola.cli.app import main
 from tombola.data.arrays import from_arrays
 from tombola.data.dataset import Dataset

@@ -9,12 +9,12 @@ from typing import Any
 from tombola.cli.show.tables import print_json, print_table, time_of
 from tombola.cli.show.verdicts import print_prospects, prospect_rows
 from tombola.errors import notice
+from tombola.runs.beside.reuse import shares_dense
+from tombola.runs.beside.siblings import say_of_siblings
 from tombola.runs.estimate import Estimate, estimate_time
 from tombola.runs.folder import Ladders, Run
-from tombola.runs.reuse import shares_dense
 from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import bound
-from tombola.runs.siblings import say_of_siblings
 from tombola.study.ladders import ladders_of
 from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study

@@ -10,8 +10,8 @@ import polars as pl
 import torch
 
 from tombola.alignment.words import END, WHOLE
-from tombola.comparison.answers import asked
 from tombola.comparison.connectivity import barrier, path, steps
+from tombola.comparison.exam import asked
 from tombola.comparison.measures.base import (
     MEASURES,
     TABLE,

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from tombola.alignment.words import RAW
-from tombola.analysis.comparison import compared
+from tombola.analysis.compared import compared
 from tombola.analysis.connection import connections_of
 from tombola.comparison.measures.base import MEASURES
 from tombola.comparison.table import SCHEMA

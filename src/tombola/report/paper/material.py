@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from tombola.analysis.comparison import compared
+from tombola.analysis.compared import compared
 from tombola.analysis.verdicts import Verdicts, verdicts_of
 from tombola.comparison.decisions import DECISIONS
 from tombola.errors import UserError

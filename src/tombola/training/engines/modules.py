@@ -22,7 +22,7 @@ from tombola.training.noise import Noise, swap_dropout
 from tombola.training.stack import Stack
 
 
-class Member:
+class StackMember:
     """One network of a stack as a module of its own. Its tensors are views of slice r of the stack's; those that were
     cut have memory of their own and are copied to and fro."""
 
@@ -109,7 +109,7 @@ class ModulesEngine(GradientEngine):
             if param.requires_grad:
                 stack.params[name].grad = torch.zeros_like(stack.params[name])
         self.members = [
-            Member(swap_dropout(copy.deepcopy(template), noise), stack, r, chain)
+            StackMember(swap_dropout(copy.deepcopy(template), noise), stack, r, chain)
             for r, noise in enumerate(self.noises)
         ]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import polars as pl
@@ -15,53 +15,25 @@ import torch
 from tombola.alignment.network import Network, chain
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW
+from tombola.analysis.compared import COMPARED, compared_key, keep_compared, key_of
 from tombola.analysis.share import ALIGNMENT, CONTROLS, OWN_MASK, primary
 from tombola.analysis.subjects import Several, subjects_of
-from tombola.comparison.answers import Exam
 from tombola.comparison.consensus import CONSENSUS, consensus
 from tombola.comparison.decisions import DECISIONS, decide
+from tombola.comparison.exam import Exam
 from tombola.comparison.measures.base import MEASURES, Measure
 from tombola.comparison.overlay import Overlay
 from tombola.comparison.pairs import compare
 from tombola.comparison.requests import check_exam, chosen, needs_network
 from tombola.data.resident import Resident
 from tombola.errors import UserError
-from tombola.files import canonical, read_object, write_json, write_parquet
+from tombola.files import write_json
 from tombola.lottery.arms.catalog import TICKET
 from tombola.runs.environment import require_same_function
 from tombola.runs.folder import Run
-from tombola.runs.preregistration import hypotheses_digest
 from tombola.runs.results import results_of
 from tombola.seeds import stream
 from tombola.study.plan import bind
-
-
-def compared(run: Run, name: str, columns: Collection[str]) -> pl.DataFrame | None:
-    """A table that a comparison left in a run's folder (`measures`, `decisions` or `consensus`); None where there is
-    none, or one without these columns, as an earlier version made it.
-
-    Raises UserError for a file that cannot be read.
-    """
-    path = run.path / f"{name}.parquet"
-    if not path.is_file():
-        return None
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as problem:
-        first = str(problem).partition("\n")[0]
-        raise UserError(f"{path}: not a readable parquet file ({first})") from None
-    return frame if set(columns) <= set(frame.columns) else None
-
-
-def keep_compared(run: Run, tables: Mapping[str, pl.DataFrame | None]) -> None:
-    """Store the tables of a comparison in the place of those of the one before; what it does not have goes."""
-    for name, table in tables.items():
-        path = run.path / f"{name}.parquet"
-        if table is None:
-            path.unlink(missing_ok=True)
-        else:
-            write_parquet(path, table)
-
 
 EXAMPLES = 500
 """Training examples that activations are taken on."""
@@ -81,6 +53,21 @@ class Comparison:
     decisions: pl.DataFrame | None
     consensus: pl.DataFrame | None
     subjects: Sequence[Subject]
+
+
+class CompareKeywords(TypedDict, total=False):
+    """The keywords of `compare_runs`."""
+
+    level: Several[int]
+    density: Several[float]
+    arms: Collection[str]
+    measures: Sequence[str]
+    alignments: Sequence[str]
+    nulls: Sequence[str]
+    n_null: int
+    same_density: bool
+    seed: int
+    data_dir: Path | None
 
 
 def compare_runs(
@@ -164,7 +151,8 @@ def compare_study(run: Run, data_dir: Path | None = None) -> bool:
         return True
     compare_runs(
         [run],
-        **{"density": list(densities)} if densities else {"level": int(levels.max())},  # type: ignore[arg-type]
+        level=None if densities else int(levels.max()),  # type: ignore[arg-type]  # polars types a maximum broadly
+        density=list(densities) or None,
         arms=[arm for arm in arms if arm in there],
         measures=table.measures,
         alignments=table.alignments,
@@ -174,24 +162,6 @@ def compare_study(run: Run, data_dir: Path | None = None) -> bool:
     )
     write_json(run.path / COMPARED, {"key": key_of(run)})
     return True
-
-
-def key_of(run: Run) -> str:
-    """What decides the tables of the comparison that a run's study asks for: that, what it claims, and the cells."""
-    table = run.study.compare
-    asked = [table and table.model_dump(mode="json"), hypotheses_digest(run.study.hypothesis)]
-    cells = [str(cell) for cell in run.cells()]
-    return hashlib.sha256(canonical([*asked, cells]).encode()).hexdigest()[:16]
-
-
-COMPARED = "compared.json"
-"""Which cells the tables of the last comparison are of, where the study asked for it."""
-
-
-def compared_key(run: Run) -> str | None:
-    """What the tables of the last comparison are of; None where the study did not ask for them."""
-    path = run.path / COMPARED
-    return read_object(path).get("key") if path.is_file() else None
 
 
 def network_of(runs: Sequence[Run], data_dir: Path | None = None) -> Network:
