@@ -7,6 +7,7 @@ import pytest
 
 from support.study_kit import run_tiny, tiny, toy_data
 from tombola.analysis import compare_runs as comparing
+from tombola.analysis import exams
 from tombola.analysis.compare_runs import compare_runs
 from tombola.analysis.share import ALIGNMENT, answers, control, in_words
 from tombola.analysis.verdicts import verdicts_of
@@ -37,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def data(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy data, wherever a comparison looks for those of the run."""
-    monkeypatch.setattr(comparing, "bind", lambda study, _: bind(study, dataset=toy_data()))
+    monkeypatch.setattr(exams, "bind", lambda study, _: bind(study, dataset=toy_data()))
 
 
 def row(**changes: object) -> dict[str, object]:

@@ -13,7 +13,7 @@ import pytest
 import tombola
 from support.simulated import ACCURACY, claim
 from support.study_kit import Notes, run_tiny, tiny
-from tombola.analysis.compare_runs import exams_of
+from tombola.analysis.exams import exams_of
 from tombola.analysis.subjects import subjects_of
 from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import verdicts_of, write_verdicts

@@ -137,7 +137,7 @@ def test_page_is_made_again_when_a_cell_landed_but_not_too_soon(
         (folder / "index.html").write_text("<body>page</body>")
         return folder / "index.html"
 
-    monkeypatch.setattr("tombola.report.page.live.write_report", write)
+    monkeypatch.setattr("tombola.report.page.live.write_page", write)
     aside, live = taken_away(done, LAST), LivePage(Run(done), clock)
     first = live.page()
     assert b"page" in first

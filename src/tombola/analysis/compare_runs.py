@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
-import numpy as np
 import polars as pl
-import torch
 
 from tombola.alignment.network import Network, chain
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW
 from tombola.analysis.compared import COMPARED, compared_key, keep_compared, key_of
+from tombola.analysis.exams import exams_of, network_of, run_of
 from tombola.analysis.share import ALIGNMENT, CONTROLS, OWN_MASK, primary
 from tombola.analysis.subjects import Several, subjects_of
 from tombola.comparison.consensus import CONSENSUS, consensus
 from tombola.comparison.decisions import DECISIONS, decide
-from tombola.comparison.exam import Exam
 from tombola.comparison.measures.base import MEASURES, Measure
 from tombola.comparison.overlay import Overlay
 from tombola.comparison.pairs import compare
 from tombola.comparison.requests import check_exam, chosen, needs_network
-from tombola.data.resident import Resident
 from tombola.errors import UserError
 from tombola.files import write_json
 from tombola.lottery.arms.catalog import TICKET
-from tombola.runs.environment import require_same_function
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
-from tombola.seeds import stream
-from tombola.study.plan import bind
-
-EXAMPLES = 500
-"""Training examples that activations are taken on."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What a comparison found.
 
-    pairs: `compare.SCHEMA`. decisions: `compare.DECISIONS` after a column `run`, on the ticket against every arm that
-    at least two replicates of a run share with it; None where there is none. consensus: `compare.CONSENSUS` after
+    pairs: `table.SCHEMA`. decisions: `decisions.DECISIONS` after a column `run`, on the ticket against every arm that
+    at least two replicates of a run share with it; None where there is none. consensus: `consensus.CONSENSUS` after
     `run, arm, density`, for every arm that at least two replicates of a run have at a density; None where there is
     none. subjects: what was compared.
     """
@@ -164,31 +154,6 @@ def compare_study(run: Run, data_dir: Path | None = None) -> bool:
     return True
 
 
-def network_of(runs: Sequence[Run], data_dir: Path | None = None) -> Network:
-    """The network that runs have in common, with training examples of the first for activations.
-
-    Raises UserError for runs of different networks, a network that computes something else than when a run was made,
-    data that are not there, and hidden units that cannot be told apart.
-    """
-    study, dataset, net = bind(runs[0].study, data_dir)
-    for run in runs[1:]:
-        if run.study.model != study.model:
-            raise UserError(
-                f"{run.path.name} trains {run.study.model.name}, {runs[0].path.name} {study.model.name}; "
-                "only runs of one network can be aligned"
-            )
-    for run in runs:
-        require_same_function(run, net)
-    data = Resident(dataset, study.data.normalisation, torch.device("cpu"))
-    return Network.of(net, data.train(examples_of(data)))
-
-
-def examples_of(data: Resident) -> torch.Tensor:
-    """The training examples that activations are taken on, int64 [n]: the same in every comparison."""
-    order = stream("compare", "examples").permutation(data.n_train)
-    return torch.from_numpy(np.sort(order[:EXAMPLES]))
-
-
 QUICK = 2**21
 """Prunable weights up to which dense networks are matched unasked: a tensor of LeNet-300-100 in 0.05 s."""
 
@@ -233,25 +198,6 @@ def _network(
     if len(seen) > 1 and "activations@dense" in alignments:
         raise UserError("activations are compared on the same inputs; these runs differ in their data table")
     return network_of(runs, data_dir) if aligns or needs_network(measures) else None
-
-
-def exams_of(runs: Sequence[Run], data_dir: Path | None) -> Callable[[Subject], Exam]:
-    """What each subject is asked: the data of its run, as its run normalises them; others as the first run does."""
-
-    @cache
-    def exam_of(index: int) -> Exam:
-        study, dataset, net = bind(runs[index].study, data_dir)
-        require_same_function(runs[index], net)
-        data = Resident(dataset, study.data.normalisation, torch.device("cpu"))
-        return Exam(net, data, examples_of(data))
-
-    places = {run.path.name: index for index, run in enumerate(runs)}
-    return lambda subject: exam_of(places.get(run_of(subject), 0))
-
-
-def run_of(subject: Subject) -> str:
-    """The name of the run that a subject is a cell of, empty for one made elsewhere."""
-    return subject.replicate.rpartition(":")[0]
 
 
 def _decisions(

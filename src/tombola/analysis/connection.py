@@ -1,6 +1,6 @@
 """The connection of a run's networks: which pairs, what lies between them, and how far apart they are.
 
-Of which pairs is a matter of kinds, see `study.pairing`. Copies that are missing are trained first; they stay, so
+Of which pairs is a matter of kinds, see `analysis.pairing`. Copies that are missing are trained first; they stay, so
 that nothing is trained twice. Nothing is selected here, so the test set may be looked at.
 """
 
@@ -152,7 +152,7 @@ def _apart(a: State, b: State, mask_a: Mask, mask_b: Mask) -> tuple[float, float
 
 def connection_estimates(pairs: pl.DataFrame, value: str) -> pl.DataFrame:
     """Mean of one of CONNECTION_VALUES with its 95% t-interval over replicates: kind, split, arm, level, density, n,
-    mean, low, high. Pairs are averaged within their replicate first; the interval is as in `study.summary`."""
+    mean, low, high. Pairs are averaged within their replicate first; the interval is as in `results.summary`."""
     keys = pairs.select("kind", "split").unique(maintain_order=True)
     frames = [
         summary(pairs.filter(kind=kind, split=name).with_columns(status=pl.lit("ok")), value).select(

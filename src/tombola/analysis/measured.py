@@ -10,8 +10,8 @@ import polars as pl
 
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, WHOLE
-from tombola.analysis.compare_runs import exams_of, network_of
 from tombola.analysis.compared import compared, compared_key, key_of
+from tombola.analysis.exams import exams_of, network_of
 from tombola.analysis.subjects import subjects_of
 from tombola.analysis.verdict import Verdict
 from tombola.comparison.decisions import decide

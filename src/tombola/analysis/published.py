@@ -93,7 +93,7 @@ def _shown(quantity: str) -> Callable[[float], str]:
 
 
 def expectations(frame: pl.DataFrame, expected: Sequence[Expectation]) -> list[Checked]:
-    """Published numbers beside what was found, see `study.expect`."""
+    """Published numbers beside what was found, see `tombola.study.claims.Expectation`."""
     return check(
         expected, {quantity: summary(frame, quantity) for quantity in {e.quantity for e in expected}}
     )

@@ -198,5 +198,5 @@ def _moments(size: int, counts: Sequence[int]) -> tuple[Floats, Floats, float]:
 
 
 def _up(chances: Floats) -> Floats:
-    """The chances of one more, along the first axis."""
+    """Chances moved up by one along the first axis: those of k become those of k + 1."""
     return np.concatenate([np.zeros_like(chances[:1]), chances[:-1]])

@@ -196,7 +196,7 @@ def _fits(row: Row, wanted: Mapping[str, Value]) -> bool:
 
 
 def _same(found: Value, wanted: Value) -> bool:
-    """Equal; numbers to six digits, since nobody writes a density in full."""
+    """Whether they are equal, numbers to six digits: densities are not written in full."""
     if isinstance(found, float) and isinstance(wanted, int | float):
         return abs(found - wanted) <= 1e-6
     return found == wanted

@@ -60,7 +60,7 @@ def _answered(subject: Subject, exam: Exam, hidden: bool) -> Answered:
 
 
 def asked(subject: Subject) -> Answered:
-    """The subject, which was asked: measures of function get no others."""
+    """The subject, known to have answered: measures of function are given no others."""
     assert isinstance(subject, Answered)
     return subject
 

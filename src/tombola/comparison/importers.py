@@ -27,7 +27,7 @@ def subject_from_file(path: Path, name: str | None = None) -> Subject:
 
     A `.safetensors` file of Tombola (mask or ticket); a state dict as `.safetensors` or torch.save (read
     without executing anything) with masks beside its weights, nothing but masks, or zeros in its weights: what
-    of it is a mask is decided by the rules of `compare.pruned`, and a notice says what was taken for one where
+    of it is a mask is decided by the rules of `identify_masks.pruned`, and a notice says what was taken for one where
     others could be meant. Or a folder of scipy `.npz` matrices, one a layer, [inputs, outputs], in the order of
     the numbers in their names; where every layer has one input more than the layer before has outputs, the last
     one is the bias and is not masked.

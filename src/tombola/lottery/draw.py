@@ -30,7 +30,7 @@ class OwnLadders:
         self._ended: set[Ladder] = set()
 
     def goes_on(self, cell: Cell) -> bool:
-        """False for a cell above which its arm's ladder has ended; the ladders of others do not mind."""
+        """False where the cell's arm has a ladder that ended below this level; other arms are not affected."""
         return _ladder(cell) not in self._ended
 
     def below(self, cell: Cell, dense: Rung | None) -> Rung | None:

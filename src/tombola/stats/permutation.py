@@ -36,18 +36,13 @@ freedom),
 
 which has no bias where h(r, s) is a sum of something of r, of s and of the pair; three replicates leave nothing to
 know v by, and keep the jackknife's. The interval is t's with R - 1 degrees of freedom. What it covers, and how often
-`greater` is said at 5% (in brackets: by swapping alone), of 3,000 simulations each; of 1,500 (400 for R = 12) before,
-when p was that of swapping and the jackknife's interval had to lie above zero (`make deep` simulates it anew):
+`greater` is said at 5% (in brackets: by swapping alone), of 3,000 simulations each (`make deep` simulates it anew):
 
     R                                        5                      8                      12
     nothing shared                 0.99   1.0% (3.4)      0.98   1.5% (5.1)      0.98   1.7% (4.8)
-        before                     0.99   0.4%            0.99   0.8%            0.99   0.3%
     equally alike                  0.95   2.1% (4.8)      0.93   4.3% (9.7)      0.94   5.5% (11.0)
-        before                     0.96   0.9%            0.96   1.5%            0.96   3.3%
     A more alike                   0.96  12.3% (15.7)     0.94  32.3% (35.9)     0.94  52.2% (55.4)
-        before                     0.97   6.2%            0.96  19.6%            0.96  37.3%
     only A alike                   0.97  78.9% (85.6)     0.95  99.9% (100)      0.94   100% (100)
-        before                     0.98  54.1%            0.97  98.2%            0.96   100%
 
 Where nothing at all is shared it covers more than 95%, since no variance may be below that of the noise of pairs.
 """

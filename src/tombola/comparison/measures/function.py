@@ -65,7 +65,7 @@ def error_barrier(case: Case) -> Values:
     """How much more a network on the straight line between the two errs on the test set, at most, than the two do on
     average (Frankle et al. 2020, section 2), with statistics of batch norm taken anew on training examples.
 
-    Chance has no say in it: it stands alone. NaN for two networks that learnt from differently normalised inputs.
+    It has no null. NaN for two networks that learnt from differently normalised inputs.
     """
     exam, other = asked(case.a).exam, asked(case.b).exam
     if exam is not other and not torch.equal(exam.examples, other.examples):

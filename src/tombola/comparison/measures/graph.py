@@ -1,7 +1,7 @@
 """Degrees: how evenly connections are spread over the units that a layer writes and the inputs that it reads.
 
 A layer is a bipartite graph: its units (for a convolution, output channels) on one side, its inputs (an input
-channel at one place of the kernel) on the other, a living weight an edge. Units without any count, too.
+channel at one place of the kernel) on the other, a living weight an edge. Units without a weight count too.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from tombola.study.spec import Study
 from tombola.study.sweep import label_of, shown
 
 
-def write_report(run: Run, folder: Path | None = None, beside: Sequence[str] = BESIDE) -> Path:
+def write_page(run: Run, folder: Path | None = None, beside: Sequence[str] = BESIDE) -> Path:
     """Write `report/index.html` of a run, finished or not (or into another folder), and return its path."""
     tables, study = tables_of(run), run.study
     facts = {"run": run.path.name, **provenance_of(run)}
@@ -38,7 +38,7 @@ def write_reports(found: Sequence[Run | SweepRun]) -> Path:
     first, *others = {each.path.resolve(): each for each in found}.values()
     if not others:
         if isinstance(first, Run):
-            return write_report(first)
+            return write_page(first)
         return write_together(first.path / "report", first.title, first.runs)
     names = [each.path.name for each in others]
     beside = names[0] if len(names) == 1 else f"{len(names)}-others-{_digest(names)}"

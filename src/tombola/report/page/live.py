@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tombola.errors import UserError
-from tombola.report.page.compose import write_report
+from tombola.report.page.compose import write_page
 from tombola.runs.folder import Run
 from tombola.runs.progress import WORDS, Headway
 
@@ -80,7 +80,7 @@ class LivePage:
 
     def _made(self, key: str) -> bytes:
         with tempfile.TemporaryDirectory(prefix="tombola-watch-") as folder:
-            text = write_report(self.run, Path(folder), beside=()).read_text()
+            text = write_page(self.run, Path(folder), beside=()).read_text()
         # As a file the page may ask nobody anything; served, the header says the same but for its own progress.
         before, end, after = OWN_POLICY.sub("", text).rpartition("</body>")
         script = files("tombola.report").joinpath("templates/live.html").read_text()
