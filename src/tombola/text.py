@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
-def percent(density: float) -> str:
-    """A density (0..1) as people write it: 1.0 -> '100%', 0.2107 -> '21.1%', 0.00123 -> '0.12%'."""
-    value = 100 * density
+def percent(share: float, digits: int | None = None) -> str:
+    """A share (0..1) as people write it: 1.0 -> '100%', 0.2107 -> '21.1%', 0.00123 -> '0.12%'; in a column or a
+    sentence of several with so many `digits`: '100.0%', '21.1%', '0.1%'."""
+    value = 100 * share
+    if digits is not None:
+        return f"{value:.{digits}f}%"
     if value >= 10:
         return f"{value:.1f}".removesuffix(".0") + "%"
     return f"{value:.2f}".rstrip("0").rstrip(".") + "%" if value >= 0.1 else f"{value:.2g}%"

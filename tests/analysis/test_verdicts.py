@@ -161,7 +161,15 @@ def test_what_is_stored_is_the_same_for_equal_runs(finished: Run, tmp_path: Path
     stored = json.loads(first)
     assert stored["verdicts"][0]["name"] == "a"
     assert stored["sparsest_matching_level"]["margin"] == 0.002
-    assert stored.keys() == {"digest", "verdicts", "sparsest_matching_level", "expectations", "notes"}
+    assert stored.keys() == {
+        "answers",
+        "digest",
+        "verdicts",
+        "sparsest_matching_level",
+        "expectations",
+        "notes",
+    }
+    assert stored["answers"] == [], "no hypothesis says which question it answers"
 
 
 def test_expectations_stand_beside_them(tmp_path: Path) -> None:

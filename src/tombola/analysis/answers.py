@@ -94,7 +94,7 @@ def _of_the_gap(verdicts: Sequence[Verdict]) -> str:
     if one.share is None or one.share_low is None or one.share_high is None:
         return f"No share can be told, since {one.share_of} may be 0. "
     low, high = (f"{100 * end:.0f}" for end in (one.share_low, one.share_high))
-    return f"{100 * one.share:.0f}% [{low}, {high}] of {one.share_of}. "
+    return f"{percent(one.share, 0)} [{low}, {high}] of {one.share_of}. "
 
 
 def _capital(text: str) -> str:

@@ -14,6 +14,7 @@ from tombola.runs.stops import STOP, ends_among
 from tombola.stats.intervals import FEWEST, cut, interval
 from tombola.stats.ratio import ratio_interval
 from tombola.study.claims import NEAR
+from tombola.text import percent
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def claims(frame: pl.DataFrame) -> list[Claim]:
     near = (
         tickets.with_columns(far=(pl.col("density") - FOUND_AT).abs()).sort("far", "level").row(0, named=True)
     )
-    percent = f"{100 * near['density']:.1f}%"
+    at = percent(near["density"], 1)
     for value, what, unit in (
         ("early_stop_test_accuracy", "test accuracy at early stop", "pp"),
         ("early_stop_iteration", "iterations to early stop", "%"),
@@ -68,14 +69,14 @@ def claims(frame: pl.DataFrame) -> list[Claim]:
         pairs = _pairs(frame, value, ("ticket", near["level"]), ("ticket", 0))
         places = [("ticket", near["level"]), ("ticket", 0)]
         note = ends_among(frame, places) if value == STOP else ""
-        found += claimed(f"ticket at {percent} against dense, {what}", pairs, unit, note)
+        found += claimed(f"ticket at {at} against dense, {what}", pairs, unit, note)
     for arm in sorted(set(frame["arm"]) - {"ticket"}):
         levels = set(frame.filter((pl.col("arm") == arm) & (pl.col("status") == "ok"))["level"])
         both = sorted(levels & set(tickets["level"]))
         if both:
             density = tickets.filter(pl.col("level") == both[-1])["density"].mean()
             pairs = _pairs(frame, "early_stop_test_accuracy", ("ticket", both[-1]), (arm, both[-1]))
-            place = f"at {100 * float(density):.1f}%"  # type: ignore[arg-type]
+            place = f"at {percent(float(density), 1)}"  # type: ignore[arg-type]
             found += claimed(f"ticket {place} against {arm}, test accuracy at early stop", pairs, "pp")
     return found
 
@@ -134,7 +135,9 @@ def contrasts(runs: Mapping[str, pl.DataFrame]) -> list[Claim]:
         if pairs is not None:
             density, theirs, ours = pairs
             shared = sorted(theirs.keys() & ours.keys())
-            sentence = f"{label} against {first}, ticket at {100 * density:.1f}%, test accuracy at early stop"
+            sentence = (
+                f"{label} against {first}, ticket at {percent(density, 1)}, test accuracy at early stop"
+            )
             found += claimed(sentence, [(theirs[r], ours[r]) for r in shared], "pp")
     return found
 

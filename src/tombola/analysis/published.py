@@ -10,6 +10,7 @@ import polars as pl
 
 from tombola.runs.results import summary
 from tombola.study.claims import NEAR, Expectation
+from tombola.text import percent
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Checked:
     def parts(self) -> tuple[str, str, str]:
         """What was expected, the published number, and the one found here, in words."""
         expected, shown = self.expected, _shown(self.expected.quantity)
-        what = f"{expected.arm} at {100 * expected.density:.1f}%, {expected.quantity.replace('_', ' ')}"
+        what = f"{expected.arm} at {percent(expected.density, 1)}, {expected.quantity.replace('_', ' ')}"
         paper = f"{shown(expected.value)} ± {shown(expected.tolerance)} in {expected.source}"
         if self.mean is None:
             return what, paper, "not measured here"
@@ -86,7 +87,7 @@ def _checked(expected: Expectation, band: pl.DataFrame) -> Checked:
 
 def _shown(quantity: str) -> Callable[[float], str]:
     return (
-        (lambda value: f"{100 * value:.2f}%")
+        (lambda value: percent(value, 2))
         if quantity.endswith("accuracy")
         else (lambda value: f"{value:,.4g}")
     )

@@ -9,6 +9,7 @@ from tombola.analysis.verdict import Verdict
 from tombola.stats.permutation import WAYS, against
 from tombola.stats.verdict import CLOSE, NO, UNRESOLVED, UNTESTED, YES
 from tombola.study.claims import PREFIX, Hypothesis
+from tombola.text import percent
 
 UNITS = {
     "accuracy": (100.0, "{:.2f}", " pp"),
@@ -59,9 +60,9 @@ def contrast(arms: Sequence[str]) -> str:
 def estimate(verdict: Verdict) -> str:
     """What was compared and the estimate with its 95% interval, effect size and n."""
     if verdict.density is not None:
-        where = f" at {100 * verdict.density:.1f}% (level {verdict.level})"
+        where = f" at {percent(verdict.density, 1)} (level {verdict.level})"
     else:
-        where = f" at {100 * verdict.wanted:.1f}%" if verdict.wanted else ""
+        where = f" at {percent(verdict.wanted, 1)}" if verdict.wanted else ""
     what = f"{contrast(verdict.arms)}{where}, {verdict.quantity.replace('_', ' ')}"
     if verdict.difference is None:
         return f"{what}: {verdict.why or 'no estimate'}"
@@ -230,7 +231,7 @@ def match(found: Matching) -> str:
     if found.density is None:
         said = f"not resolvable with this n ({found.why})" if "too small" in found.why else "none"
     else:
-        said = f"{'at least down to ' * found.at_end}{100 * found.density:.1f}% (level {found.level})"
+        said = f"{'at least down to ' * found.at_end}{percent(found.density, 1)} (level {found.level})"
     said = (
         f"Sparsest matching level ({what}, {found.test} at {found.alpha:g} down the ladder, n = {found.n}): "
         f"{said}{_collapsed(found)}"
@@ -238,12 +239,12 @@ def match(found: Matching) -> str:
     if found.typical is None or not found.of_replicate:
         return said
     mean, low, high = found.typical
-    interval = "" if low is None or high is None else f" [{100 * low:.1f}%, {100 * high:.1f}%]"
+    interval = "" if low is None or high is None else f" [{percent(low, 1)}, {percent(high, 1)}]"
     each = ", ".join(
-        f"{'≤ ' * (r in found.open_ended)}{100 * density:.1f}%" for r, density in found.of_replicate.items()
+        f"{'≤ ' * (r in found.open_ended)}{percent(density, 1)}" for r, density in found.of_replicate.items()
     )
     most = "at most " * bool(found.open_ended)
-    return f"{said}; replicate by replicate {each}, on average {most}{100 * mean:.1f}%{interval}"
+    return f"{said}; replicate by replicate {each}, on average {most}{percent(mean, 1)}{interval}"
 
 
 def _collapsed(found: Matching) -> str:

@@ -132,6 +132,7 @@ def bench(as_json: Json = False) -> None:
     """Time every engine on this machine against its floors (a minute; leave the machine alone meanwhile)."""
     from tombola import bench as timing
     from tombola.cli.show.tables import print_json, print_table
+    from tombola.text import percent
     from tombola.training.device import prepare
     from tombola.training.engines.base import ENGINES
 
@@ -163,10 +164,10 @@ def bench(as_json: Json = False) -> None:
     rows = [
         [
             r["engine"],
-            f"{100 * r['density']:.1f}%",
+            percent(r["density"], 1),
             f"{r['this_us']:.0f}",
             f"{r['floor_us']:.0f}",
-            f"{100 * r['floor_fraction']:.0f}%",
+            percent(r["floor_fraction"], 0),
         ]
         for r in found
     ]

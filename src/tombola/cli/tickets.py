@@ -58,6 +58,7 @@ def train(
     from tombola.cli.show.tables import print_json
     from tombola.runs.stops import AT_END
     from tombola.study.load import parse_study
+    from tombola.text import percent
 
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: expected a name ending in .safetensors")
@@ -90,9 +91,9 @@ def train(
         return
     if trained.diverged:
         print("the training diverged: weights or validation loss are not finite")
-    print(f"test accuracy at the end         {100 * trained.final_test_accuracy:.2f}%")
+    print(f"test accuracy at the end         {percent(trained.final_test_accuracy, 2)}")
     if trained.early_stop_test_accuracy is not None:
-        print(f"test accuracy at the early stop  {100 * trained.early_stop_test_accuracy:.2f}%")
+        print(f"test accuracy at the early stop  {percent(trained.early_stop_test_accuracy, 2)}")
         print(f"early stop at iteration          {trained.early_stop_iteration} of {trained.iterations}")
         if trained.stops_at_end:
             print(f"                                 {AT_END}")
@@ -116,13 +117,14 @@ def evaluate(
     from tombola import networks
     from tombola.cli.show.tables import print_json
     from tombola.runs.locate import open_ticket
+    from tombola.text import percent
 
     ticket = open_ticket(file)
     found = networks.evaluate(ticket, data, data_dir=data_dir, device=device, engine=engine, threads=threads)
     if as_json:
         print_json({"test_accuracy": found.accuracy, "test_loss": found.loss, "examples": found.examples})
         return
-    print(f"test accuracy  {100 * found.accuracy:.2f}% of {found.examples}")
+    print(f"test accuracy  {percent(found.accuracy, 2)} of {found.examples}")
     print(f"test loss      {found.loss:.4f}")
 
 
@@ -130,6 +132,7 @@ def show(file: TicketPath, as_json: Json = False) -> None:
     """Print a ticket's layers, densities and provenance."""
     from tombola.cli.show.tables import print_json, print_table
     from tombola.runs.ticket_facts import ticket_facts
+    from tombola.text import percent
 
     facts = ticket_facts(file)
     if as_json:
@@ -139,10 +142,10 @@ def show(file: TicketPath, as_json: Json = False) -> None:
         print_json({"density": facts.density(), "layers": layers, "provenance": dict(facts.provenance)})
         return
     rows = [
-        [name, " x ".join(map(str, shape)), f"{facts.alive[name]:,}", f"{100 * facts.density(name):.2f}%"]
+        [name, " x ".join(map(str, shape)), f"{facts.alive[name]:,}", percent(facts.density(name), 2)]
         for name, shape in facts.shapes.items()
     ]
-    rows.append(["all", "", f"{sum(facts.alive.values()):,}", f"{100 * facts.density():.2f}%"])
+    rows.append(["all", "", f"{sum(facts.alive.values()):,}", percent(facts.density(), 2)])
     print_table(["layer", "shape", "alive", "density"], rows, left=2)
     print(f"\nweights held: {', '.join(facts.held) or 'none'}")
     for key, value in facts.provenance.items():

@@ -7,7 +7,7 @@ import polars as pl
 from tombola.analysis.connection import Connection, connection_estimates, is_stable
 from tombola.analysis.pairing import KINDS
 from tombola.cli.show.tables import print_table
-from tombola.text import ticket_first, with_interval
+from tombola.text import percent, ticket_first, with_interval
 
 SHOWN = (
     ("test", "barrier_error", 100, 2, "barrier, pp"),
@@ -39,7 +39,7 @@ def print_connection(found: Connection) -> None:
         ]
         of = barriers[key]
         verdict = ("stable" if is_stable(of["mean"]) else "not stable") if kind == "instability" else ""
-        rows.append([kind, arm, f"{level}", f"{100 * of['density']:.1f}%", f"{of['n']}", *values, verdict])
+        rows.append([kind, arm, f"{level}", percent(of["density"], 1), f"{of['n']}", *values, verdict])
     print_table(["pairs", "arm", "level", "density", "n", *(head for *_, head in SHOWN), ""], rows, left=2)
     if any(kind == "instability" for kind, _, _ in barriers):
         print(

@@ -19,7 +19,7 @@ from tombola.study.ladders import ladders_of
 from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
 from tombola.study.sweep import Sweep, label_of
-from tombola.text import duration, size
+from tombola.text import duration, percent, size
 from tombola.training.device import pick_device, prepare
 
 SECONDS = ("estimated_seconds", "estimated_seconds_low", "estimated_seconds_high")
@@ -85,7 +85,7 @@ def _dry_run_sweep(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
             f"{facts['trainings']}",
             f"{facts['trainings_shared']}",
             f"{facts['trainings_done']}",
-            f"{100 * facts['densities'][-1]:.2f}%",
+            percent(facts["densities"][-1], 2),
             duration(facts["estimated_seconds"]),
             size(facts["estimated_bytes"]),
         ]
@@ -139,7 +139,7 @@ def _print_plan(plan: Plan, facts: dict[str, Any]) -> None:
         draws = Counter(cell.arm for cell in cells if (cell.replicate, cell.level) == (0, level))
         arms = [f"{name} x {count}" for name, count in draws.items()]
         alive = sum(plan.lottery.alive[level].values())
-        rows.append([str(level), ", ".join(arms), f"{alive:,}", f"{100 * density:.2f}%"])
+        rows.append([str(level), ", ".join(arms), f"{alive:,}", percent(density, 2)])
     print_table(["level", "arms", "weights alive", "density"], rows, left=2)
     scope = plan.architecture.scope
     print(f"\n{facts['model']} on {plan.study.data.name}, {scope}")

@@ -18,7 +18,7 @@ from tombola.runs.stops import ends_in_words
 from tombola.runs.sweeps import SweepRun, sweep_results
 from tombola.study.diff import diff_many
 from tombola.study.sweep import label_of
-from tombola.text import ticket_first
+from tombola.text import percent, ticket_first
 
 Facts = dict[str, Any]
 
@@ -147,7 +147,7 @@ def print_difference(first: Run, second: Run, as_json: bool) -> None:
         print("equal specs")
     if rows:
         table = [
-            [row["arm"], str(row["level"]), f"{100 * row['density']:.2f}%"]
+            [row["arm"], str(row["level"]), percent(row["density"], 2)]
             + [f"{100 * row[c]:.2f}" for c in ("test_a", "test_b")]
             + [f"{100 * (row['test_b'] - row['test_a']):+.2f}", f"{row['stop_b'] - row['stop_a']:+.0f}"]
             for row in rows

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from tombola.runs.results import summary
 from tombola.runs.stops import ends, ends_in_words, marked
-from tombola.text import duration, ticket_first, with_interval
+from tombola.text import duration, percent, ticket_first, with_interval
 
 
 def console() -> Console:
@@ -62,7 +62,7 @@ def print_means(frame: pl.DataFrame) -> None:
     for arm, level, density, n, failed in sorted(
         counts.iter_rows(), key=lambda row: (row[1], ticket_first(row[0]))
     ):
-        row = [arm, f"{level}", f"{100 * density:.2f}%", f"{n} ({failed} failed)" if failed else f"{n}"]
+        row = [arm, f"{level}", percent(density, 2), f"{n} ({failed} failed)" if failed else f"{n}"]
         for value, scale, digits in MEANS.values():
             found = means[value].get((arm, level))
             shown = "-" if found is None or found["mean"] is None else with_interval(found, scale, digits)

@@ -10,6 +10,7 @@ from tombola.analysis.verdicts import Verdicts
 from tombola.cli.show.tables import console
 from tombola.study.prospects import prospects
 from tombola.study.spec import Study
+from tombola.text import percent
 
 
 def print_verdicts(found: Verdicts, published: bool = True) -> None:
@@ -68,10 +69,10 @@ def print_prospects(rows: list[dict[str, Any]]) -> None:
         print(f"\nhypotheses, with the smallest p that {rows[0]['replicates']} replicates can give")
     for row in rows:
         if row["level"] is None:
-            where = f" at {100 * row['wanted']:.1f}%" if row["wanted"] else ""
+            where = f" at {percent(row['wanted'], 1)}" if row["wanted"] else ""
             print(f"  {row['name']}{where}: WARNING: not tested, {row['why']}")
             continue
-        said = f"  {row['name']} at {100 * row['density']:.1f}% (level {row['level']}): {row['test']}"
+        said = f"  {row['name']} at {percent(row['density'], 1)} (level {row['level']}): {row['test']}"
         if row["test"] == "sign-flip":
             corrected = f"{row['p_holm_smallest']:.2g} by Holm in '{row['family']}'"
             said += f", p >= {row['p_smallest']:.2g}, {corrected}, alpha {row['alpha']:g}"

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from tombola.lottery.cell import Cell, Drawn
 from tombola.study.sweep import Member
-from tombola.text import duration, ticket_first
+from tombola.text import duration, percent, ticket_first
 
 WINDOW = 60.0
 """Seconds that a pace is measured over: sparse levels are faster than dense ones, and machines change their mind."""
@@ -92,7 +92,7 @@ class Watcher:
         if self._bar:
             self._bar.update(self._task, total=total, completed=done, description="training", left="")
         elif done:
-            self._say(f"{100 * done / max(total, 1):.0f}% of this study is there already")
+            self._say(f"{percent(done / max(total, 1), 0)} of this study is there already")
 
     def advance(self, steps: int, cells: Sequence[Cell]) -> None:
         self._done += steps
@@ -116,7 +116,7 @@ class Watcher:
 
     def _share(self) -> str:
         left = self._left()
-        return f"{100 * self._done / max(self._total, 1):.0f}%" + (f", {left}" if left else "")
+        return percent(self._done / max(self._total, 1), 0) + (f", {left}" if left else "")
 
     def _left(self) -> str:
         """The time left, or nothing before there is a measurement."""
