@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +74,7 @@ IMAGES = idx_bytes(np.zeros((2, 3, 4), np.uint8))
         (b"", "0 bytes, too short"),
         (IMAGES[:10], "10 bytes, cut off in the header; expected 16 bytes"),
         (IMAGES[:-1], r"23 bytes after the header; expected 2 x 3 x 4 = 24 \(truncated\)"),
-        (IMAGES + b"x", r"25 bytes after the header; expected 2 x 3 x 4 = 24 \(too long\)"),
+        (IMAGES + b"x", r"more than 24 bytes after the header; expected 2 x 3 x 4 = 24 \(too long\)"),
         (idx_bytes(np.zeros(5)), r"0x00000801 \(labels\) found; expected 0x00000803"),
         (b"\x00\x00\x0d\x03" + IMAGES[4:], r"0x00000d03 \(numbers that are not unsigned bytes\)"),
         (b"<!DOCTYPE html>", r"0x3c21444f \(not an IDX file\)"),
@@ -87,6 +89,55 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path: Path, data: bytes, 
     path.write_bytes(data)
     with pytest.raises(UserError, match=f"train-images-idx3-ubyte: .*{sentence}"):
         read_idx(path, (3,))
+
+
+def bomb(header: bytes) -> bytes:
+    """A gzip file of 1 GiB of zeros after a header, in 1 MB."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    zeros = bytes(1 << 20)
+    return b"".join(
+        [packer.compress(header), *(packer.compress(zeros) for _ in range(1 << 10)), packer.flush()]
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "sentence"),
+    [
+        (IMAGES[:16], r"more than 24 bytes after the header; expected 2 x 3 x 4 = 24 \(too long\)"),
+        (b"", r"magic number 0x00000000 \(numbers that are not unsigned bytes\) found"),
+    ],
+)
+def test_a_gzip_bomb_is_unpacked_no_further_than_its_header_promises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: bytes, sentence: str
+):
+    (tmp_path / "a").write_bytes(bomb(header))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=sentence):
+        read_idx(tmp_path / "a", (3,))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 25
+
+
+def test_a_promise_of_terabytes_takes_the_memory_of_what_is_there(tmp_path: Path):
+    promise = IMAGES[:4] + (1 << 20).to_bytes(4, "big") * 2 + (1 << 10).to_bytes(4, "big") + bytes(100)
+    for data in (promise, gzip.compress(promise, mtime=0)):
+        (tmp_path / "a").write_bytes(data)
+        with pytest.raises(
+            UserError, match=r"100 bytes after the header; .* = 1125899906842624 \(truncated\)"
+        ):
+            read_idx(tmp_path / "a", (3,))
+
+
+def test_what_does_not_fit_in_memory_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "a").write_bytes(IMAGES)
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("tombola.data.idx._numbers", full)
+    with pytest.raises(UserError, match="a: does not fit in memory"):
+        read_idx(tmp_path / "a", (3,))
 
 
 def test_an_unreadable_path_is_named(tmp_path: Path):

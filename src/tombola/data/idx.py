@@ -10,8 +10,10 @@ import gzip
 import math
 import struct
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,8 @@ from tombola.errors import UserError
 
 UNSIGNED_BYTE = 0x08
 GZIP_MAGIC = b"\x1f\x8b"
+PIECE = 1 << 24
+"""Bytes that are read at once."""
 IMAGE_RANKS = (3, 4, 2)  # grey images, images with channels, flat features; most usual first
 
 
@@ -32,32 +36,73 @@ def read_idx(path: Path, ranks: Collection[int]) -> npt.NDArray[np.uint8]:
     Whether it is gzipped is read from its contents, not its name. Raises UserError that names the file, what
     was found and what was expected when it is unreadable, cut off, too long or another kind of file.
     """
-    data = _contents(path)
-    wanted = " or ".join(f"0x{UNSIGNED_BYTE << 8 | rank:08x}" for rank in ranks)
-    if len(data) < 4:
+    try:
+        with _opened(path) as file:
+            shape = _shape(path, file, ranks)
+            return _numbers(path, file, shape)
+    except EOFError:
+        raise UserError(f"{path}: the gzip data is truncated; expected a whole file") from None
+    except MemoryError:
+        raise UserError(f"{path}: does not fit in memory") from None
+    except (OSError, zlib.error) as problem:
         raise UserError(
-            f"{path}: {len(data)} bytes, too short for an IDX file; expected magic number {wanted}"
+            f"{path}: cannot be read ({problem}); expected an IDX file, plain or gzipped"
+        ) from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file, unpacked as it is read where it is gzipped: no more of it than is asked for."""
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == GZIP_MAGIC
+        raw.seek(0)
+        if zipped:
+            with gzip.open(raw) as file:
+                yield file
+        else:
+            yield raw
+
+
+def _shape(path: Path, file: IO[bytes], ranks: Collection[int]) -> tuple[int, ...]:
+    """The dimensions that the header says."""
+    wanted = " or ".join(f"0x{UNSIGNED_BYTE << 8 | rank:08x}" for rank in ranks)
+    first = file.read(4)
+    if len(first) < 4:
+        raise UserError(
+            f"{path}: {len(first)} bytes, too short for an IDX file; expected magic number {wanted}"
         )
-    magic = int.from_bytes(data[:4], "big")
+    magic = int.from_bytes(first, "big")
     rank = magic & 0xFF
     if magic >> 8 != UNSIGNED_BYTE or rank not in ranks:
         raise UserError(f"{path}: magic number 0x{magic:08x}{_meaning(magic)} found; expected {wanted}")
-    header = 4 + 4 * rank
-    if len(data) < header:
-        raise UserError(f"{path}: {len(data)} bytes, cut off in the header; expected {header} bytes of it")
-    shape = struct.unpack(f">{rank}I", data[4:header])
-    size, expected = len(data) - header, math.prod(shape)
-    if size != expected:
-        sizes = " x ".join(map(str, shape))
+    sizes = file.read(4 * rank)
+    if len(sizes) < 4 * rank:
         raise UserError(
-            f"{path}: {size} bytes after the header; expected {sizes} = {expected} "
-            f"({'truncated' if size < expected else 'too long'})"
+            f"{path}: {4 + len(sizes)} bytes, cut off in the header; expected {4 + 4 * rank} bytes of it"
         )
-    if expected == 0:
+    shape = struct.unpack(f">{rank}I", sizes)
+    if math.prod(shape) == 0:
         raise UserError(
             f"{path}: the header says {' x '.join(map(str, shape))}; expected at least one of each"
         )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    return shape
+
+
+def _numbers(path: Path, file: IO[bytes], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """What follows the header: as many bytes as it promises, read in pieces, so that a promise of terabytes takes no
+    more memory than there are bytes."""
+    expected, pieces, size = math.prod(shape), [], 0
+    while size <= expected and (piece := file.read(min(PIECE, expected + 1 - size))):
+        pieces.append(piece)
+        size += len(piece)
+    if size != expected:
+        sizes = " x ".join(map(str, shape))
+        found = f"more than {expected}" if size > expected else f"{size}"
+        raise UserError(
+            f"{path}: {found} bytes after the header; expected {sizes} = {expected} "
+            f"({'truncated' if size < expected else 'too long'})"
+        )
+    return np.frombuffer(b"".join(pieces), np.uint8).reshape(shape)
 
 
 def read_idx_dataset(
@@ -99,18 +144,6 @@ def _read_part(images: Path, labels: Path) -> tuple[torch.Tensor, torch.Tensor]:
     if x.ndim == 3:
         x = x[:, np.newaxis]
     return torch.from_numpy(x.copy()), torch.from_numpy(y.astype(np.int64))
-
-
-def _contents(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data.startswith(GZIP_MAGIC) else data
-    except EOFError:
-        raise UserError(f"{path}: the gzip data is truncated; expected a whole file") from None
-    except (OSError, zlib.error) as problem:
-        raise UserError(
-            f"{path}: cannot be read ({problem}); expected an IDX file, plain or gzipped"
-        ) from None
 
 
 def _meaning(magic: int) -> str:
