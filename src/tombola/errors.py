@@ -23,10 +23,14 @@ def notice(sentence: str) -> None:
     warnings.warn(sentence, Notice, stacklevel=3)
 
 
+LONGEST = 200
+"""Characters of a name that others are held against."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or the valid names when none is near, to end an error sentence with."""
     names = sorted(valid)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name[:LONGEST], names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; expected one of: {', '.join(names)}" if names else ""

@@ -6,14 +6,17 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
+import tomllib
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
+from pydantic import TypeAdapter, ValidationError
 
 from tombola.errors import UserError
 
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
     import torch
 
 
+T = TypeVar("T")
 METADATA_KEY = "tombola"
+FOUND = 60
+"""Characters of a wrong value that are shown."""
 
 
 def canonical(value: Any) -> str:
@@ -81,12 +87,82 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file; a broken one is a UserError that names it."""
+TOO_LARGE = "a whole number of more than 64 bits"
+MANY_DOTS = re.compile(r"(?:[\w-]{1,64}\.){200}")
+DEEPEST = 32
+"""Tables and lists within one another, in a file that is read."""
+
+
+def require_plain(value: Any) -> None:
+    """Raise ValueError for a value that some later step could not hold: nested more than `DEEPEST` deep, whole numbers
+    beyond 64 bits, texts with half a character."""
+    ahead = [(value, 0)]
+    while ahead:
+        part, depth = ahead.pop()
+        if isinstance(part, dict | list):
+            if depth >= DEEPEST:
+                raise ValueError(f"tables or lists nested more than {DEEPEST} deep")
+            inner = part if isinstance(part, list) else [*part, *part.values()]
+            ahead += [(each, depth + 1) for each in inner]
+        elif isinstance(part, str):
+            if not part.isascii() and any("\ud800" <= character <= "\udfff" for character in part):
+                raise ValueError("a text with half a character (a lone surrogate)")
+        elif isinstance(part, int) and part.bit_length() > 63:
+            raise ValueError(TOO_LARGE)
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """The table in a TOML text; `where` begins the sentence of the UserError for what is none, or not plain."""
     try:
-        return json.loads(path.read_text())
+        if MANY_DOTS.search(text):  # tomllib takes a time that grows as their square
+            raise RecursionError
+        table = tomllib.loads(text)
+        require_plain(table)
+        return table
+    except ValueError as problem:
+        raise UserError(f"{where}: not valid TOML ({_why(problem)})") from None
+    except RecursionError:
+        raise UserError(
+            f"{where}: not valid TOML (tables or lists nested more than {DEEPEST} deep)"
+        ) from None
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; a broken one is a UserError that names it, and so is one that is not plain."""
+    try:
+        value = json.loads(path.read_text(), parse_constant=_refuse)
+        require_plain(value)
+        return value
     except (OSError, ValueError) as problem:
-        raise UserError(f"{path}: not a readable JSON file ({problem})") from None
+        raise UserError(f"{path}: not a readable JSON file ({_why(problem)})") from None
+    except RecursionError:
+        raise UserError(
+            f"{path}: not a readable JSON file (tables or lists nested more than {DEEPEST} deep)"
+        ) from None
+
+
+def _why(problem: Exception) -> str:
+    """What a parser says, without what Python says of its own settings where a number has thousands of digits."""
+    return TOO_LARGE if "int_max_str_digits" in str(problem) else str(problem)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it holds {constant}, which is no number")
+
+
+def checked(path: Path, value: Any, kind: TypeAdapter[T]) -> T:
+    """A value of a JSON file as what it should be, strictly: no text for a number. Raises UserError that names the
+    file, the place in it, and what was expected."""
+    try:
+        return kind.validate_json(json.dumps(value), strict=True)
+    except ValidationError as problem:
+        error = problem.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in error["loc"])
+        said = f"{error['msg'][0].lower()}{error['msg'][1:]}"
+        found = repr(error["input"])
+        found = found if len(found) <= FOUND else f"{found[:FOUND]}..."
+        what = "it lacks it" if error["type"] == "missing" else f"found {found}"
+        raise UserError(f"{path}: broken at '{place}' ({said}; {what})") from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Any = None) -> None:
@@ -123,8 +199,11 @@ def _read(path: Path, kind: str, beginning: str) -> tuple[dict[str, Any], list[s
             names = list(file.keys())
             wanted = [name for name in names if name.startswith(beginning)]
             return {name.removeprefix(beginning): file.get_tensor(name) for name in wanted}, names, metadata
-    except (OSError, SafetensorError, ValueError) as problem:
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as problem:
+        # Types and attributes: numbers that numpy has no type for.
         raise UserError(f"{path}: not a readable safetensors file ({problem})") from None
+    except MemoryError:
+        raise UserError(f"{path}: does not fit in memory") from None
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -141,3 +220,25 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
     frame.write_parquet(buffer)
     if not path.is_file() or path.read_bytes() != buffer.getvalue():
         write_bytes(path, buffer.getvalue())
+
+
+def read_parquet(path: Path, columns: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """The table in a parquet file, which has these columns (name -> type) where they are given, others beside them.
+
+    Raises UserError that names the file for anything else. polars panics on some broken files; that is no Exception.
+    """
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, MemoryError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as problem:
+        first = str(problem).partition("\n")[0] or "it does not fit in memory"
+        raise UserError(f"{path}: not a readable parquet file ({first})") from None
+    require_columns(path, frame, columns or {})
+    return frame
+
+
+def require_columns(path: Path, frame: pl.DataFrame, columns: Mapping[str, Any]) -> None:
+    """Raise UserError for a table of a file that lacks one of these columns (name -> type), or has it of another."""
+    for name, kind in columns.items():
+        found = frame.schema.get(name)
+        if found != kind:
+            raise UserError(f"{path}: column '{name}' is {found or 'missing'}, expected {kind}")

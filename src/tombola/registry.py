@@ -122,11 +122,16 @@ class Registry(Mapping[str, T], Generic[T]):
         return [self._about[name].example or name for name in self]
 
     def match(self, name: str) -> tuple[T, tuple[int, ...]] | None:
-        """The part of a name and, where it is of a family, the numbers in that name; None where there is none."""
+        """The part of a name and, where it is of a family, the numbers in that name; None where there is none.
+
+        Raises UserError for a number of more than 6 digits, which nothing can be built of.
+        """
         if name in self and not self._about[name].example:
             return self[name], ()
         for key in self:
             if self._about[key].example and re.fullmatch(_pattern(key), name):
+                if re.search("[0-9]{7}", name):
+                    raise UserError(f"{self.kind} '{name[:60]}': numbers in names have up to 6 digits")
                 return self[key], tuple(map(int, re.findall("[0-9]+", name)))
         return None
 

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
+from pydantic import TypeAdapter
 
-from tombola.errors import UserError
-from tombola.files import canonical, read_object, write_parquet
+from tombola.files import canonical, checked, read_object, read_parquet, require_columns, write_parquet
 from tombola.runs.folder import Run
 from tombola.runs.preregistration import hypotheses_digest
 
+KEY = TypeAdapter[str | None](str | None)
 COMPARED = "compared.json"
 """Which cells the tables of the last comparison are of, where the study asked for it."""
 
 
-def compared(run: Run, name: str, columns: Collection[str]) -> pl.DataFrame | None:
+def compared(run: Run, name: str, columns: Mapping[str, Any]) -> pl.DataFrame | None:
     """A table that a comparison left in a run's folder (`measures`, `decisions` or `consensus`); None where there is
     none, or one without these columns, as an earlier version made it.
 
-    Raises UserError for a file that cannot be read.
+    Raises UserError for a file that cannot be read, or has one of the columns in another type.
     """
     path = run.path / f"{name}.parquet"
     if not path.is_file():
         return None
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as problem:
-        first = str(problem).partition("\n")[0]
-        raise UserError(f"{path}: not a readable parquet file ({first})") from None
-    return frame if set(columns) <= set(frame.columns) else None
+    frame = read_parquet(path)
+    if not set(columns) <= set(frame.columns):
+        return None
+    require_columns(path, frame, columns)
+    return frame
 
 
 def keep_compared(run: Run, tables: Mapping[str, pl.DataFrame | None]) -> None:
@@ -54,4 +55,4 @@ def key_of(run: Run) -> str:
 def compared_key(run: Run) -> str | None:
     """What the tables of the last comparison are of; None where the study did not ask for them."""
     path = run.path / COMPARED
-    return read_object(path).get("key") if path.is_file() else None
+    return checked(path, read_object(path).get("key"), KEY) if path.is_file() else None

@@ -20,7 +20,7 @@ from tombola.data.dataset import Dataset
 from tombola.data.resident import Resident
 from tombola.data.split import split
 from tombola.errors import UserError
-from tombola.files import write_parquet
+from tombola.files import read_parquet, write_parquet
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
@@ -168,11 +168,9 @@ def connections_of(run: Run) -> Connection | None:
     files = [run.path / "connect.parquet", run.path / "paths.parquet"]
     if not all(file.is_file() for file in files):
         return None
-    try:
-        return Connection(*(pl.read_parquet(file) for file in files))
-    except (OSError, pl.exceptions.PolarsError) as problem:
-        first = str(problem).partition("\n")[0]
-        raise UserError(f"{run.path}: connect.parquet and paths.parquet cannot be read ({first})") from None
+    return Connection(
+        *(read_parquet(file, columns) for file, columns in zip(files, (CONNECT, PATHS), strict=True))
+    )
 
 
 def is_stable(error_barrier: float) -> bool:

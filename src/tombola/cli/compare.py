@@ -60,7 +60,7 @@ def compare(
         Several,
         option("--nulls", "Nulls (default: each measure's own).", complete.several_of("nulls"), "NULL,..."),
     ] = None,
-    n_null: Annotated[int, option("--n-null", "Nulls drawn for each pair.", min=1)] = 20,
+    n_null: Annotated[int, option("--n-null", "Nulls drawn for each pair.", min=1, max=100_000)] = 20,
     same_level: Annotated[bool, option("--same-level/--all-levels", "Pairs of one density only.")] = True,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     everything: Annotated[

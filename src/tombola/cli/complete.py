@@ -120,6 +120,6 @@ def _studies(ctx: typer.Context) -> list[dict[str, Any]]:
         for path in own:
             try:
                 found.append(tomllib.loads((path / "study.toml").read_text()))
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 continue
     return found

@@ -12,8 +12,8 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +51,7 @@ def read_idx(path: Path, ranks: Collection[int]) -> npt.NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Path) -> Iterator[BufferedIOBase]:
     """The file, unpacked as it is read where it is gzipped: no more of it than is asked for."""
     with path.open("rb") as raw:
         zipped = raw.read(2) == GZIP_MAGIC
@@ -63,7 +63,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             yield raw
 
 
-def _shape(path: Path, file: IO[bytes], ranks: Collection[int]) -> tuple[int, ...]:
+def _shape(path: Path, file: BufferedIOBase, ranks: Collection[int]) -> tuple[int, ...]:
     """The dimensions that the header says."""
     wanted = " or ".join(f"0x{UNSIGNED_BYTE << 8 | rank:08x}" for rank in ranks)
     first = file.read(4)
@@ -88,7 +88,7 @@ def _shape(path: Path, file: IO[bytes], ranks: Collection[int]) -> tuple[int, ..
     return shape
 
 
-def _numbers(path: Path, file: IO[bytes], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def _numbers(path: Path, file: BufferedIOBase, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """What follows the header: as many bytes as it promises, read in pieces, so that a promise of terabytes takes no
     more memory than there are bytes."""
     expected, pieces, size = math.prod(shape), [], 0

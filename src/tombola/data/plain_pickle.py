@@ -148,7 +148,7 @@ class _Machine:
         return taken
 
     def _since_mark(self) -> list[Any]:
-        taken = []
+        taken = list[Any]()
         while self.stack:
             value = self.stack.pop()
             if value is _MARK:

@@ -21,8 +21,17 @@ Factory = Callable[..., nn.Module]
 MODELS: Registry[Factory] = Registry("model", "tombola.models")
 
 
+LONGEST = 200
+"""Characters of a name."""
+MOST_LAYERS = 1000
+
+
 def find(name: str) -> Factory:
     """The function of a named network; an unknown name is a UserError with the nearest one."""
+    if len(name) > LONGEST:
+        raise UserError(
+            f"model '{name[:40]}...': a name of {len(name):,} characters; expected at most {LONGEST}"
+        )
     factory = _lookup(name)
     if factory is not None:
         return factory
@@ -72,6 +81,12 @@ def require_depth(name: str, depth: int, valid: Collection[int]) -> None:
         near = min(valid, key=lambda each: abs(each - depth))
         listed = ", ".join(map(str, sorted(valid)))
         raise UserError(f"model '{name}': no depth {depth}, expected one of: {listed}; the nearest is {near}")
+
+
+def require_few(name: str, layers: int) -> None:
+    """Raise UserError for more layers than a network can be built of."""
+    if layers > MOST_LAYERS:
+        raise UserError(f"model '{name}': {layers:,} layers; expected at most {MOST_LAYERS:,}")
 
 
 def require_image(name: str, shape: Shape, least: int) -> tuple[int, int, int]:

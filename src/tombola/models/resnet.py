@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from tombola.errors import UserError
-from tombola.models.catalog import MODELS, Shape, require_depth, require_image
+from tombola.models.catalog import MODELS, Shape, require_depth, require_few, require_image
 
 CIFAR_DEPTHS = (14, 20, 32, 44, 56, 110)
 LAYOUTS = {depth: (16, 3 * ((depth - 2) // 6,)) for depth in CIFAR_DEPTHS} | {18: (64, (2, 2, 2, 2))}
@@ -137,6 +137,7 @@ def wrn(numbers: tuple[int, int], /, shape: Shape, classes: int) -> nn.Module:
     """
     depth, factor = numbers
     name = f"wrn-{depth}-{factor}"
+    require_few(name, depth)
     valid = [each for each in range(8, depth + 8) if each % 6 in (2, 4)]
     if depth not in valid:
         near = min(valid, key=lambda each: abs(each - depth))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tombola.errors import UserError
-from tombola.models.catalog import MODELS, Shape, require_image
+from tombola.models.catalog import MODELS, Shape, require_few, require_image
 
 HEAD = 64  # numbers per attention head (Vaswani et al. 2017, section 3.2.2)
 EXPANSION = 4  # of the hidden layer of a block over its width (same, section 3.3)
@@ -106,6 +106,7 @@ def vit(numbers: tuple[int, int, int], /, shape: Shape, classes: int) -> nn.Modu
     """
     patch, depth, width = numbers
     name = f"vit-{patch}-{depth}-{width}"
+    require_few(name, depth)
     image = require_image(name, shape, patch)
     if width % HEAD:
         near = max(HEAD, round(width / HEAD) * HEAD)

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from tombola.analysis.compared import compared
 from tombola.analysis.connection import Connection, connection_estimates, connections_of
-from tombola.analysis.verdict import VERDICTS
+from tombola.analysis.verdict import VERDICTS, Verdict
 from tombola.comparison.consensus import CONSENSUS
 from tombola.comparison.table import SCHEMA
-from tombola.files import read_object
+from tombola.files import checked, read_object
 from tombola.lottery.arms.catalog import DOSE_ARMS, TICKET
 from tombola.models.scope import Scope
 from tombola.report.tables import Looks, Tables
@@ -90,13 +91,19 @@ def overlap_of(run: Run) -> pl.DataFrame | None:
     )
 
 
+ROWS = TypeAdapter(tuple[Verdict, ...])
+
+
 def verdicts_in(run: Run) -> pl.DataFrame | None:
     """The verdicts that a run's folder holds; None where there are none, or those of an earlier version."""
     path = run.path / "verdicts.json"
     rows = read_object(path).get("verdicts") if path.is_file() else None
-    if not isinstance(rows, list) or not all(VERDICTS.keys() <= row.keys() for row in rows):
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and VERDICTS.keys() <= row.keys() for row in rows
+    ):
         return None
-    return pl.DataFrame([{name: row[name] for name in VERDICTS} for row in rows], schema=VERDICTS)
+    found = checked(path, rows, ROWS)
+    return pl.DataFrame([each.row() for each in found], schema=VERDICTS)
 
 
 def with_connection(tables: Tables, connection: Connection) -> Tables:

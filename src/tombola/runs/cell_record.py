@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from tombola.errors import UserError
-from tombola.files import read_object
+from tombola.files import checked, read_object
 from tombola.lottery.cell import Cell, Status
 from tombola.training.trained import NUMBERS
 
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+"""It is the name of a file as well."""
 WEIGHT_FILES = ("end.safetensors", "best.safetensors")
 OPTIONAL = ("found_iteration", "found_because")
 """What cell.json holds of some cells only."""
@@ -22,7 +26,7 @@ class StartPlace:
     """The weights that a cell starts from, in `starts/<digest>.safetensors`: whole, or those that are `living`. With
     `dead`, its dead weights have other values than zero, and are there as well."""
 
-    digest: str
+    digest: Digest
     living: bool
     dead: bool = False
 
@@ -42,7 +46,7 @@ class CellRecord:
     density: float
     alive: Mapping[str, int] = field(default_factory=dict)
     start: StartPlace | None
-    rewind: str | None
+    rewind: Digest | None
     early_stop_iteration: int | None
     early_stop_val_loss: float | None
     early_stop_test_accuracy: float | None
@@ -54,19 +58,13 @@ class CellRecord:
 
     @classmethod
     def read(cls, path: Path, cell: Cell) -> CellRecord:
-        """What a cell.json says. Raises UserError where it is the record of no cell."""
+        """What a cell.json says. Raises UserError where it is the record of no cell, or of another one."""
         table = read_object(path)
-        own = [each for each in fields(cls) if each.name != "cell"]
-        for each in own:
-            if each.name not in table and each.default is each.default_factory is MISSING:
-                raise UserError(f"{path}: not the record of a cell (it has no '{each.name}')")
-        start = table["start"]
-        try:
-            place = None if start is None else StartPlace(**start)
-        except TypeError:
-            raise UserError(f"{path}: not the record of a cell (its 'start' is {start!r})") from None
-        said = {each.name: table[each.name] for each in own if each.name in table}
-        return cls(cell=cell, **{**said, "start": place})
+        place = {each.name: table.pop(each.name) for each in fields(Cell) if each.name in table}
+        found = checked(path, {"cell": place, **table}, RECORD)
+        if found.cell != cell:
+            raise UserError(f"{path}: the record of another cell, {found.cell}")
+        return found
 
     def table(self) -> dict[str, Any]:
         """What cell.json holds."""
@@ -101,3 +99,21 @@ class CellRecord:
         if self.early_stop_iteration is None or self.iterations is None:
             return None
         return self.early_stop_iteration == first + self.iterations
+
+
+RECORD = TypeAdapter(CellRecord)
+
+
+class Timing(BaseModel):
+    """What timing.json says: seconds that a cell trained, and the run that it was copied from, if any."""
+
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    copied_from: str | None = None
+
+
+TIMING = TypeAdapter(Timing)
+
+
+def timing_in(path: Path) -> Timing:
+    """What a timing.json says. Raises UserError where it is another file."""
+    return checked(path, read_object(path), TIMING)

@@ -15,7 +15,7 @@ from tombola.errors import UserError
 from tombola.files import (
     digest_of,
     new_folder,
-    read_object,
+    read_parquet,
     read_tensors,
     write_json,
     write_parquet,
@@ -25,7 +25,7 @@ from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell, Drawn
 from tombola.masks.mask import Mask, restore
 from tombola.models.state import State
-from tombola.runs.cell_record import WEIGHT_FILES, CellRecord, StartPlace
+from tombola.runs.cell_record import WEIGHT_FILES, CellRecord, StartPlace, timing_in
 from tombola.runs.integrity import fault
 from tombola.training.search.bird import Bird
 from tombola.training.start import Start
@@ -100,10 +100,7 @@ class Cells(ABC):
         """How long a cell trained: its share of its stack."""
         path = self.folder(cell) / "timing.json"
         with self._advised(cell):
-            seconds = read_object(path).get("seconds")
-            if not isinstance(seconds, int | float):
-                raise UserError(f"{path}: holds no number of seconds")
-        return float(seconds)
+            return timing_in(path).seconds
 
     def start_file(self, digest: str) -> Path:
         """Where a start of this digest lies, or would."""
@@ -168,12 +165,8 @@ class Cells(ABC):
 
     def history(self, cell: Cell) -> pl.DataFrame:
         """Learning curves of a cell: iteration, split, loss, accuracy."""
-        path = self.folder(cell) / "history.parquet"
-        try:
-            return pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as problem:
-            first = str(problem).partition("\n")[0]
-            raise UserError(f"{path}: not a readable parquet file ({first}); {self.again(cell)}") from None
+        with self._advised(cell):
+            return read_parquet(self.folder(cell) / "history.parquet", HISTORY)
 
     def forget_weights(self, cell: Cell) -> None:
         """Drop the weights of a cell that nothing is pruned from any more (store.keep = "masks")."""

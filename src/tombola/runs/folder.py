@@ -28,10 +28,11 @@ from filelock import FileLock, Timeout
 
 from tombola import html
 from tombola.errors import UserError
-from tombola.files import read_object, write_bytes, write_json
+from tombola.files import write_bytes, write_json
 from tombola.lottery.cell import Cell, Drawn
 from tombola.lottery.ticket import Ticket
 from tombola.runs.cells import Cells
+from tombola.runs.environment_file import environment_in
 from tombola.runs.progress import WORDS, Headway, headway
 from tombola.runs.unedited import require_unedited
 from tombola.study.ladders import Kind, ladders_of
@@ -111,7 +112,7 @@ class Run(Cells):
     def environment(self) -> dict[str, Any]:
         """Versions, device and engine record."""
         path = self.path / "environment.json"
-        return read_object(path) if path.exists() else {}
+        return environment_in(path) if path.exists() else {}
 
     def make(self) -> None:
         """Make the folder, unless it is there. Raises UserError where none can be."""

@@ -37,7 +37,7 @@ def _tensors_end(head: bytes, header: bytes) -> int | None:
     """The length of a safetensors file, from the first eight bytes and the table of contents that follows them."""
     try:
         table = json.loads(header)
-        ends = [entry["data_offsets"][1] for name, entry in table.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        ends = [int(entry["data_offsets"][1]) for name, entry in table.items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError):
         return None
     return 8 + int.from_bytes(head, "little") + max(ends, default=0)

@@ -11,15 +11,36 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from tombola.errors import UserError
-from tombola.files import canonical, read_json, write_json
+from pydantic import BaseModel, Field, TypeAdapter
+
+from tombola.files import canonical, checked, read_object, write_json
 from tombola.runs.folder import Run
 from tombola.study.claims import Hypothesis
 
 FILE = "hypotheses.json"
 Table = dict[str, Any]
+
+
+class EntryTable(BaseModel):
+    """One entry of the history."""
+
+    recorded: str
+    digest: str
+    cells: int
+    replicates: int
+    hypotheses: tuple[Table, ...]
+
+
+class RecordTable(BaseModel):
+    """What hypotheses.json holds."""
+
+    densities: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    history: tuple[EntryTable, ...]
+
+
+RECORD = TypeAdapter(RecordTable)
 
 
 @dataclass(frozen=True)
@@ -35,22 +56,9 @@ class Registration:
         path = run.path / FILE
         if not path.exists():
             return cls()
-        found = read_json(path)
-        try:
-            history = tuple(found["history"])
-            for entry in history:
-                _ = (
-                    entry["recorded"],
-                    entry["digest"],
-                    entry["hypotheses"],
-                    int(entry["cells"]),
-                    entry["replicates"],
-                )
-            return cls(tuple(float(density) for density in found["densities"]), history)
-        except (KeyError, TypeError, ValueError):
-            raise UserError(
-                f"{path}: not a record of hypotheses (expected densities and a history)"
-            ) from None
+        found = read_object(path)
+        densities = checked(path, found, RECORD).densities
+        return cls(densities, tuple(found["history"]))
 
     @property
     def digest(self) -> str | None:

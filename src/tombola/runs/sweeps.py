@@ -7,7 +7,6 @@ runs/<name>-<id of a member>/      the run of a member: as if the member had bee
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import polars as pl
 import tomli_w
 
 from tombola.errors import UserError
-from tombola.files import write_bytes
+from tombola.files import parse_toml, write_bytes
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
 from tombola.study.load import read_text
@@ -39,14 +38,18 @@ class SweepRun:
         """An existing sweep. Raises UserError for a broken sweep file, and where a member's run is gone."""
         file = path / FILE
         try:
-            table = tomllib.loads(read_text(file))
+            table = parse_toml(read_text(file), str(file))
             title, listed = (
                 str(table["title"]),
                 [(dict(m["values"]), str(m["run"])) for m in table["members"]],
             )
-        except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as problem:
+        except UserError:
+            raise
+        except (KeyError, TypeError, ValueError) as problem:
             raise UserError(f"{file}: not the file of a sweep ({problem!r})") from None
         for _, name in listed:
+            if name in ("", ".", "..") or Path(name).name != name:
+                raise UserError(f"{file}: names the run {name!r}, expected the name of a folder beside it")
             if not (path.parent / name / "study.toml").is_file():
                 raise UserError(f"{file}: names the run '{name}', which is not beside it")
         return cls(path, title, tuple((values, Run(path.parent / name)) for values, name in listed))

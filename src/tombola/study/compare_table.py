@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from tombola import parts
 from tombola.errors import nearest
 
+MOST_NULLS = 100_000
 Density = Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
@@ -26,7 +27,7 @@ class CompareTable(BaseModel):
     alignments: tuple[str, ...] = ()
     densities: tuple[Density, ...] = ()
     arms: tuple[str, ...] = ()
-    nulls: Annotated[int, Field(gt=0, strict=True)] = 20
+    nulls: Annotated[int, Field(gt=0, le=MOST_NULLS, strict=True)] = 20
 
     @field_validator("measures")
     @classmethod

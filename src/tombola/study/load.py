@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tombola.errors import UserError, nearest
+from tombola.files import FOUND, parse_toml
 from tombola.study.spec import Study
 from tombola.study.sweep import Axes, Sweep, axes_of, cross
 from tombola.study.title import SPOKEN_OF
@@ -24,7 +24,7 @@ def presets() -> dict[str, str]:
     names = [name.removesuffix(".toml") for name in found]
     texts = {name: _preset_text(name) for name in names}
     return {
-        name: str(_parse(text, name).get("title", "")) or parse_sweep(text, name).title
+        name: str(parse_toml(text, name).get("title", "")) or parse_sweep(text, name).title
         for name, text in texts.items()
     }
 
@@ -76,7 +76,7 @@ def parse_sweep(
     text: str, where: str, settings: Sequence[str] = (), tables: Sequence[str] | None = None
 ) -> Sweep:
     """The sweep in a TOML text, see `load_sweep` and `parse_study`."""
-    table = _parse(text, where)
+    table = parse_toml(text, where)
     listed = axes_of(table.pop("sweep"), where) if "sweep" in table else {}
     axes = {_dotted(key, f"{where}: [sweep] {key}"): values for key, values in listed.items()}
     title = table.get("title")
@@ -117,13 +117,6 @@ def _preset_folder() -> Any:
 def _preset_text(name: str) -> str:
     text: str = (_preset_folder() / f"{name}.toml").read_text()
     return text
-
-
-def _parse(text: str, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise UserError(f"{where}: not valid TOML ({problem})") from None
 
 
 def _require_finite(value: Any, where: str, place: str = "") -> None:
@@ -173,8 +166,8 @@ def _set(table: dict[str, Any], axes: Axes, setting: str, allowed: Sequence[str]
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}", "")["value"]
+    except UserError:
         return text
 
 
@@ -226,13 +219,19 @@ def _explain(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown key '{place}'{nearest(parts[-1], _fields(parts[:-1]))}"
     if error["type"] == "model_type":
-        return f"{place} is {error['input']!r}, expected a table with {', '.join(_fields(parts))}"
+        return f"{place} is {_found(error)}, expected a table with {', '.join(_fields(parts))}"
     if error["type"] == "missing":
         return f"'{place}' is missing"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"{place}: {message}" if place else message
-    return f"{place} is {error['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{place} is {_found(error)}: {message[0].lower()}{message[1:]}"
+
+
+def _found(error: ErrorDetails) -> str:
+    """The wrong value, as far as it fits into a sentence."""
+    found = repr(error["input"])
+    return found if len(found) <= FOUND else f"{found[:FOUND]}..."
 
 
 def _fields(tables: Sequence[str]) -> list[str]:

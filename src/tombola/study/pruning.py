@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -14,6 +14,7 @@ from tombola.lottery.ticket import Ticket
 from tombola.masks.allocation import LIKE, allocation_like
 from tombola.masks.mask import Mask
 from tombola.masks.rule import PruneRule
+from tombola.training.recipe import Count
 from tombola.training.search.bird import EARLY_BIRD
 from tombola.training.search.options import Options
 
@@ -28,9 +29,6 @@ def with_ticket_read(allocation: str) -> str:
     path = Path(allocation.removeprefix(LIKE))
     mask = Mask.load(path / "mask.safetensors") if path.is_dir() else Ticket.load(path).mask
     return allocation_like(mask)
-
-
-Count = Annotated[int, Field(ge=0, strict=True)]
 
 
 def options_of(mode: str) -> type[Options]:

@@ -26,10 +26,13 @@ from tombola.models.spec import ModelSpec
 from tombola.seeds import Seeds
 from tombola.study.claims import Expectation, Hypothesis, check_hypotheses
 from tombola.study.compare_table import CompareTable
-from tombola.study.pruning import Count, Pruning
+from tombola.study.pruning import Pruning
 from tombola.training.recipe import Recipe
 
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+MOST_REPLICATES, MOST_DRAWS, MOST_LEVELS, MOST_CELLS = 10_000, 10_000, 1_000, 1_000_000
+"""Far beyond any study: a number above them is a slip of the hand, and would be found only when the memory is full."""
+Replicates = Annotated[int, Field(gt=0, le=MOST_REPLICATES, strict=True)]
+Level = Annotated[int, Field(gt=0, le=MOST_LEVELS, strict=True)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that are folders as well."""
 DECIDING = ("seed", "model", "data", "recipe", "pruning", "store", "donors")
@@ -46,8 +49,8 @@ class ArmSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=NAME)]
-    draws: PositiveInt = 1
-    levels: tuple[PositiveInt, ...] | None = None
+    draws: Annotated[int, Field(gt=0, le=MOST_DRAWS, strict=True)] = 1
+    levels: tuple[Level, ...] | None = None
     mask: str | None = None
     weights: str | None = None
     dead: str | None = None
@@ -119,10 +122,10 @@ class Study(BaseModel):
 
     name: Annotated[str, Field(pattern=NAME)] = "study"
     title: str = ""
-    seed: Count = 0
-    replicates: PositiveInt = 3
-    levels: Count = 10
-    donors: Count = 0
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    replicates: Replicates = 3
+    levels: Annotated[int, Field(ge=0, le=MOST_LEVELS, strict=True)] = 10
+    donors: Annotated[int, Field(ge=0, le=MOST_REPLICATES, strict=True)] = 0
     model: ModelSpec
     data: DataSpec
     recipe: Recipe = Recipe()
@@ -148,6 +151,7 @@ class Study(BaseModel):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"arm '{name}' is listed twice; use draws = n for repetitions")
+        self._is_of_a_size()
         check_hypotheses(self.hypothesis, [*names, *([self.search_arm] if self.search_arm else [])])
         for arm_name in self.compare.arms if self.compare else ():
             if arm_name not in (known := [TICKET, *names]):
@@ -157,6 +161,21 @@ class Study(BaseModel):
         if taking := [arm.name for arm in self.arms if "donor" in arm.arm.traits]:
             self._can_be_lent_to(taking[0])
         return self
+
+    def _is_of_a_size(self) -> None:
+        """Raises ValueError for more cells than anyone can train: they are listed more than once."""
+        drawn = sum(
+            draws
+            for level in range(1, self.levels + 1)
+            for name, draws in self.arms_at(level)
+            if name != TICKET
+        )
+        count = self.replicates * (1 + self.levels * (2 if self.search_arm else 1) + drawn)
+        if count > MOST_CELLS:
+            raise ValueError(
+                f"{self.replicates:,} replicates of {self.levels:,} levels with these arms are {count:,} networks; "
+                f"expected at most {MOST_CELLS:,}"
+            )
 
     def _can_be_lent_to(self, arm: str) -> None:
         """Raises ValueError where donors cannot lend; fills in how many there are."""

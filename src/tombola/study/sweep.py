@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from tombola.files import canonical
 from tombola.study.spec import Study
 from tombola.study.title import SPOKEN_OF, title_of
 
+MOST_MEMBERS = 10_000
 Axes = dict[str, list[Any]]
 """Dotted key of a study -> the values it takes."""
 
@@ -120,6 +122,8 @@ def cross(table: Mapping[str, Any], axes: Axes, where: str, read: Callable[[dict
     for key in axes:
         if _is_set(table, key.split(".")) or any(key.startswith(f"{other}.") for other in axes):
             raise UserError(f"{where}: '{key}' is swept and also set; leave one of them out")
+    if (count := math.prod(map(len, axes.values()))) > MOST_MEMBERS:
+        raise UserError(f"{where}: the sweep is of {count:,} studies; expected at most {MOST_MEMBERS:,}")
     written = table.get("title", "")
     if isinstance(written, str) and any(key.partition(".")[0] in SPOKEN_OF for key in axes):
         table = {key: value for key, value in table.items() if key != "title"}

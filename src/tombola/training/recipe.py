@@ -11,8 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tombola.registry import Registry
 
 # Strict: `lr = true` and `lr = "0.1"` are mistakes, not numbers. A whole number does for a float.
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
-Count = Annotated[int, Field(ge=0, strict=True)]
+MOST_ITERATIONS = 100_000_000
+"""Far beyond any training: a number above it is a slip of the hand, and would be found only when the memory is full."""
+MOST_EVALUATIONS = 1_000_000
+PositiveInt = Annotated[int, Field(gt=0, le=MOST_ITERATIONS, strict=True)]
+Count = Annotated[int, Field(ge=0, le=MOST_ITERATIONS, strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True)]
 Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Switch = Annotated[bool, Field(strict=True)]
@@ -53,7 +56,7 @@ class Recipe(BaseModel):
     warmup: Count = 0
     label_smoothing: Fraction = 0.0
     flip: Switch = False
-    crop: Count = 0
+    crop: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
     evaluate_every: PositiveInt = 100
     curve_every: Count = 0
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -71,6 +74,11 @@ class Recipe(BaseModel):
             raise ValueError("momentum and nesterov belong to optimizer = 'sgd'; adam has betas")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
+        if self.iterations // self.evaluate_every > MOST_EVALUATIONS:
+            raise ValueError(
+                f"{self.iterations:,} iterations are evaluated every {self.evaluate_every}, more than "
+                f"{MOST_EVALUATIONS:,} times; expected a larger evaluate_every"
+            )
         if self.curve_every % self.evaluate_every:
             raise ValueError(
                 f"curve_every ({self.curve_every}) must be a multiple of evaluate_every ({self.evaluate_every})"

@@ -93,7 +93,7 @@ def material_of_run(run: Run, data_dir: Path | None = None) -> Material:
     densities, unknown = list(known.densities), ""
     if not layers or len(densities) <= study.levels:
         layers, densities, unknown = _planned(study, data_dir, layers, list(tables.densities().values()))
-    decisions = compared(run, "decisions", ["run", *DECISIONS])
+    decisions = compared(run, "decisions", {"run": pl.String, **DECISIONS})
     if decisions is not None:
         decisions = decisions.filter(pl.col("run") == run.path.name)
     undone = missing(run, study)

@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from tombola.files import new_folder, read_json, write_bytes, write_json
+from tombola.files import new_folder, write_bytes, write_json
 from tombola.lottery.cell import Cell
+from tombola.runs.cell_record import timing_in
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import is_whole
@@ -74,5 +75,5 @@ def _copy(donor: Run, folder: Run, cell: Cell) -> None:
             write_bytes(folder.start_file(digest), donor.start_file(digest).read_bytes())
     with new_folder(folder.folder(cell)) as place:
         shutil.copytree(donor.folder(cell), place, dirs_exist_ok=True)
-        timing = read_json(place / "timing.json")
-        write_json(place / "timing.json", {**timing, "copied_from": donor.path.name})
+        timing = timing_in(place / "timing.json")
+        write_json(place / "timing.json", {"seconds": timing.seconds, "copied_from": donor.path.name})

@@ -1,0 +1,67 @@
+"""What environment.json holds, typed: whoever reads it finds what it says, or gets a sentence.
+
+Everything in it was added at some time, so a run of an older Tombola may lack any of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from tombola.files import checked, read_object
+
+
+class NetworkTable(BaseModel):
+    """The network in numbers: shapes without the batch, name -> shape, key of the state dict -> name."""
+
+    input_shape: tuple[int, ...] = ()
+    classes: int = 0
+    prunable: tuple[str, ...] = ()
+    shapes: dict[str, tuple[int, ...]] = {}
+    state_dict: dict[str, str] | None = None
+
+
+class RecordTable(BaseModel):
+    """The engine record."""
+
+    device: str = ""
+    engine: str = ""
+    threads: int = 0
+    data: str = ""
+    initial: str = ""
+    stacks: tuple[tuple[str, ...], ...] = ()
+
+
+class StudyTable(BaseModel):
+    """What decides the cells, and name -> actions of the arms."""
+
+    deciding: dict[str, Any] = {}
+    arms: dict[str, dict[str, str]] = {}
+
+
+class EnvironmentFile(BaseModel):
+    """The whole file; what other versions add beside it is let be."""
+
+    python: str | None = None
+    versions: dict[str, str] = {}
+    system: str | None = None
+    processor: str | None = None
+    cpu_capability: str | None = None
+    gpu: str | None = None
+    commit: str | None = None
+    network: NetworkTable = NetworkTable()
+    record: RecordTable = RecordTable()
+    study: StudyTable | None = None
+    function: dict[str, Any] | None = None
+
+
+ENVIRONMENT = TypeAdapter(EnvironmentFile)
+
+
+def environment_in(path: Path) -> dict[str, Any]:
+    """What an environment.json holds, as it is written. Raises UserError where anything in it is of another type."""
+    found = read_object(path)
+    checked(path, found, ENVIRONMENT)
+    return found
