@@ -194,6 +194,16 @@ def broken(tmp_path: Path, kind: str) -> Path:
             np.savez(file, a=np.ones(3))
         else:
             file.write_bytes(file.read_bytes()[:100])
+    elif kind in ("far index", "huge matrix", "matrix of texts", "matrix of objects"):
+        topology(path := tmp_path / "net", 1)
+        parts = {"indices": [0, 10_000_000], "indptr": [0, 1, 2], "data": np.ones(2), "shape": [2, 3]}
+        changed = {
+            "far index": {},
+            "huge matrix": {"shape": [1 << 20, 1 << 20]},
+            "matrix of texts": {"data": np.array([b"a", b"b"])},
+            "matrix of objects": {"data": np.array([{}, {}])},
+        }[kind]
+        np.savez(path / "weight_l9.npz", format=b"csr", **{**parts, **changed})
     elif kind == "no chain":
         topology(path := tmp_path / "net", 1)
         save_npz(path / "weight_l9.npz", csr_matrix(np.ones((9, 4))))
@@ -216,7 +226,11 @@ def broken(tmp_path: Path, kind: str) -> Path:
         ("pickle", "not a checkpoint that torch.load reads safely"),
         ("empty folder", "expected a folder of .npz files"),
         ("no matrix", "weight_l9.npz: not a sparse matrix that scipy can read"),
-        ("cut matrix", "weight_l9.npz: not a sparse matrix that scipy can read"),
+        ("cut matrix", "weight_l9.npz: not a readable .npz file"),
+        ("far index", "weight_l9.npz: not a sparse matrix that scipy can read"),
+        ("huge matrix", "which has more than 1,073,741,824 numbers"),
+        ("matrix of texts", "its data are |S1"),
+        ("matrix of objects", "is of type object, expected numbers"),
         ("no chain", "its layers do not follow one another"),
         ("no zero", "found no mask: no weight is zero"),
         ("not ours", "not a mask file"),

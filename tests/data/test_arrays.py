@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from support.faults import FAULTS, NO_FAULTS
 from tombola.data.arrays import from_arrays
 from tombola.data.catalog import load
 from tombola.errors import UserError
@@ -127,7 +130,7 @@ def test_a_file_with_other_keys_is_answered_with_what_it_holds(tmp_path: Path):
 
 def test_pickled_objects_in_an_npz_are_refused(tmp_path: Path):
     np.savez(tmp_path / "a.npz", x_train=np.array([{}]), y_train=Y, x_test=[[0]], y_test=[0])
-    with pytest.raises(UserError, match=r"a.npz: not a readable .npz file \(.*allow_pickle"):
+    with pytest.raises(UserError, match=r"a.npz: not a readable .npz file \('x_train.npy' is of type object"):
         load(str(tmp_path / "a.npz"))
 
 
@@ -143,6 +146,72 @@ def test_a_broken_npz_is_named(tmp_path: Path):
     path.write_bytes(flipped)
     with pytest.raises(UserError, match=r"a.npz: not a readable .npz file \(Bad CRC"):
         load(str(path))
+
+
+def npy(header: str, data: bytes = b"", version: int = 1) -> bytes:
+    """A .npy file with this header."""
+    return b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(2, "little") + header.encode() + data
+
+
+@pytest.mark.parametrize(
+    ("member", "sentence"),
+    [
+        (
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776,)}"),
+            "promises 1099511627776 of uint8 in 0 bytes",
+        ),
+        (
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, -1)}", b"x"),
+            "promises -1 x -1 of uint8 in 1 bytes",
+        ),
+        (
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", bytes(1 << 20)),
+            "promises 1 of uint8 in 1048576 bytes",
+        ),
+        (
+            npy("{'descr': ('|u1', (3,)), 'fortran_order': False, 'shape': (1,)}", b"abc"),
+            "'x_train.npy' is of type",
+        ),
+        (
+            npy("{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (1,)}", b"a"),
+            "'x_train.npy' is of type",
+        ),
+        (
+            npy("{'descr': '<M8[s]', 'fortran_order': False, 'shape': (1,)}", bytes(8)),
+            "'x_train.npy' is of type datetime64",
+        ),
+        (npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)", b"a"), ""),
+        (npy("(" * 9000), ""),
+        (npy("{}", b"a", version=3), "has a header of version"),
+        (b"no array", ""),
+    ],
+)
+def test_a_member_that_is_not_what_its_header_promises_is_refused(
+    tmp_path: Path, member: bytes, sentence: str
+):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            archive.writestr(f"{name}.npy", member)
+    with pytest.raises(UserError, match=f"a.npz: not a readable .npz file .*{sentence}"):
+        load(str(tmp_path / "a.npz"))
+
+
+def test_a_locked_archive_and_a_strange_compression_are_named(tmp_path: Path):
+    for place, value in ((6, b"\x01\x00"), (8, b"\x63\x00")):  # flags, and method, of the first member
+        data = bytearray(write_npz(tmp_path / "a.npz").read_bytes())
+        central = data.index(b"PK\x01\x02")
+        data[place : place + 2] = data[central + place + 2 : central + place + 4] = value
+        (tmp_path / "a.npz").write_bytes(data)
+        with pytest.raises(UserError, match=r"a.npz: not a readable .npz file"):
+            load(str(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("file", sorted(FAULTS.glob("npz-*")) or [pytest.param(None, marks=NO_FAULTS)])
+def test_files_that_ended_in_a_traceback_are_named(tmp_path: Path, file: Path):
+    shutil.copy(file, tmp_path / "a.npz")
+    (tmp_path / "a.npz").chmod(0o600)
+    with pytest.raises(UserError, match=r"a.npz: (not a readable .npz file|a single array found)"):
+        load(str(tmp_path / "a.npz"))
 
 
 def test_a_missing_npz_and_a_single_array_are_named(tmp_path: Path):

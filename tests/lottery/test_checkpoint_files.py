@@ -154,3 +154,22 @@ def test_damaged_bytes_are_refused_or_read_but_never_a_traceback(legacy: bool, t
         except UserError:
             refused += 1
     assert refused > 50
+
+
+@pytest.mark.parametrize(
+    ("tensor", "sentence"),
+    [
+        (torch.eye(3).to_sparse(), "'w' is a tensor of kind sparse_coo; expected plain, dense numbers"),
+        (torch.empty(3, device="meta"), "'w' is a tensor of kind meta; expected plain, dense numbers"),
+        (
+            torch.ones(1).expand(1 << 20, 1 << 20),
+            r"'w' is of shape \(1048576, 1048576\), and holds fewer numbers than that",
+        ),
+    ],
+)
+def test_a_tensor_without_a_number_for_each_place_is_refused(
+    tensor: torch.Tensor, sentence: str, tmp_path: Path
+) -> None:
+    torch.save({"w": tensor}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=rf"w\.pt: {sentence}"):
+        read_checkpoint(tmp_path / "w.pt")

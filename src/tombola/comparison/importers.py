@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
+import math
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import load_npz
+from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
 from torch import Tensor
 
 from tombola.alignment.network import in_natural_order
@@ -20,6 +20,10 @@ from tombola.files import read_tensors
 from tombola.lottery.ticket import FORMAT, Ticket, read_checkpoint
 from tombola.masks.mask import Mask
 from tombola.models.state import State
+from tombola.npz import NUMBERS, TEXTS, read_npz_members
+
+MOST = 1 << 30
+"""Numbers of a matrix, zeros among them."""
 
 
 def subject_from_file(path: Path, name: str | None = None) -> Subject:
@@ -104,8 +108,26 @@ def _of_folder(folder: Path) -> State:
 
 
 def _matrix(file: Path) -> NDArray[np.float32]:
+    stored = read_npz_members(file, lambda names: names, NUMBERS + TEXTS)
     try:
-        with file.open("rb") as opened:  # numpy leaves a file that is no archive open
-            return np.asarray(load_npz(opened).toarray(), dtype=np.float32)
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as problem:
+        # As scipy.sparse.save_npz writes them. scipy itself believes the indices, and writes where they point to.
+        kind = str(stored["format"].astype(str))
+        shape = tuple(int(side) for side in stored["shape"].tolist())
+        if math.prod(shape) > MOST:
+            raise ValueError(f"of shape {shape}, which has more than {MOST:,} numbers")
+        values = stored["data"]
+        if values.dtype.kind not in NUMBERS:
+            raise ValueError(f"its data are {values.dtype}")
+        if kind in ("csr", "csc"):
+            made = {"csr": csr_matrix, "csc": csc_matrix}[kind]
+            matrix = made((values, stored["indices"], stored["indptr"]), shape=shape)
+            matrix.check_format(full_check=True)
+        elif kind == "coo":
+            matrix = coo_matrix((values, (stored["row"], stored["col"])), shape=shape)
+        else:
+            raise ValueError(f"its format is '{kind[:20]}', expected csr, csc or coo")
+        return np.asarray(matrix.toarray(), dtype=np.float32)
+    except MemoryError:
+        raise UserError(f"{file}: does not fit in memory") from None
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as problem:
         raise UserError(f"{file}: not a sparse matrix that scipy can read ({problem})") from None

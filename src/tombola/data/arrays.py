@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from torch import Tensor
 
 from tombola.data.dataset import Dataset, classes_of
 from tombola.errors import UserError, nearest
+from tombola.npz import read_npz_members
 
 Array = npt.ArrayLike | Tensor
 Pair = tuple[Array, Array]
@@ -41,21 +39,8 @@ def read_npz(name: str, path: Path) -> Dataset:
 
     Raises UserError that names the file, and the nearest key it has where one is missing.
     """
-    try:
-        with path.open(
-            "rb"
-        ) as file:  # numpy leaves a path that it opened itself open when the file is broken
-            stored = np.load(file, allow_pickle=False)
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                wanted = ", ".join(NPZ_KEYS[0])
-                raise UserError(f"{path}: a single array found; expected an .npz file with {wanted}")
-            arrays = [stored[key] for key in _keys_of(path, stored.files)]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected an .npz file") from None
-    except UserError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError) as problem:
-        raise UserError(f"{path}: not a readable .npz file ({problem})") from None
+    stored = read_npz_members(path, lambda names: _keys_of(path, names))
+    arrays = stored.values()
     train_x, train_y, test_x, test_y = arrays
     return from_arrays((train_x, train_y), (test_x, test_y), name)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tombola import html
 from tombola.errors import UserError, nearest, notice
-from tombola.files import read_tensors, write_bytes, write_tensors
+from tombola.files import FOUND, read_tensors, write_bytes, write_tensors
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 
@@ -237,7 +237,23 @@ def read_checkpoint(path: Path) -> State:
         isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in loaded.items()
     ):
         raise UserError(f"{path}: expected a state dict (name -> tensor), found {type(loaded).__name__}")
+    for name, tensor in loaded.items():
+        _require_plain(path, name, tensor)
     return dict(loaded)
+
+
+def _require_plain(path: Path, name: str, tensor: torch.Tensor) -> None:
+    """Raise UserError for a tensor that does not hold a number for each of its places."""
+    import torch
+
+    kind = str(tensor.layout).removeprefix("torch.")
+    if tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta:
+        also = "quantized" if tensor.is_quantized else "meta" if tensor.is_meta else kind
+        raise UserError(f"{path}: '{name[:FOUND]}' is a tensor of kind {also}; expected plain, dense numbers")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise UserError(
+            f"{path}: '{name[:FOUND]}' is of shape {tuple(tensor.shape)}, and holds fewer numbers than that"
+        )
 
 
 def write_checkpoint(path: Path, state: State) -> None:
