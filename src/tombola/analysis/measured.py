@@ -23,6 +23,9 @@ from tombola.runs.folder import Run
 from tombola.stats.permutation import Contrasted
 from tombola.study.claims import Hypothesis, MeasureAt
 
+NULLS = 100
+"""How many nulls are drawn for a pair, where chance has no closed form and the study has no `[compare]` table."""
+
 
 def measured(run: Run, claim: Hypothesis, blank: Verdict, data_dir: Path | None) -> Verdict:
     """A verdict with what a measure says of a hypothesis at its level: the decision over replicates of `decide`."""
@@ -33,11 +36,13 @@ def measured(run: Run, claim: Hypothesis, blank: Verdict, data_dir: Path | None)
     measure = MEASURES[at.registered]
     pairs = _stored(run, at, subjects)
     if pairs is None:
+        table = run.study.compare
         pairs = compare(
             subjects,
             network=network_of([run], data_dir) if at.aligned != RAW or measure.wired else None,
             measures=[at.registered],
             alignments=[at.aligned],
+            n_null=table.nulls if table else NULLS,
             seed=run.study.seed,
             exam=exams_of([run], data_dir),
         )
