@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +95,27 @@ def test_the_pool_begins_with_ones_own_donor_and_holds_all(run: Run) -> None:
     twin = lender(1, 1).twin
     assert twin is not None
     assert twin.mask == ladders(run)["twins"].mask(Cell(1, 1, "ticket", 0))
+
+
+def test_a_donor_is_its_ticket_with_what_that_starts_from_and_where_its_dense_network_ended(run: Run) -> None:
+    lent = Lender(run.ladders())(1, 2).pool[0]
+    donors, cell = ladders(run)["donors"], Cell(1, 2, "ticket", 0)
+    assert lent is not None
+    assert lent.mask == donors.mask(cell)
+    assert same(lent.mask.apply(lent.start), donors.start(cell))
+    assert same(lent.dense, donors.weights(Cell(1, 0, "ticket", 0), "end"))
+
+
+def test_of_three_donors_each_recipient_has_its_own_first_and_then_the_next(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lender = Lender(run.ladders())
+    three = SimpleNamespace(kind="donors", study=SimpleNamespace(donors=3))
+    monkeypatch.setattr(lender, "_of", {"donors": three})
+    monkeypatch.setattr(lender, "_donor", lambda ladders, number, level: (number, level))
+    assert lender(1, 2).pool == [(1, 2), (2, 2), (0, 2)]
+    assert lender(5, 1).pool == [(2, 1), (0, 1), (1, 1)]
+    assert lender(5, 1).twin is None
 
 
 def test_donors_are_in_the_identity_and_as_many_as_replicates_where_nobody_says(run: Run) -> None:

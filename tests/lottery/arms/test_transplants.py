@@ -1,4 +1,4 @@
-"""Transplants, on a network that is large enough for units to be told apart: what each takes, worked out apart."""
+"""Transplants: what each arm takes from donors, worked out apart."""
 
 from __future__ import annotations
 
@@ -8,95 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from support.lottery_parts import CLASSES, same
-from support.rounding import made_once
-from tombola.lottery.arms.catalog import ARMS, DOSES
-from tombola.lottery.arms.context import MASK_ACTIONS, WEIGHT_ACTIONS, Rung, Scene
-from tombola.lottery.arms.donors import Donor, Lent
+from support.donor_parts import degrees, kin, ladder, largest, lenet, mask_of, scene, shuffled, strangers
+from support.lottery_parts import same
+from tombola.alignment.network import Network
+from tombola.lottery.arms.catalog import ARMS
+from tombola.lottery.arms.context import MASK_ACTIONS
 from tombola.lottery.arms.recipient import Recipient
-from tombola.lottery.arms.shared import Tensorwise, matched, most
 from tombola.lottery.arms.treat import treat
 from tombola.masks.mask import Mask
-from tombola.models.architecture import Architecture, architecture
 from tombola.models.state import State
 from tombola.models.units import permute, unit_axes
-from tombola.seeds import Seeds, stream
-
-DONORS = 4
-
-
-@made_once
-def lenet() -> Architecture:
-    return architecture("lenet-40-30", (25,), CLASSES)
-
-
-def largest(dense: State, density: float = 0.3) -> Mask:
-    """The largest weights of each layer, as magnitude pruning leaves them."""
-    names = lenet().prunable
-    cuts = {name: dense[name].abs().flatten().quantile(1 - density) for name in names}
-    return Mask({name: dense[name].abs() > cuts[name] for name in names})
-
-
-def ladder(r: int) -> Donor:
-    """A ladder of its own: start, a dense network near it, and the mask of its largest weights."""
-    start = lenet().initial(stream(r, "start"))
-    dense = {
-        n: t + 0.1 * torch.from_numpy(stream(r, n).standard_normal(tuple(t.shape))).float()
-        for n, t in start.items()
-    }
-    return Donor(largest(dense), start, dense)
-
-
-def shuffled(donor: Donor, r: int) -> tuple[Donor, list[np.ndarray]]:
-    """The same ladder with its units in another order, and that order."""
-    groups = unit_axes(lenet())
-    orders = [stream(r, "order", i).permutation(group.size) for i, group in enumerate(groups)]
-    mask, start, dense = (permute(each, groups, orders) for each in (donor.mask, donor.start, donor.dense))
-    return Donor(Mask(mask), start, dense), orders
-
-
-def scene(pool: list[Donor | None], twin: Donor | None = None, draw: int = 0, rates: float = 0.2) -> Scene:
-    own, lent = ladder(0), Lent(pool, twin)
-    return Scene(
-        architecture=lenet(),
-        mask=own.mask,
-        rewound=own.start,
-        rates=dict.fromkeys(own.mask, rates),
-        seeds=Seeds.replicate(0, 0),
-        level=3,
-        draw=draw,
-        initial=own.start,
-        dense=Rung(Mask.dense(own.mask.shapes), own.start, own.dense),
-        lent=lambda: lent,
-    )
-
-
-def strangers() -> Scene:
-    """Donors that share nothing with the recipient."""
-    return scene([ladder(r) for r in range(1, 1 + DONORS)], ladder(9))
-
-
-def kin() -> Scene:
-    """Donors that are noisy copies of the recipient's ladder, with their units in other orders."""
-
-    def copy(r: int) -> Donor:
-        own = ladder(0)
-        noise = {
-            n: 0.05 * torch.from_numpy(stream(r, "kin", n).standard_normal(tuple(t.shape))).float()
-            for n, t in own.dense.items()
-        }
-        dense = {n: own.dense[n] + noise[n] for n in own.dense}
-        return shuffled(Donor(largest(dense), own.start, dense), r)[0]
-
-    return scene([copy(r) for r in range(1, 1 + DONORS)])
-
-
-def mask_of(arm: str, where: Scene) -> Mask:
-    return treat(ARMS[arm], where)[0]
-
-
-def degrees(mask: Mask, name: str) -> tuple[list[int], list[int]]:
-    return mask[name].sum(0).tolist(), mask[name].sum(1).tolist()
 
 
 def test_a_shuffled_copy_of_the_recipient_is_laid_back_over_it() -> None:
@@ -123,6 +44,19 @@ def test_a_transplant_is_the_donors_ticket() -> None:
     mask, state, dead = treat(ARMS["donor-transplant"], where)
     assert (mask, dead) == (ladder(1).mask, {})
     assert same(state, ladder(1).start)
+
+
+def test_signs_come_from_the_donor_magnitudes_and_what_it_has_no_sign_for_from_the_recipient() -> None:
+    donor = ladder(1)
+    first, *others = lenet().prunable
+    blank = {**donor.start, first: torch.zeros_like(donor.start[first])}
+    where = scene([replace(donor, start=blank)])
+    state = treat(ARMS["donor-signs"], where)[1]
+    laid = Recipient(where).aligned(donor.start)
+    assert torch.equal(state[first], where.rewound[first])
+    for name in others:
+        assert torch.equal(state[name].abs(), where.rewound[name].abs())
+        assert torch.equal(state[name].sign(), laid[name].sign())
 
 
 def test_rewired_masks_keep_the_degrees_of_the_mask_they_come_from() -> None:
@@ -160,6 +94,50 @@ def test_of_several_donors_each_is_aligned_by_its_own_dense_network() -> None:
         assert (mask & own).count() < 0.6 * own.count()
 
 
+def test_each_donor_and_each_draw_has_a_chance_of_its_own() -> None:
+    where = scene([ladder(1), ladder(1)])  # two that are equal, so that chance alone can tell them apart
+    taken = Recipient(where)
+    for masks in (taken.shuffled_masks, taken.fit_masks, [taken.fit(0), taken.fit(1)]):
+        assert masks[0] != masks[1]
+    same_fit = replace(where.lent(), scrambled={(0, place): (ladder(1).mask,) * 2 for place in (0, 1)})
+    one, other = Recipient(replace(where, lent=lambda: same_fit)).fit_shuffled_masks
+    assert one != other
+    for arm in ("donor-shuffled", "donor-rewired", "donor-fit", "donor-fit-aligned", "donor-layers-apart"):
+        assert mask_of(arm, where) != mask_of(arm, replace(where, draw=1))
+        assert mask_of(arm, where) == mask_of(arm, where)
+
+
+def test_a_twin_is_shuffled_before_it_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were its units where the recipient's are, aligning it would prove nothing."""
+    found = []
+
+    def as_they_come(mine: State, theirs: State, network: Network, *_: object) -> tuple[np.ndarray, ...]:
+        found.append(theirs)
+        return network.identity()
+
+    monkeypatch.setattr("tombola.lottery.arms.recipient.match_weights", as_they_come)
+    twin = mask_of("twin", scene([ladder(1)], ladder(0)))
+    first, _, last = twin
+    assert not any(torch.equal(twin[name], ladder(0).mask[name]) for name in twin)
+    assert degrees(twin, first)[0] == degrees(ladder(0).mask, first)[0]
+    assert degrees(twin, last)[1] == degrees(ladder(0).mask, last)[1]
+    assert largest(found[0]) == twin  # mask and dense network in one order
+
+
+def test_tensors_apart_keep_their_make_and_lose_both_of_their_orders() -> None:
+    where = strangers()
+    own, apart = ladder(1).mask, mask_of("donor-layers-apart", where)
+    first, middle, last = where.architecture.prunable
+    for name in own:
+        assert not torch.equal(apart[name], own[name])
+        for a, b in zip(degrees(apart, name), degrees(own, name), strict=True):
+            assert sorted(a) == sorted(b)
+    assert degrees(apart, first)[0] == degrees(own, first)[0]  # pixels stay where they are
+    assert degrees(apart, last)[1] == degrees(own, last)[1]  # and classes
+    assert degrees(apart, first)[1] != degrees(own, first)[1]
+    assert degrees(apart, middle)[0] != degrees(own, middle)[0]
+
+
 def test_matchings_are_worked_out_once_for_all_levels() -> None:
     where = strangers()
     mask_of("donor-aligned", where)
@@ -170,122 +148,6 @@ def test_matchings_are_worked_out_once_for_all_levels() -> None:
     assert mask_of("donor-aligned", replace(where, level=4)) == Mask(
         permute(ladder(1).mask, unit_axes(lenet()), wrong)
     )
-
-
-@pytest.mark.parametrize("where", [kin(), strangers()], ids=["kin", "strangers"])
-def test_what_is_shared_is_moved_and_as_much_that_is_private(where: Scene) -> None:
-    taken, counts = Recipient(where), {}
-    moved = {arm: mask_of(arm, where) for arm in ("shared-rewired", "private-rewired", "fit-shared-rewired")}
-    for name in where.mask:
-        living = where.mask[name]
-        votes = torch.stack([mask[name] for mask in taken.aligned_masks]).sum(0)
-        counts[name] = round(int(living.sum()) / 4)
-        gone = {arm: living & ~mask[name] for arm, mask in moved.items()}
-        shared, private = gone["shared-rewired"], gone["private-rewired"]
-        assert {int(each.sum()) for each in gone.values()} == {counts[name]}
-        assert not (private & shared).any()
-        least = votes[shared].min()
-        assert least >= votes[living & ~shared].max()
-        fit = torch.stack([mask[name] for mask in Recipient(where).fit_masks]).sum(0)
-        other = gone["fit-shared-rewired"]
-        assert fit[other].min() >= fit[living & ~other].max()
-        for mask in moved.values():
-            new = mask[name] & ~living
-            assert not (new & (votes >= least)).any()
-            assert int(mask[name].sum()) == int(living.sum())
-    assert sum(counts.values()) > 30
-
-
-def test_what_no_donor_keeps_is_not_shared_however_little_that_leaves() -> None:
-    """Donors that keep one place of the ticket's each, and the same one."""
-    where = strangers()
-    name = where.architecture.prunable[0]
-    taken = Recipient(where)
-    only = torch.zeros_like(where.mask[name]).flatten()
-    only[int(where.mask[name].flatten().nonzero()[3])] = True
-    taken.__dict__["aligned_masks"] = [Mask({**where.mask, name: only.view_as(where.mask[name])})] * DONORS
-    one = Tensorwise(where, taken, name)
-    assert one.shared.tolist() == only.tolist()
-    assert int(one.private.sum()) == 1
-
-
-def test_moved_weights_stay_in_their_unit_while_there_is_room() -> None:
-    where = kin()
-    mask = mask_of("private-rewired", where)
-    for name in where.mask:
-        assert mask[name].sum(1).tolist() == where.mask[name].sum(1).tolist()
-
-
-def test_private_weights_are_alike_in_dense_and_start_magnitude_and_degree() -> None:
-    where = strangers()
-    taken = Recipient(where)
-    one = Tensorwise(where, taken, where.architecture.prunable[0])
-    dense = where.dense.trained[one.name].abs().flatten().numpy()
-    pool = one.living & ~one.shared
-    apart = abs(dense[one.private].mean() - dense[one.shared].mean())
-    assert apart < 0.5 * abs(dense[pool].mean() - dense[one.shared].mean()) + 0.01
-
-
-def test_matching_takes_the_same_kinds_then_the_nearest() -> None:
-    kinds = np.array([5, 5, 7, 9, 5, 7, 8, 1])
-    these = np.array([1, 1, 1, 0, 0, 0, 0, 0], dtype=bool)  # of kinds 5, 5, 7
-    among = np.array([0, 0, 0, 1, 1, 1, 1, 1], dtype=bool)
-    found = matched(these, among, kinds, np.random.default_rng(0))
-    # A 5 and the 7 are there; instead of the second 5 the nearest kind that is left is 8, at 3; 1 is at 4.
-    assert np.flatnonzero(found).tolist() == [4, 5, 6]
-
-
-def test_most_votes_win_and_ties_are_drawn() -> None:
-    votes = np.array([3, 0, 2, 2, 2, 3])
-    among = np.array([1, 1, 1, 1, 1, 0], dtype=bool)
-    drawn = [np.flatnonzero(most(votes, among, 2, np.random.default_rng(s))).tolist() for s in range(60)]
-    assert {tuple(each) for each in drawn} == {(0, 2), (0, 3), (0, 4)}
-
-
-def test_a_core_is_what_most_donors_keep() -> None:
-    where = kin()
-    taken = Recipient(where)
-    mask = mask_of("core", where)
-    for name in mask:
-        votes = torch.stack([each[name] for each in taken.aligned_masks]).sum(0).flatten()
-        count = where.mask.count(name)
-        assert mask.count(name) == count
-        top = votes.sort(descending=True).values[: round(count / 2)]
-        kept = votes[mask[name].flatten()].sort(descending=True).values[: round(count / 2)]
-        assert torch.equal(top, kept)
-    overlap = {
-        arm: (mask_of(arm, where) & where.mask).count()
-        for arm in ("core", "core-apart", "core-fit", "core-fit-apart")
-    }
-    assert overlap["core"] > 1.2 * max(overlap[arm] for arm in overlap if arm != "core")
-
-
-def test_signs_are_turned_where_ticket_and_donors_agree_and_at_as_many_private_places() -> None:
-    where = kin()
-    taken = Recipient(where)
-    shared, private = (WEIGHT_ACTIONS[f"flip-{which}"](where) for which in ("shared", "private"))
-    for name in where.mask:
-        own = where.rewound[name]
-        signs = sum(
-            m[name] * s[name].sign() for m, s in zip(taken.aligned_masks, taken.aligned_starts, strict=True)
-        )
-        one = Tensorwise(where, taken, name)
-        places = torch.from_numpy(one.shared.reshape(own.shape)) & (signs.sign() == own.sign())
-        assert torch.equal(shared[name], torch.where(places, -own, own))
-        turned = private[name] != own
-        assert int(turned.sum()) == int(places.sum())
-        assert torch.equal(private[name].abs(), own.abs())
-        assert not (turned & ~torch.from_numpy((one.living & ~one.shared).reshape(own.shape))).any()
-
-
-def test_a_dose_keeps_its_share_of_each_layer_and_moves_the_rest_elsewhere() -> None:
-    where = strangers()
-    for percent in DOSES:
-        mask = mask_of(f"dose-{percent}", where)
-        for name in mask:
-            count = where.mask.count(name)
-            assert mask.count(name) == count
-            assert int((mask[name] & where.mask[name]).sum()) == round(percent / 100 * count)
 
 
 def test_where_a_donors_ladder_has_ended_the_cell_collapses_and_others_take_from_those_that_go_on() -> None:
