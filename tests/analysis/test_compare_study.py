@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tombola.analysis.comparison import COMPARED, compare_runs, compare_study, compared_key, key_of
 
 from support.simulated import claim
 from support.study_kit import run_tiny, times, tiny
 from tombola.analysis import measured as room
-from tombola.analysis.comparison import COMPARED, compare_runs, compare_study, compared_key, key_of
 from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import verdicts_of
 from tombola.errors import UserError
@@ -82,6 +82,13 @@ def test_what_a_table_names_is_compared(run: Run) -> None:
     assert set(pl.read_parquet(run.path / "measures.parquet")["measure"]) == {"hamming"}
     compare_study(asks(run, compare={"densities": [0.24]}))
     assert {level for level, _ in subjects(run)} == {2}
+
+
+def test_arms_are_named_in_any_order_and_without_one_beside_the_ticket_nothing_is_compared(run: Run) -> None:
+    accuracy = claim("a", arms=["ticket", "permute-mask"], densities=[0.49])
+    compare_study(asks(run, hypothesis=[accuracy], compare={"arms": ["permute-mask", "ticket"]}))
+    assert subjects(run) == {(1, "ticket"), (1, "permute-mask")}
+    assert compare_study(asks(run, compare={"arms": ["ticket"]})) is False
 
 
 def test_it_is_done_once_and_again_where_table_claims_or_cells_change(run: Run) -> None:

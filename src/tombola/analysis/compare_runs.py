@@ -122,7 +122,7 @@ def compare_runs(
 
 def compare_study(run: Run, data_dir: Path | None = None) -> bool:
     """Compare the tickets of a run as its study's `[compare]` table says, unless that was done of these very cells;
-    returns whether there is such a table. Raises UserError."""
+    returns whether there is such a table, and an arm to hold the ticket against. Raises UserError."""
     study, table = run.study, run.study.compare
     if table is None:
         return False
@@ -133,17 +133,17 @@ def compare_study(run: Run, data_dir: Path | None = None) -> bool:
     )
     frame = results_of(run, timed=False)
     there = set(frame.filter(pl.col("level") > 0, pl.col("status") == "ok")["arm"])
-    arms = table.arms or (TICKET, *(arm for arm in (*CONTROLS, *OWN_MASK) if arm in there))
-    levels = frame.filter(pl.col("arm").is_in(arms[1:]), pl.col("status") == "ok", pl.col("level") > 0)[
-        "level"
-    ]
-    if len(levels) == 0:
-        return True
+    arms = [arm for arm in table.arms or (TICKET, *CONTROLS, *OWN_MASK) if arm in there]
+    beside = frame.filter(
+        pl.col("arm").is_in(set(arms) - {TICKET}), pl.col("status") == "ok", pl.col("level") > 0
+    )
+    if beside.is_empty():
+        return False
     compare_runs(
         [run],
-        level=None if densities else int(levels.max()),  # type: ignore[arg-type]  # polars types a maximum broadly
+        level=None if densities else int(beside["level"].max()),  # type: ignore[arg-type]  # polars types it broadly
         density=list(densities) or None,
-        arms=[arm for arm in arms if arm in there],
+        arms=arms,
         measures=table.measures,
         alignments=table.alignments,
         n_null=table.nulls,
