@@ -225,3 +225,26 @@ def test_a_rewound_donor_lends_what_its_tickets_are_rewound_to(tmp_path: Path) -
         torch.equal(start[n], run.mask(Cell(0, 1, "donor-transplant", 0))[n] * initial[n])
         for n in run.mask(Cell(0, 1, "donor-transplant", 0))
     )
+
+
+def test_what_a_killed_process_left_half_written_in_a_ladder_goes(tmp_path: Path) -> None:
+    run = run_tiny(tmp_path, taking(levels=1, arms=[{"name": "donor"}]))
+    left = ladders(run)["donors"].path / "cells" / "r0" / "L01" / "ticket" / ".0.tmp"
+    left.mkdir()
+    run_tiny(tmp_path, taking(levels=1, arms=[{"name": "donor"}]))
+    assert not left.exists()
+
+
+def test_there_are_as_many_donors_as_are_asked_for_and_a_twin_of_each_replicate() -> None:
+    beside = ladders_of(taking(donors=3))
+    assert {kind: study.replicates for kind, study in beside.items()} == {"donors": 3, "twins": 2}
+
+
+def test_a_ladder_that_lost_a_file_is_refused_as_a_run_is(tmp_path: Path) -> None:
+    study = taking(levels=1, arms=[{"name": "donor"}])
+    run = run_tiny(tmp_path, study)
+    cell = Cell(1, 1, "ticket", 0)
+    mask = next(path for path in ladders(run)["donors"].folder(cell).iterdir() if "mask" in path.name)
+    mask.unlink()
+    with pytest.raises(UserError, match="donors.*r1/L01/ticket/0"):
+        run_tiny(tmp_path, study)
