@@ -88,3 +88,12 @@ def test_inward_reads_what_is_known_in_its_place_and_the_rest_in_order_of_size()
     sizes = {"fc2.weight": np.array([[0.0, 1.0], [9.0, 0.0]])}  # only how much a unit holds can be told
     other = {"fc2.weight": np.array([[9.0, 0.0], [1.0, 0.0]])}
     assert inward(sizes, other, network)[1].tolist() == [1, 0]
+
+
+def test_units_are_told_apart_by_what_they_hold_where_nobody_knows_where_they_hold_it():
+    """By one tensor between two groups alone: sorted, each row is itself again, and no other row is."""
+    network, order = mlp(3, 6, 5, 2), shuffled(mlp(3, 6, 5, 2), 1)
+    weights = torch.from_numpy(np.random.default_rng(0).standard_normal((5, 6)))
+    other = permute({"fc2.weight": weights}, network.groups, order)["fc2.weight"]
+    a, b = ({"fc2.weight": each.numpy()} for each in (weights, other))
+    assert found_again(order, inward(a, b, network))
