@@ -96,7 +96,7 @@ def test_values_of_the_curves() -> None:
     accuracy = rows(FIGURES["learning-curves-accuracy"](tables())).filter(
         (pl.col("iteration") == 1000) & (pl.col("arm") == "ticket") & pl.col("panel").str.contains("level 1")
     )
-    assert accuracy["mean"].to_list() == pytest.approx([88.0])  # 0.92 + 0.01 - 0.05
+    assert accuracy["mean"].to_list() == pytest.approx([12.0])  # 1 - (0.92 + 0.01 - 0.05)
 
 
 def test_a_loss_that_is_not_finite_or_not_positive_is_left_out() -> None:

@@ -81,9 +81,9 @@ def test_the_renderer_takes_every_figure(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "arm", "level", "mean", "half"),
     [
-        ("accuracy-early-stop", "ticket", 1, 94.0, HALF * 100),
-        ("accuracy-early-stop", "reinit", 2, 82.0, HALF * 100),
-        ("accuracy-final", "ticket", 0, 87.0, HALF * 100),
+        ("accuracy-early-stop", "ticket", 1, 6.0, HALF * 100),
+        ("accuracy-early-stop", "reinit", 2, 18.0, HALF * 100),
+        ("accuracy-final", "ticket", 0, 13.0, HALF * 100),
         ("early-stop", "reinit", 1, 1400.0, HALF * 10_000),
         ("gap", "ticket", 2, 8.0, 0.0),
     ],
@@ -95,23 +95,59 @@ def test_numbers_are_means_and_intervals_over_replicates(
     assert found["n"] == 3
     assert found["mean"] == pytest.approx(mean, rel=1e-5)
     assert found["high"] - found["mean"] == pytest.approx(half, rel=1e-4, abs=1e-4)
-    assert found["mean"] - found["low"] == pytest.approx(half, rel=1e-4, abs=1e-4)
+    low = (
+        max(mean - half, 3.0) if name.startswith("accuracy") else mean - half
+    )  # half of the ticket's 6%, the least
+    assert found["low"] == pytest.approx(low, rel=1e-4, abs=1e-4)
 
 
 def test_the_pointer_reads_the_interval() -> None:
-    # 94 +- 4.96828
+    # 100 - 94 +- 4.96828
     three = row("accuracy-early-stop", "ticket", 1, tables(results_frame(3)))
-    assert three["interval"] == "89.03 to 98.97"
+    assert three["interval"] == "1.03 to 10.97"
     for n in (1, 2):
         few = row("accuracy-early-stop", "ticket", 1, tables(results_frame(n)))
         assert (few["low"], few["high"]) == (None, None)
         assert few["interval"] == "none (fewer than three replicates)"
 
 
-def test_a_band_ends_at_100_percent() -> None:
+def test_a_band_ends_at_an_error_of_0_and_is_drawn_to_half_of_the_least() -> None:
     better = results_frame(3).with_columns(pl.col("early_stop_test_accuracy") + 0.03)
-    # 97 +- 4.96828
-    assert row("accuracy-early-stop", "ticket", 1, tables(better))["interval"] == "92.03 to 100.00"
+    # 100 - 97 +- 4.96828
+    found = row("accuracy-early-stop", "ticket", 1, tables(better))
+    assert (found["interval"], found["low"]) == ("0.00 to 7.97", pytest.approx(1.5))
+
+
+def test_errors_have_a_log_axis_unless_one_is_0() -> None:
+    def kind(of: Tables) -> str:
+        layers = FIGURES["accuracy-early-stop"](of).to_dict()["layer"]
+        line = next(layer for layer in layers if layer["mark"]["type"] == "line")
+        return str(line["encoding"]["y"]["scale"].get("type", "linear"))
+
+    assert kind(tables()) == "log"
+    perfect = results_frame().with_columns(early_stop_test_accuracy=pl.lit(1.0))
+    assert kind(tables(perfect)) == "linear"
+
+
+def test_many_arms_of_one_level_alone_are_in_a_picture_of_their_own() -> None:
+    whole = results_frame(3)
+    sparsest = whole.filter((pl.col("level") == 2) & (pl.col("arm") == "reinit"))
+    few, many = (
+        tables(pl.concat([whole, *(sparsest.with_columns(arm=pl.lit(name)) for name in names)]))
+        for names in (["rewire"], ["rewire", "donor", *(f"own-{i}" for i in range(6))])
+    )
+    assert set(rows(FIGURES["accuracy-early-stop"](few))["arm"]) == {"ticket", "reinit", "rewire"}
+    assert set(rows(FIGURES["accuracy-early-stop"](many))["arm"]) == {"ticket", "reinit"}
+    text = FIGURES["learning-curves"](many).to_dict()["description"]
+    assert text.endswith("8 arms of one level alone are left out.")
+    found = rows(FIGURES["arms"](many))
+    # By error: dense 100 - 92, ticket 100 - 90, then all that have reinit's 100 - 82.
+    assert found["what"].to_list()[:2] == ["dense", "ticket"]
+    assert found["mean"].to_list() == pytest.approx([8.0, 10.0] + [18.0] * 9)
+    kinds = dict(found.select("what", "kind").iter_rows())
+    assert (kinds["donor"], kinds["rewire"], kinds["own-0"]) == ("takes from donors", "controls", "controls")
+    with pytest.raises(NothingToDrawError, match="few enough"):
+        FIGURES["arms"](few)
 
 
 @pytest.mark.parametrize("name", AGAINST_DENSITY)
@@ -156,7 +192,7 @@ def test_the_alternative_text_says_the_numbers() -> None:
     text = FIGURES["accuracy-early-stop"](tables()).to_dict()["description"]
     assert "for ticket and reinit" in text
     assert "means over 2 replicates, too few for intervals" in text
-    assert "ticket: 91.00 at 100%, 93.00 at 50%, 89.00 at 25%." in text
+    assert "ticket: 9.00 at 100%, 7.00 at 50%, 11.00 at 25%." in text
     three = FIGURES["gap"](tables(results_frame(3))).to_dict()["description"]
     assert "means over 3 replicates with 95% intervals" in three
     assert (

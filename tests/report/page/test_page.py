@@ -81,7 +81,7 @@ def test_sections_can_be_reached(read: Reader) -> None:
 
 
 def test_claims_come_before_figures_and_provenance_last(read: Reader) -> None:
-    order = [read.text.index(part) for part in (*CLAIMS, "Test accuracy at early stop", "Levels\n", "commit")]
+    order = [read.text.index(part) for part in (*CLAIMS, "Test error at early stop", "Levels\n", "commit")]
     assert order == sorted(order)
 
 

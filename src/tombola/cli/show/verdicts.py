@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.padding import Padding
+from rich.text import Text
+
 from tombola.analysis import wording
 from tombola.analysis.answers import sentences
 from tombola.analysis.verdicts import Verdicts
@@ -14,7 +17,9 @@ from tombola.text import percent
 
 
 def print_verdicts(found: Verdicts, published: bool = True) -> None:
-    """The notes, then each claim with its estimate, its test and its decision; what was published comes last."""
+    """The answers, the notes, then each claim with its estimate, its test and its decision; what was published comes
+    last."""
+    print_sentences(found)
     for note in found.notes:
         print(note)
     for verdict in found.verdicts:
@@ -38,7 +43,8 @@ def print_sentences(found: Verdicts) -> None:
     """The answer: each question of the study in a sentence."""
     for number, each in enumerate(sentences(found.verdicts), start=1):
         console().print(f"{number}. {each.asked}", style="bold", markup=False, highlight=False)
-        console().print(f"   {each.said}", markup=False, highlight=False)
+        for text in filter(None, (each.said, each.more)):
+            console().print(Padding(Text(text), (0, 0, 0, 3)))
 
 
 def prospect_rows(spec: Study, densities: list[float]) -> list[dict[str, Any]]:

@@ -8,7 +8,9 @@ import altair as alt
 import polars as pl
 
 from tombola.report.figures.base import Picture, as_series, figure, series_of
+from tombola.report.figures.errors import as_errors, error_axis
 from tombola.report.figures.panels import (
+    folded,
     in_sentences,
     line_panels,
     panel_name,
@@ -50,10 +52,10 @@ def learning_curves(tables: Tables) -> Picture:
     return curves(tables, "loss", "validation loss", scale=1, digits=4)
 
 
-@figure("learning-curves-accuracy", "Validation accuracy during training", "Learning", READING, share_panels)
+@figure("learning-curves-accuracy", "Validation error during training", "Learning", READING, share_panels)
 def learning_curves_accuracy(tables: Tables) -> Picture:
-    """Validation accuracy (%) against iteration."""
-    return curves(tables, "accuracy", "validation accuracy (%)", scale=100, digits=2)
+    """Validation error (%, log axis) against iteration."""
+    return curves(tables, "accuracy", "validation error (%)", scale=100, digits=2)
 
 
 def curves(tables: Tables, value: str, label: str, scale: float, digits: int) -> Picture:
@@ -62,10 +64,12 @@ def curves(tables: Tables, value: str, label: str, scale: float, digits: int) ->
     levels = chosen_levels(seen)
     densities = dict(seen.group_by("level").agg(pl.col("density").mean()).iter_rows())
     panels = {level: panel_name(level, densities[level]) for level in levels}
+    seen, left_out = folded(seen)
     styles = series_of(seen)
     if styles is not None:
         seen = as_series(seen)
     means = mean_curves(seen.filter(pl.col("level").is_in([0, *levels])), value, scale)
+    means = as_errors(means) if value == "accuracy" else means
     frame = in_panels(means, panels) if styles is None else in_own_panels(means, panels)
 
     rows = tidy(frame.select("arm", "panel", "iteration", "n", "mean", "low", "high"), digits)
@@ -75,7 +79,7 @@ def curves(tables: Tables, value: str, label: str, scale: float, digits: int) ->
     return line_panels(
         alt.Chart().encode(x=x, y=value_axis(frame, value, label)),
         rows,
-        describe_curves(frame, label, names, digits),
+        describe_curves(frame, label, names, digits) + left_out,
         {"iteration:Q": "iteration"},
         panels_of(names),
         label=label,
@@ -152,23 +156,19 @@ def in_own_panels(means: pl.DataFrame, panels: dict[int, str]) -> pl.DataFrame:
 
 
 def value_axis(frame: pl.DataFrame, value: str, label: str) -> alt.Y:
-    """Log for a loss, linear for an accuracy; it spans the means, wider intervals are clipped at the edge."""
-    low, high = float(frame["mean"].min()), float(frame["mean"].max())  # type: ignore[arg-type]  # not empty
-    if value == "loss":
-        low, high = 0.85 * low, 1.15 * high
-        scale = alt.Scale(type="log", domain=[low, high], clamp=True, nice=False)
-        return alt.Y(
-            "mean:Q", title=label, scale=scale, axis=alt.Axis(values=round_steps(low, high), format=".4~g")
-        )
-    margin = 0.04 * (high - low) or 1.0
-    scale = alt.Scale(domain=[max(0.0, low - margin), min(100.0, high + margin)], clamp=True, nice=False)
-    return alt.Y("mean:Q", title=label, scale=scale, axis=alt.Axis(tickCount=5, format=".4~g"))
+    """A log axis that spans the means, wider intervals are clipped at the edge."""
+    if value == "accuracy":
+        return error_axis(frame, label, clamp=True)
+    low, high = 0.85 * float(frame["mean"].min()), 1.15 * float(frame["mean"].max())  # type: ignore[arg-type]
+    scale = alt.Scale(type="log", domain=[low, high], clamp=True, nice=False)
+    return alt.Y(
+        "mean:Q", title=label, scale=scale, axis=alt.Axis(values=round_steps(low, high), format=".4~g")
+    )
 
 
 def describe_curves(frame: pl.DataFrame, label: str, panels: list[str], digits: int) -> str:
     """Alternative text: the panels, and the best mean of each arm in each."""
-    best = pl.Expr.min if label.endswith("loss") else pl.Expr.max
     return (
         f"Line charts of {label} against iteration, one panel each for {listed(panels)}; {replicates_of(frame)}. "
-        f"Best values. {in_sentences(frame, panels, best, digits)}"
+        f"Best values. {in_sentences(frame, panels, pl.Expr.min, digits)}"
     )

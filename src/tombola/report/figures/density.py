@@ -6,25 +6,29 @@ import altair as alt
 import polars as pl
 
 from tombola.report.figures.base import Picture, always, as_series, figure, runs_in, series_of
-from tombola.report.figures.panels import line_panels, panels_of, replicates_of, tidy
+from tombola.report.figures.errors import as_errors, cut, error_axis, is_log
+from tombola.report.figures.panels import folded, line_panels, panels_of, replicates_of, tidy
 from tombola.report.figures.style import DENSE, GREY, HEIGHT, WIDTH, arm_styles, round_steps
 from tombola.report.tables import Tables
 from tombola.text import listed, percent
 
 BAND = "Means over replicates; the band is their 95% t-interval. Sparser networks are to the right."
+LOWER = f"Lower is better; the axis is logarithmic. {BAND}"
 GAP = "Train-test gap at the end of training"
 
 
-@figure("accuracy-early-stop", "Test accuracy at early stop", "Accuracy", BAND, always)
+@figure("accuracy-early-stop", "Test error at early stop", "Accuracy", LOWER, always)
 def accuracy_early_stop(tables: Tables) -> Picture:
-    """Test accuracy (%) of the network of least validation loss, against density."""
-    return against_density(tables, "early_stop_test_accuracy", "test accuracy at early stop (%)", scale=100)
+    """Test error (%) of the network of least validation loss, against density."""
+    return against_density(
+        tables, "early_stop_test_accuracy", "test error at early stop (%)", scale=100, errors=True
+    )
 
 
-@figure("accuracy-final", "Test accuracy at the end of training", "Accuracy", BAND, always)
+@figure("accuracy-final", "Test error at the end of training", "Accuracy", LOWER, always)
 def accuracy_final(tables: Tables) -> Picture:
-    """Test accuracy (%) after the last iteration, against density."""
-    return against_density(tables, "final_test_accuracy", "test accuracy at the end (%)", scale=100)
+    """Test error (%) after the last iteration, against density."""
+    return against_density(tables, "final_test_accuracy", "test error at the end (%)", scale=100, errors=True)
 
 
 @figure("early-stop", "Early-stop iteration", "Learning", f"Lower has learnt sooner. {BAND}", always)
@@ -39,8 +43,12 @@ def gap(tables: Tables) -> Picture:
     return against_density(tables, "gap", "training − test accuracy (points)", scale=100)
 
 
-def against_density(tables: Tables, value: str, label: str, scale: float = 1, digits: int = 2) -> Picture:
+def against_density(
+    tables: Tables, value: str, label: str, scale: float = 1, digits: int = 2, errors: bool = False
+) -> Picture:
     """One line an arm of a summarised value times `scale`, density (%) falling to the right on a log axis.
+
+    Accuracies are shown as `errors`. Where there are many arms, those of one level alone are left to `arms`.
 
     Level 0, the dense network, is the first point of its line and a rule across the picture. Several runs share the
     axes while there are few lines, else each has a panel, with an axis of its own.
@@ -48,6 +56,7 @@ def against_density(tables: Tables, value: str, label: str, scale: float = 1, di
     frame = tables.summary(value).with_columns(
         pl.col("density") * 100, *(pl.col(column) * scale for column in ("mean", "low", "high"))
     )
+    frame, left_out = folded(as_errors(frame) if errors else frame)
     styles = series_of(frame)
     if styles is not None:
         frame = as_series(frame)
@@ -56,10 +65,13 @@ def against_density(tables: Tables, value: str, label: str, scale: float = 1, di
         frame.select("arm", *["run"] * bool(panels), "level", "density", "n", "mean", "low", "high"), digits
     )
     y = alt.Y("mean:Q", title=label, scale=alt.Scale(zero=False, nice=True))
+    if errors:
+        y = error_axis(frame, label, own_axes=bool(panels))
+        rows = cut(rows) if is_log(frame) else rows
     return line_panels(
         alt.Chart().encode(x=density_axis(frame), y=y),
         rows,
-        describe(frame, label, digits),
+        describe(frame, label, digits) + left_out,
         {"density:Q": "density (%)"},
         panels_of(panels, "run:N") if panels else None,
         size=(WIDTH * 2 // 3, HEIGHT * 4 // 5) if panels else (WIDTH, HEIGHT),

@@ -10,9 +10,17 @@ import polars as pl
 
 from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.base import Picture
-from tombola.report.figures.style import DENSE, ArmStyle, arm_channels, arm_pick, arm_styles, faded
+from tombola.report.figures.style import (
+    DENSE,
+    MOST_SERIES,
+    ArmStyle,
+    arm_channels,
+    arm_pick,
+    arm_styles,
+    faded,
+)
 from tombola.stats.intervals import FEWEST
-from tombola.text import percent
+from tombola.text import counted, percent
 
 MOST_PANELS = 4
 """Levels or layers that have a panel: the first, the last, and those spread evenly between them."""
@@ -125,6 +133,19 @@ def tidy(frame: pl.DataFrame, digits: int | None = None) -> list[dict[str, Any]]
         }
         for row in rows
     ]
+
+
+def folded(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """The frame without the arms of one level alone, where one run has more arms than can be told apart, and a sentence
+    that says so; the figure `arms` shows them."""
+    arms = frame["arm"].n_unique()
+    if "run" in frame.columns or arms <= MOST_SERIES:
+        return frame, ""
+    several = frame.filter((pl.col("level").n_unique().over("arm") > 1) | (pl.col("arm") == TICKET))
+    left = arms - several["arm"].n_unique()
+    if not left or several.is_empty():
+        return frame, ""
+    return several, f" {counted(left, 'arm')} of one level alone {'is' if left == 1 else 'are'} left out."
 
 
 def first_arm(frame: pl.DataFrame) -> str:

@@ -14,7 +14,7 @@ import vl_convert
 from tombola.files import write_bytes
 from tombola.report.figures.base import FIGURES
 from tombola.report.figures.export import VEGA_LITE, compact, save, save_rows
-from tombola.report.page.tables import VerdictSection, cost_ledgers, layer_ledgers, level_rows
+from tombola.report.page.tables import MARKS, VerdictSection, cost_ledgers, layer_ledgers, level_rows
 from tombola.report.tables import NothingToDrawError, Tables
 from tombola.runs.stops import ends_in_words
 from tombola.stats.intervals import FEWEST
@@ -71,6 +71,7 @@ def write(
         answers=[
             (each, pictures.get(f"answer-{each.question}")) for each in (verdicts.answers if verdicts else ())
         ],
+        marks=MARKS,
         runs=list(tables.runs),
         differences=differences or {},
         sections=[
