@@ -79,7 +79,7 @@ def train(
     net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device, prune)
     recipe = recipe or Recipe()
     seeds = Seeds.single(seed)
-    mask = _dense(net)
+    mask = Mask.dense(net.prunable_shapes)
     state = net.initial(seeds.stream("init"))
     start = Start(state, mask, seeds)
     trained = train_stack(net, [start], resident, recipe, validation, engine=engine, progress=progress)[0]
@@ -262,10 +262,6 @@ def _named(model: Model, net: Architecture, prune: Sequence[str]) -> ModelSpec:
     """The spec of a model, or what stands for one that has none."""
     spec = model if isinstance(model, ModelSpec) else ModelSpec(name=net.name)
     return spec.model_copy(update={"prune": (*spec.prune, *prune)})
-
-
-def _dense(net: Architecture) -> Mask:
-    return Mask.dense(net.prunable_shapes)
 
 
 def _scores(trained: Trained) -> dict[str, Any]:

@@ -128,7 +128,10 @@ def ramanujan(living: Layer) -> float:
     equal on each side it is the bound itself, and at most 1 says that the graph is Ramanujan. Others are held
     against the bound of an equal-degree layer of as many weights. NaN where all degrees are 1, whose bound is 0.
     """
-    means = [degrees[degrees > 0].mean() if degrees.any() else 1.0 for degrees in _both(living)]
+    means = [
+        degrees[degrees > 0].mean() if degrees.any() else 1.0
+        for degrees in (in_degrees(living), out_degrees(living))
+    ]
     bound = sum(np.sqrt(mean - 1) for mean in means)
     return two_largest(living)[1] / float(bound) if bound > 0 else np.nan
 
@@ -138,10 +141,6 @@ def butterflies(living: Layer) -> Counts:
     shared = shared_ends(living)
     pairs = shared * (shared - 1) / 2
     return np.array([(pairs.sum() - np.trace(pairs)) / 2])
-
-
-def _both(living: Layer) -> tuple[Floats, Floats]:
-    return in_degrees(living), out_degrees(living)
 
 
 _own = partial(Measure, family="topology", reads="mask", nulls=("rewire",), subjects=1)
