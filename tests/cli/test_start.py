@@ -187,6 +187,13 @@ def test_runs_are_read_in_python_without_torch(finished: Path) -> None:
     assert not set(json.loads(python(f"import json, sys, tombola; {calls}" + LIST)[-1])) & HEAVY
 
 
+def test_what_compares_in_python_loads_nothing_that_draws() -> None:
+    modules = json.loads(
+        python("import json, sys, tombola; tombola.compare, tombola.connect, tombola.run" + LIST)[-1]
+    )
+    assert not set(modules) & {"altair", "jinja2", "typst", "vl_convert", "tombola.report"}
+
+
 def test_python_dash_m_is_the_program() -> None:
     assert python(
         "import runpy, sys; sys.argv[1:] = ['--version']; runpy.run_module('tombola', run_name='__main__')"
