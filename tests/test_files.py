@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from tombola.errors import UserError
 from tombola.files import (
     canonical,
+    csv_of,
     digest_of,
     new_folder,
     read_json,
@@ -214,3 +218,27 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
         "deep", "deep/cell", "deep/cell/one",
     ]  # fmt: skip
+
+
+def test_csv_keeps_numbers_and_makes_no_formula() -> None:
+    frame = pl.DataFrame(
+        {
+            "text": ["=1+2", "+x", "-x", "@SUM(A1)", "\t=1", "-0.5", "+2", "a=b", ""],
+            "number": [-1.0, 2.0, None, 0.0, 1e300, -0.5, 3.0, 4.0, 5.0],
+        }
+    ).with_columns(pl.Series("kind", ["=a", "b"] + ["b"] * 7, dtype=pl.Enum(["=a", "b"])))
+    rows = list(csv.reader(io.StringIO(csv_of(frame))))
+    assert [row[0] for row in rows[1:]] == [
+        "'=1+2",
+        "'+x",
+        "'-x",
+        "'@SUM(A1)",
+        "'\t=1",
+        "-0.5",
+        "+2",
+        "a=b",
+        "",
+    ]
+    assert [row[1] for row in rows[1:4]] == ["-1.0", "2.0", ""]
+    assert [row[2] for row in rows[1:3]] == ["'=a", "b"]
+    assert csv_of(pl.DataFrame({"=x": [1]})) == "'=x\n1\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tombola.text import counted, duration, listed, percent, size, ticket_first, with_interval
+from tombola.text import counted, duration, listed, percent, size, ticket_first, visible, with_interval
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,17 @@ def test_lists() -> None:
 )
 def test_a_mean_with_its_interval(low: float | None, high: float | None, text: str) -> None:
     assert with_interval({"mean": 0.94, "low": low, "high": high}, 100, 1) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, and two\nlines\tof it: é, 漢, 🎲", "plain, and two\nlines\tof it: é, 漢, 🎲"),
+        ("\x1b[2J\x1b]0;title\x07", "\\x1b[2J\\x1b]0;title\\x07"),
+        ("over\rwritten \x9b31m \x7f", "over\\rwritten \\x9b31m \\x7f"),
+        ("turned \u202e round", "turned \\u202e round"),
+        ("half \ud800", "half \\ud800"),
+    ],
+)
+def test_control_characters_are_written_out(text: str, shown: str):
+    assert visible(text) == shown

@@ -222,6 +222,22 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
         write_bytes(path, buffer.getvalue())
 
 
+def csv_of(frame: pl.DataFrame) -> str:
+    """A frame as CSV. A text that a spreadsheet would take for a formula, since it begins with =, +, - or @ and is no
+    number, has an apostrophe before it, which spreadsheets do not show."""
+    texts = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    formula = r"^[=+\-@\t\r]"
+    safe = texts.with_columns(
+        pl.when(pl.col(name).str.contains(formula) & pl.col(name).cast(pl.Float64, strict=False).is_null())
+        .then(pl.lit("'") + pl.col(name))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name, kind in texts.schema.items()
+        if kind == pl.String
+    )
+    return safe.rename({name: f"'{name}" for name in safe.columns if re.match(formula, name)}).write_csv()
+
+
 def read_parquet(path: Path, columns: Mapping[str, Any] | None = None) -> pl.DataFrame:
     """The table in a parquet file, which has these columns (name -> type) where they are given, others beside them.
 

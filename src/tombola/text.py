@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that a terminal obeys or cannot show, but for the end of a line and the tab."""
+
+
+def visible(text: str) -> str:
+    """The text with control characters written out, which a terminal would obey: an escape as `\\x1b`."""
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def percent(share: float, digits: int | None = None) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from filelock import FileLock
 from support.program import Tombola
 from tombola.cli.serve import Beside
 from tombola.errors import UserError
-from tombola.report.page.live import GAP, PROGRESS_GAP, LivePage, LiveServer
+from tombola.report.page.live import GAP, MOST, PROGRESS_GAP, LivePage, LiveServer, _Answer
 from tombola.runs.folder import Run
 
 CELLS = 2 * (1 + 2 * 3)  # replicates x (dense, then ticket + reinit + random-mask at two levels)
@@ -54,6 +57,41 @@ def get(server: LiveServer, place: str, **headers: str) -> tuple[HTTPResponse, b
     body = answer.read()
     connection.close()
     return answer, body
+
+
+def test_head_says_what_get_would_without_its_body(served: LiveServer) -> None:
+    for place in ("/", "/progress.json", "/nothing"):
+        connection = HTTPConnection("127.0.0.1", served.server_port)
+        connection.request("HEAD", place)
+        answer = connection.getresponse()
+        same, body = get(served, place)
+        assert (answer.status, answer.read()) == (same.status, b"")
+        assert dict(answer.getheaders()) | {"Date": ""} == dict(same.getheaders()) | {"Date": ""}
+        assert int(answer.headers["Content-Length"]) == len(body)
+        connection.close()
+
+
+def test_who_connects_and_says_nothing_is_let_go(served: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Answer, "timeout", 0.05)
+    with socket.create_connection(("127.0.0.1", served.server_port)) as silent:
+        silent.sendall(b"GET / HT")
+        assert silent.recv(1) == b""  # closed by the server
+    assert get(served, "/progress.json")[0].status == 200
+
+
+def test_no_more_than_so_many_connections_are_held(served: LiveServer) -> None:
+    place = ("127.0.0.1", served.server_port)
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(place)) for _ in range(MOST)]
+        while served._free._value:  # connections are taken in one after the other
+            time.sleep(0.001)
+        with socket.create_connection(place) as beyond:
+            assert beyond.recv(1) == b""
+        for each in silent:
+            each.close()
+    while served._free._value != MOST:
+        time.sleep(0.001)
+    assert get(served, "/progress.json")[0].status == 200
 
 
 def files(folder: Path) -> dict[str, tuple[bytes, int]]:

@@ -246,5 +246,5 @@ def test_a_ladder_that_lost_a_file_is_refused_as_a_run_is(tmp_path: Path) -> Non
     cell = Cell(1, 1, "ticket", 0)
     mask = next(path for path in ladders(run)["donors"].folder(cell).iterdir() if "mask" in path.name)
     mask.unlink()
-    with pytest.raises(UserError, match="donors.*r1/L01/ticket/0"):
+    with pytest.raises(UserError, match=r"donors.*r1/L01/ticket/0"):
         run_tiny(tmp_path, study)

@@ -13,6 +13,7 @@ from typing import Annotated, TextIO
 import typer
 
 from tombola.cli import catalog, compare, connect, figure, runs, tickets, verdicts, watch
+from tombola.cli.guarded import guarded
 from tombola.errors import Notice, UserError
 
 app = typer.Typer(
@@ -56,10 +57,17 @@ def main() -> None:
     """Run a command. Exit code 2 for a user's mistake, 1 for a full disk, 130 when stopped; no traceback."""
     signal.signal(signal.SIGTERM, _stop)
     warnings.showwarning = _show
+    with guarded():
+        _run()
+
+
+def _run() -> None:
     try:
         app(prog_name="tombola")
     except UserError as mistake:
         _fail(str(mistake), 2)
+    except MemoryError as problem:
+        _fail(f"there is not enough memory for this{f' ({problem})' if str(problem) else ''}", 1)
     except BrokenPipeError:
         # Whoever read our output has seen enough (`tombola results RUN | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

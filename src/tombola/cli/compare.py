@@ -75,7 +75,7 @@ def compare(
     from tombola import api
     from tombola.cli.show.answer import print_answer
     from tombola.cli.show.comparison import print_comparison
-    from tombola.cli.show.tables import print_json
+    from tombola.cli.show.tables import print_csv, print_json
 
     exclusive(as_json, as_csv)
     levels, densities = numbers("--level", level, int), numbers("--density", density, float)
@@ -97,6 +97,6 @@ def compare(
         tables = {"pairs": found.pairs, "decisions": found.decisions, "consensus": found.consensus}
         print_json({name: [] if table is None else table.to_dicts() for name, table in tables.items()})
     elif as_csv:
-        print(found.pairs.write_csv(), end="")
+        print_csv(found.pairs)
     else:
         (print_comparison if everything else print_answer)(found)

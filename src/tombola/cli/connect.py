@@ -58,7 +58,7 @@ def connect(
     from tombola.analysis.connection import CONNECTION_VALUES, connect_run, connection_estimates
     from tombola.analysis.pairing import DEFAULT_KINDS
     from tombola.cli.show.connection import print_connection
-    from tombola.cli.show.tables import print_json
+    from tombola.cli.show.tables import print_csv, print_json
     from tombola.cli.show.watcher import Watcher
     from tombola.runs.locate import find_run
 
@@ -84,6 +84,6 @@ def connect(
         ]
         print_json({"pairs": found.pairs.to_dicts(), "estimates": estimates})
     elif as_csv:
-        print(found.pairs.write_csv(), end="")
+        print_csv(found.pairs)
     else:
         print_connection(found)

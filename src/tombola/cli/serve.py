@@ -9,7 +9,6 @@ import time
 from typing import Self
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -88,8 +87,8 @@ class Beside:
 def show_on_terminal(run: Run) -> None:
     """A table that is drawn anew on a terminal, plain lines anywhere else; ends when the run is trained no more."""
     now = run.headway()
-    if Console().is_terminal:
-        with Live(_table(now), auto_refresh=False) as live:
+    if console().is_terminal:
+        with Live(_table(now), console=console(), auto_refresh=False) as live:
             while now.state == "running":
                 time.sleep(LOOKS)
                 now = run.headway()

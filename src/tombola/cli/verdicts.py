@@ -21,7 +21,7 @@ def verdicts(
 ) -> None:
     """Decide the hypotheses of a run, finished or not: estimate, interval, p, and the decision of each."""
     from tombola.analysis.verdicts import verdicts_of, write_verdicts
-    from tombola.cli.show.tables import print_json
+    from tombola.cli.show.tables import print_csv, print_json
     from tombola.cli.show.verdicts import print_verdicts
     from tombola.runs.locate import find_run
 
@@ -32,7 +32,7 @@ def verdicts(
     if as_json:
         print_json(found.table())
     elif as_csv:
-        print(found.frame().write_csv(), end="")
+        print_csv(found.frame())
     else:
         print_verdicts(found)
         print(f"\nstored in {path}")

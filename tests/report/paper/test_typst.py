@@ -126,7 +126,15 @@ def test_markdown_numbers_and_lists_works() -> None:
 
 @pytest.mark.parametrize(
     ("text", "plain"),
-    [("- x", "\\- x"), ("-5", "-5"), ("3. x", "3\\. x"), ("a_b*c", "a\\_b\\*c"), ("<b>", "\\<b\\>")],
+    [
+        ("- x", "\\- x"),
+        ("-5", "-5"),
+        ("3. x", "3\\. x"),
+        ("a_b*c", "a\\_b\\*c"),
+        ("<b>", "&lt;b&gt;"),
+        ("&lt;", "&amp;lt;"),
+        ("\x1b", "\\\\x1b"),
+    ],
 )
 def test_markdown_leaves_text_as_it_is(text: str, plain: str) -> None:
     assert in_markdown(text) == plain

@@ -8,7 +8,7 @@ from typing import Any
 
 from tombola.analysis.contrasts import claims, contrasts, diff_results
 from tombola.analysis.published import expectations
-from tombola.cli.show.tables import console, print_json, print_means, print_table
+from tombola.cli.show.tables import console, print_csv, print_json, print_means, print_table
 from tombola.errors import UserError
 from tombola.runs.folder import Run
 from tombola.runs.locate import all_runs
@@ -106,7 +106,7 @@ def print_results(found: Run | SweepRun, as_json: bool, as_csv: bool = False) ->
     if as_json:
         print_json(frame.to_dicts())
     elif as_csv:
-        print(frame.write_csv(), end="")
+        print_csv(frame)
     elif isinstance(found, SweepRun):
         for label, run in found.runs.items():
             print(f"{label} ({run.path.name})\n")

@@ -4,22 +4,50 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
 from rich.box import SIMPLE
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
+from tombola.cli.guarded import unguarded
+from tombola.files import csv_of
 from tombola.runs.results import summary
 from tombola.runs.stops import ends, ends_in_words, marked
-from tombola.text import duration, percent, ticket_first, with_interval
+from tombola.text import duration, percent, ticket_first, visible, with_interval
+
+
+class Careful(Console):
+    """A console that draws, and shows the control characters in what it is given."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """A text as it is drawn, and as wide as that."""
+        return super().render_str(visible(text), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces of something; those that move the cursor are the console's own."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else Segment(visible(piece.text), piece.style)
 
 
 def console() -> Console:
     """Standard output; tables keep their width when it is not a terminal."""
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
+    width = None if sys.stdout.isatty() else 160
+    return Careful(file=unguarded(sys.stdout), highlight=False, markup=False, width=width)
+
+
+def error_console() -> Console:
+    """Standard error."""
+    return Careful(file=unguarded(sys.stderr))
+
+
+def print_csv(frame: pl.DataFrame) -> None:
+    """A frame as CSV."""
+    print(csv_of(frame), end="")
 
 
 def print_json(value: Any) -> None:

@@ -10,9 +10,9 @@ from itertools import count
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from tombola.cli.show.tables import error_console
 from tombola.lottery.cell import Cell, Drawn
 from tombola.study.sweep import Member
 from tombola.text import duration, percent, ticket_first
@@ -56,7 +56,7 @@ class Watcher:
     """Shows progress on standard error, so that standard output holds results alone."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
+        console = error_console()
         self._bar: Progress | None = None
         if console.is_terminal:
             self._bar = Progress(

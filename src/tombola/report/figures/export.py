@@ -15,7 +15,7 @@ import polars as pl
 import vl_convert
 
 from tombola.errors import UserError, nearest
-from tombola.files import write_bytes
+from tombola.files import csv_of, write_bytes
 from tombola.report.figures.base import FIGURES, Picture
 from tombola.report.tables import NothingToDrawError, Tables
 
@@ -65,7 +65,7 @@ def rows(chart: Picture) -> pl.DataFrame:
 
 def save_rows(chart: Picture, path: Path) -> None:
     """The rows behind a figure as CSV."""
-    write_bytes(path, rows(chart).write_csv().encode())
+    write_bytes(path, csv_of(rows(chart)).encode())
 
 
 def compact(chart: Picture) -> str:

@@ -29,6 +29,10 @@ GAP = 5.0
 """Seconds between two makings of the page, at least; a page that takes longer to make waits three times that long."""
 PROGRESS_GAP = 1.0
 """Seconds for which an answer about the progress is given again, however many ask."""
+PATIENCE = 10.0
+"""Seconds that a browser may take to ask, or to take in a piece of what it is given."""
+MOST = 32
+"""Connections at a time."""
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data:; connect-src 'self'"
@@ -94,9 +98,11 @@ class LiveServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    block_on_close = False
 
     def __init__(self, live: LivePage, port: int = 0) -> None:
         self.live = live
+        self._free = threading.BoundedSemaphore(MOST)
         try:
             super().__init__((HOST, port), _Answer)
         except OSError as problem:
@@ -107,6 +113,24 @@ class LiveServer(ThreadingHTTPServer):
         """Where a browser finds the page."""
         return f"http://{HOST}:{self.server_port}/"
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own; a connection beyond `MOST` is closed at once."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and let the next one in."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that went away in the middle of an answer is no news."""
 
@@ -114,6 +138,7 @@ class LiveServer(ThreadingHTTPServer):
 class _Answer(BaseHTTPRequestHandler):
     server: LiveServer
     server_version, sys_version = "Tombola", ""
+    timeout = PATIENCE
 
     def do_GET(self) -> None:
         """Answer by exact name: no request names a file, so none can reach one."""
@@ -128,6 +153,10 @@ class _Answer(BaseHTTPRequestHandler):
             self._give("application/json", lambda: json.dumps(live.progress()).encode())
         else:
             self._send(HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
+
+    def do_HEAD(self) -> None:
+        """What GET would answer, without its body."""
+        self.do_GET()
 
     def _give(self, kind: str, make: Callable[[], bytes]) -> None:
         try:
@@ -146,7 +175,8 @@ class _Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Security-Policy", POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are not printed: the terminal may be showing a run."""

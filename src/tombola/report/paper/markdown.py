@@ -7,6 +7,7 @@ import re
 from tombola.report.paper.bibliography import listed_works
 from tombola.report.paper.document import Cite, Document, Drawing, Grid, Listing, References
 from tombola.report.paper.markup import Markup
+from tombola.text import visible
 
 
 def markdown(document: Document) -> str:
@@ -19,7 +20,9 @@ def markdown(document: Document) -> str:
 
 def escaped(text: str) -> str:
     """Text that Markdown leaves as it is."""
-    text = re.sub(r"([\\`*_\[\]<>#|$~])", r"\\\1", re.sub(r"\s+", " ", text))
+    # Not every reader of Markdown knows \\< for a sign that begins no HTML; all know its name.
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*_\[\]#|$~])", r"\\\1", re.sub(r"\s+", " ", visible(text)))
     text = re.sub(r"^([-+=])(?=\s|$)", r"\\\1", text)
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)
 
