@@ -8,11 +8,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tombola.analysis.comparison import COMPARED, compare_runs, compare_study, compared_key, key_of
 
 from support.simulated import claim
 from support.study_kit import run_tiny, times, tiny
 from tombola.analysis import measured as room
+from tombola.analysis.compare_runs import compare_runs, compare_study
+from tombola.analysis.compared import COMPARED, compared_key, key_of
 from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import verdicts_of
 from tombola.errors import UserError
