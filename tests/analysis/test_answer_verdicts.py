@@ -76,7 +76,8 @@ def test_where_the_gap_may_be_0_no_share_is_told(lost: str) -> None:
 
 def test_a_share_is_that_of_the_claim_that_asks_for_one() -> None:
     other = verdict("other", "transfers")
-    [_, gap] = sentences([other, SHARED, verdict("g", "gap")])
+    elsewhere = verdict("else", "", share_of="dense less ticket", share=0.99, share_low=0.9, share_high=1.1)
+    [_, gap] = sentences([elsewhere, other, SHARED, verdict("g", "gap")])
     assert "31%" in gap.said
     [_, gap] = sentences([other, verdict("g", "gap")])
     assert "share" not in gap.said.lower()

@@ -159,3 +159,9 @@ def test_rows_that_do_not_hold_every_pair_or_are_of_other_cells_are_not_taken(
     assert verdict(asks(run)) == anew
     (run.path / COMPARED).unlink()
     assert verdict(run).why == "computed anew"
+
+
+def test_a_claim_on_a_measure_is_tested_with_its_margin(run: Run) -> None:
+    """Within 5 of each other all three replicates are, whichever way they are swapped: p is 1/2^3."""
+    same = CLAIM | {"direction": "same", "margin": 5.0}
+    assert verdict(asks(run, hypothesis=[same])).p == 1 / 8

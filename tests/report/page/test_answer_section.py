@@ -1,0 +1,52 @@
+"""The page opens with the answer: each question with its own picture beside it, and each picture once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from support.answer_verdicts import verdict
+from support.report_frames import tables
+from tombola.analysis.answers import sentences
+from tombola.analysis.verdict import VERDICTS
+from tombola.report.page.page import write
+from tombola.report.page.tables import VerdictSection
+from tombola.stats.verdict import NO, YES
+from tombola.study.claims import QUESTIONS
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    found = [
+        verdict("w", "wins", YES),
+        verdict("s", "signs", NO, difference=-0.02),
+        verdict("g", "gap", difference=None, low=None, high=None),
+    ]
+    rows = pl.DataFrame([each.row() for each in found], schema=VERDICTS, orient="row")
+    section = VerdictSection([], "", [], [], "", "", tuple(sentences(found)))
+    folder: Path = tmp_path_factory.mktemp("report")
+    return write(
+        folder, replace(tables(), verdicts=rows), [], {}, "", verdicts=section, beside=()
+    ).read_text()
+
+
+def test_each_question_has_its_own_picture_where_there_is_one(page: str) -> None:
+    start = page.index('id="answer"')
+    answer = page[start : page.index("</section>", start)]
+    places = [answer.index(QUESTIONS[question]) for question in ("wins", "signs", "gap")]
+    assert places == sorted(places)
+    wins, signs, gap = (answer[a:b] for a, b in zip(places, [*places[1:], len(answer)], strict=True))
+    for part, question in ((wins, "wins"), (signs, "signs")):
+        assert part.count("data-chart=") == 1
+        assert f'data-chart="answer-{question}"' in part
+    assert "data-chart=" not in gap
+    assert start < page.index('id="findings"')
+
+
+def test_no_picture_of_the_answer_stands_on_the_page_twice(page: str) -> None:
+    for question in ("wins", "signs"):
+        assert page.count(f'data-chart="answer-{question}"') == 1
+        assert page.count(f'"answer-{question}": ') == 1
