@@ -72,7 +72,11 @@ def assert_light(modules: set[str], typed: bool = True) -> None:
     """`typed`: something was typed behind a command, which typer reads with pydantic."""
     assert modules & SLOW == ({"pydantic"} if typed else set())
     own = {name for name in modules if name.partition(".")[0] == "tombola"}
-    assert {name for name in own if not name.startswith("tombola.cli")} == {"tombola", "tombola.errors"}
+    assert {name for name in own if not name.startswith("tombola.cli")} == {
+        "tombola",
+        "tombola.errors",
+        "tombola.text",
+    }
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], []], ids=" ".join)
