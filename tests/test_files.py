@@ -20,6 +20,7 @@ from tombola.files import (
     digest_of,
     new_folder,
     read_json,
+    read_parquet,
     read_tensors,
     write_bytes,
     write_json,
@@ -242,3 +243,30 @@ def test_csv_keeps_numbers_and_makes_no_formula() -> None:
     assert [row[1] for row in rows[1:4]] == ["-1.0", "2.0", ""]
     assert [row[2] for row in rows[1:3]] == ["'=a", "b"]
     assert csv_of(pl.DataFrame({"=x": [1]})) == "'=x\n1\n"
+
+
+def test_a_panic_of_polars_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panics(path: Path) -> None:
+        raise pl.exceptions.PanicException("out of bounds\nmore")  # no Exception to Python
+
+    monkeypatch.setattr(pl, "read_parquet", panics)
+    with pytest.raises(UserError, match=r"a.parquet: not a readable parquet file \(out of bounds\)$"):
+        read_parquet(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[" * 100_000, "nested more than 32 deep"),
+        ("[" * 33 + "]" * 33, "nested more than 32 deep"),
+        ("9" * 5000, "a whole number of more than 64 bits"),
+        ("9" * 20, "a whole number of more than 64 bits"),
+        ('{"\\ud800": 1}', "half a character"),
+        ("[NaN]", "it holds NaN, which is no number"),
+        ("[-Infinity]", "it holds -Infinity, which is no number"),
+    ],
+)
+def test_json_that_no_later_step_could_hold_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=rf"a\.json: not a readable JSON file \(.*{sentence}"):
+        read_json(tmp_path / "a.json")
