@@ -16,7 +16,7 @@ from tombola.analysis.decide import decided
 from tombola.analysis.matching_level import sparsest_match
 from tombola.analysis.published import expectations
 from tombola.analysis.verdicts import Verdicts
-from tombola.report.paper.document import Document
+from tombola.report.paper.document import Document, Grid, Items, Paragraph
 from tombola.report.paper.material import Layer, Material
 from tombola.report.paper.paper import Charts
 from tombola.report.paper.typst import compiled, write_source
@@ -149,3 +149,19 @@ def inspect(pdf: bytes) -> str:
     assert "\x00" not in text
     assert not (found := re.search(r"\b(None|nan|NaN|inf)\b", text)), found
     return text
+
+
+def words_of(document: Document) -> str:
+    """What paragraphs and lists say, references left out."""
+    found = []
+    for block in document.everything():
+        items = (
+            [block.words] if isinstance(block, Paragraph) else block.items if isinstance(block, Items) else []
+        )
+        found += ["".join(part for part in item if isinstance(part, str)) for item in items]
+    return " ".join(found)
+
+
+def grid(document: Document, head: str) -> Grid:
+    """The first table whose first column has this head."""
+    return next(block for block in document.everything() if isinstance(block, Grid) and block.head[0] == head)

@@ -52,6 +52,7 @@ def tables_of(run: Run) -> Tables:
         layers=layers_of(run),
         scope=scope_of(run),
         disk=disk_of(run),
+        beside=beside_of(run),
     )
     connection = connections_of(run)
     tables = replace(tables, verdicts=verdicts_in(run), overlap=overlap_of(run))
@@ -191,6 +192,12 @@ def scope_of(run: Run) -> Scope | None:
     if "shapes" not in network:
         return None
     return Scope({name: tuple(shape) for name, shape in network["shapes"].items()}, network["prunable"])
+
+
+def beside_of(run: Run) -> pl.DataFrame | None:
+    """The results of donors and twins, each named as such in `arm`; None where there are none."""
+    found = [results_of(each).with_columns(arm=pl.lit(each.kind)) for each in run.ladders()]
+    return pl.concat(found) if found else None
 
 
 def disk_of(run: Run) -> int:

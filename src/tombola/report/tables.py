@@ -54,6 +54,7 @@ class Tables:
         many remain, mean over replicates), in the network's order; None where it is not known.
     scope: how much of the network is prunable; None in runs of old, which did not note it.
     disk: bytes that the run takes without its report; None where it is not known.
+    beside: the results of the ladders beside the replicates, their `arm` being `donors` or `twins`; None without any.
     consensus: the rows of the run's `study.Comparison.consensus`; None where nothing was compared.
     seen: level -> the masks made while the dense networks trained; empty unless early birds were drawn.
     overlap: `level, arm, overlap`: the mean share (%) of the ticket's places that an arm keeps, over replicates and
@@ -74,6 +75,7 @@ class Tables:
     layers: pl.DataFrame | None = None
     scope: Scope | None = None
     disk: int | None = None
+    beside: pl.DataFrame | None = None
     seen: Mapping[int, Looks] = field(default_factory=dict)
     verdicts: pl.DataFrame | None = None
     overlap: pl.DataFrame | None = None

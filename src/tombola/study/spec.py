@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
@@ -278,9 +279,13 @@ class Study(BaseModel):
         """Name of the run folder: `<name>-<identity>`."""
         return f"{self.name}-{self.identity()}"
 
-    def to_toml(self) -> str:
-        """The whole resolved spec, defaults included."""
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+    def to_toml(self, defaults: bool = True) -> str:
+        """The whole resolved spec, or without `defaults` what it sets, short lists on a line each."""
+        if defaults:
+            return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        text = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True, exclude_defaults=True))
+        lists = re.compile(r"= \[\n((?:    [^\[{\n]*,\n)+)\]")
+        return lists.sub(lambda found: f"= [{' '.join(found[1].split()).rstrip(',')}]", text)
 
     def widened(self, other: Study) -> Study:
         """This study with the levels, replicates and arms of both: what a run folder holds after an extension.

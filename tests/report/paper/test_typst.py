@@ -90,8 +90,9 @@ def test_slides_are_wide(tmp_path: Path) -> None:
 def test_each_slide_is_one_page(tmp_path: Path) -> None:
     talk = slides(*usual(), "")
     with pypdfium2.PdfDocument(typeset(talk, tmp_path)) as document:
-        # The title, the slides, and the works that they cite.
-        assert len(document) == len(talk.slides) + 2
+        # The title and the slides, of which the last has the works that they cite.
+        assert len(document) == len(talk.slides) + 1
+    assert isinstance(talk.slides[-1].blocks[-1], References)
 
 
 def test_half_figures_stand_beside_each_other(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_half_figures_stand_beside_each_other(tmp_path: Path) -> None:
     text = source(Document("t", "", "", (*halves, Drawing("four", ("four",), "four"))))
     assert text.count("#beside(") == 1
     assert text.count("#alone(") == 1
-    assert text.count("#whole(") == 1
+    assert text.count("#floating(") == 1
 
 
 def test_markdown_numbers_and_lists_works() -> None:

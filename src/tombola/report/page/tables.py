@@ -29,6 +29,7 @@ LEVELS = (
 COLUMNS = 5
 """Levels in the table of layers: the first below dense, the last, and those spread evenly between them."""
 NETWORK = "whole network"
+LADDERS = ("donors", "twins")
 
 
 @dataclass(frozen=True)
@@ -128,12 +129,19 @@ def cost_ledgers(tables: Tables) -> list[Ledger]:
 
 
 def _cost(label: str, tables: Tables) -> Ledger:
-    each = tables.results.group_by("arm").agg(
-        pl.len().alias("trainings"), pl.col("iterations").sum(), pl.col("seconds").sum()
+    parts = [
+        part.select("arm", "iterations", "seconds")
+        for part in (tables.results, tables.beside)
+        if part is not None
+    ]
+    each = (
+        pl.concat(parts, how="vertical_relaxed")
+        .group_by("arm")
+        .agg(pl.len().alias("trainings"), pl.col("iterations").sum(), pl.col("seconds").sum())
     )
     costs = {row["arm"]: row for row in each.iter_rows(named=True)}
     total = {key: sum(row[key] for row in costs.values()) for key in ("trainings", "iterations", "seconds")}
-    order = [(arm, costs[arm]) for arm in arm_styles(costs)]
+    order = [(arm, costs[arm]) for arm in sorted(arm_styles(costs), key=LADDERS.__contains__)]
     rows = [
         [
             name,
@@ -145,6 +153,8 @@ def _cost(label: str, tables: Tables) -> Ledger:
         for name, row in [*order, *([("all", total)] if len(order) > 1 else [])]
     ]
     caption = "Networks that train as one share their stack's time among them; measuring them is in it."
+    if tables.beside is not None:
+        caption += " Donors and twins are ladders of their own, dense networks and tickets."
     if tables.disk is not None:
         caption += f" The run takes {size(tables.disk)} of disk, the report not counted."
     return Ledger(label, ["arm", "trainings", "iterations", "time", "time a training"], rows, caption)

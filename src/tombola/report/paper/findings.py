@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from tombola.alignment.words import RAW, WHOLE
 from tombola.analysis import wording
 from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import Verdicts
 from tombola.analysis.wording import DECIDED
+from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.curves import chosen_levels
 from tombola.report.page.page import notes
 from tombola.report.page.tables import level_rows
@@ -25,8 +25,8 @@ from tombola.stats.intervals import FEWEST
 from tombola.stats.verdict import CLOSE, DECISIONS, NO, UNRESOLVED, UNTESTED, YES
 from tombola.text import counted, listed, percent, ticket_first
 
-MOST_DECISIONS = 24
-"""Rows of the table of comparisons; the others are in the run's folder."""
+MOST_IN_PROSE = 4
+"""Arms of a level that are told in a sentence; of more, those that go down the ladder, and the table has all."""
 
 
 def warnings(m: Material) -> list[Note]:
@@ -46,13 +46,23 @@ def warnings(m: Material) -> list[Note]:
 def levels_in_words(m: Material) -> list[Block]:
     """The means of a few levels, chosen by rule: dense, nearest to 50% and 21% (with controls), and the sparsest."""
     assert m.tables is not None
-    sentences = [sentence for level in main_levels(m) if (sentence := _level_in_words(m.tables, level))]
+    arms = told(m.tables)
+    sentences = [sentence for level in main_levels(m) if (sentence := _level_in_words(m.tables, level, arms))]
     if not sentences:
         return [paragraph("No cell has a number yet.")]
     return [bullets(sentences)]
 
 
-def _level_in_words(tables: Tables, level: int) -> str:
+def told(tables: Tables) -> set[str]:
+    """The arms that prose speaks of: all, or of many those of more than one level below dense, and the ticket."""
+    below = tables.results.filter(pl.col("level") > 0).group_by("arm").agg(pl.col("level").n_unique())
+    arms = set(below["arm"])
+    if len(arms) <= MOST_IN_PROSE:
+        return arms | {TICKET}
+    return {arm for arm, levels in below.iter_rows() if levels > 1} | {TICKET}
+
+
+def _level_in_words(tables: Tables, level: int, told: Collection[str]) -> str:
     def means(value: str) -> dict[str, Mapping[str, Any]]:
         return {
             row["arm"]: row for row in tables.summaries[value].filter(pl.col("level") == level).to_dicts()
@@ -64,7 +74,8 @@ def _level_in_words(tables: Tables, level: int) -> str:
         arm: f"{_value(row, 1, 0)} iterations{_last(at_end.get((arm, level)))}"
         for arm, row in means("early_stop_iteration").items()
     }
-    arms = sorted((arm for arm, row in accuracy.items() if _finite(row["mean"])), key=ticket_first)
+    finite = (arm for arm, row in accuracy.items() if arm in told and _finite(row["mean"]))
+    arms = sorted(finite, key=ticket_first)
     if not arms:
         return ""
     n = {arm: f"(n = {accuracy[arm]['n']})" for arm in arms}
@@ -95,46 +106,6 @@ def _value(row: Mapping[str, Any], scale: float, digits: int, unit: str = "") ->
         for end in ("mean", "low", "high")
     )
     return f"{mean}{unit}" if None in interval else f"{mean}{unit} [{', '.join(filter(None, interval))}]"
-
-
-def decisions_table(m: Material) -> list[Block]:
-    """What separates the arms by structure, on whole networks at the sparsest density; a sentence where nothing was
-    compared."""
-    if m.decisions is None:
-        return []
-    frame = m.decisions.filter(
-        pl.col("layer") == WHOLE, pl.col("aligned") == RAW, pl.col("difference").is_finite()
-    )
-    if frame.is_empty():
-        return []
-    sparsest = min(frame["density"])
-    here = frame.filter(pl.col("density") == sparsest).sort("measure", "side", "arm_b")
-    rows = [_decision_row(row) for row in here.iter_rows(named=True)]
-    left = len(rows) - MOST_DECISIONS
-    said = (
-        f"The table holds the structure of tickets against that of their controls at {percent(sparsest)}, for whole "
-        f"networks. Other densities and layers{f', and {left} more rows,' if left > 0 else ''} are in the run's folder "
-        "(decisions.parquet). Unless a p is given as corrected, rows describe: so many are bound to hold small "
-        "p-values by chance."
-    )
-    caption = (
-        "Structure of tickets less that of controls, each beyond what chance gives; difference with its 95% interval "
-        "(over replicates) and its p (replicates swapped).",
-    )
-    head = ("measure", "against", "difference [95% interval]", "n", "p", "p (Holm)")
-    return [paragraph(said), Grid(head, tuple(rows[:MOST_DECISIONS]), caption, left=2)]
-
-
-def _decision_row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    difference = f"{row['difference']:+.4f}"
-    if _finite(row["low"]) and _finite(row["high"]):
-        difference += f" [{row['low']:+.4f}, {row['high']:+.4f}]"
-    measure = f"{row['measure']}{f' at {side}' if (side := row['side']) else ''}"
-    return (measure, row["arm_b"], difference, str(row["replicates"]), _p(row["p"]), _p(row["p_holm"]))
-
-
-def _p(value: float | None) -> str:
-    return wording.small(value) if value is not None and math.isfinite(value) else "–"
 
 
 LEVEL_COLUMNS = {
@@ -198,10 +169,12 @@ def verdicts_in_words(m: Material) -> list[Block]:
         )
         return [paragraph(said), *matching]
     how = wording.how(found.verdicts)
+    # Those that answer a question have their sentence at the front.
+    open_ones = [each for each in found.verdicts if not each.answers]
     caption = f"The hypotheses and their decisions. {how} p as such, and corrected within its family."
     return [
         paragraph(f"{tally(found)} {wording.MEANING}"),
-        bullets(map(_verdict_in_words, found.verdicts)),
+        *([bullets(map(_verdict_in_words, open_ones))] if open_ones else []),
         Grid(
             ("hypothesis", "density", "difference [95% interval]", "n", "p", "p (Holm)", "decision"),
             tuple(map(_verdict_row, found.verdicts)),

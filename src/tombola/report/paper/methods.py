@@ -53,9 +53,14 @@ def data(m: Material) -> Paragraph:
     rule = str(spec.normalisation)
     inputs = NORMALISATIONS.get(rule, f"normalised by the rule '{rule}'")
     held = f"{kept:,} training examples" if isinstance(kept, int) else f"{kept:.0%} of the training examples"
+    of = (
+        f"{held[:1].upper()}{held[1:]}, the same for all networks of the study,"
+        if spec.split == "study"
+        else f"Of each replicate {held}, drawn by its own split,"
+    )
     return paragraph(
-        f"The data are {spec.name}{known}{digest}. Inputs are {inputs}. Of each replicate {held}, drawn by its own "
-        "split, are held out for validation; nothing is selected on the test set."
+        f"The data are {spec.name}{known}{digest}. Inputs are {inputs}. {of} are held out for validation; nothing is "
+        "selected on the test set."
     )
 
 
@@ -123,7 +128,29 @@ def arms(m: Material) -> list[Block]:
         if controls
         else "The study has no controls: tickets can be held against the dense network alone."
     )
-    return [paragraph(said), Items(tuple(items))]
+    return [paragraph(said), Items(tuple(items)), *donors(m)]
+
+
+def donors(m: Material) -> list[Block]:
+    """What donors and twins are, and what follows for claims; none where no arm takes from them."""
+    study = m.study
+    traits = {trait for entry in study.trained_arms for trait in entry.arm.traits}
+    said = []
+    if study.donors and "donor" in traits:
+        said.append(
+            f"Donors are {counted(study.donors, 'further ladder')} with seeds of their own and without controls, whose "
+            "tickets lend their structure; they are never replicates, nor the other way round. Replicate r takes from "
+            f"donor r (mod {study.donors}). All share one validation split, since a donor's mask has otherwise seen "
+            "the validation examples of the replicate that takes it. To align a donor is to put its hidden units in "
+            "the order in which its dense network matches that of the replicate. Claims that rest on donors are "
+            "conditional on this pool of donors."
+        )
+    if "twin" in traits:
+        said.append(
+            "A twin is a ladder from the replicate's own start with another order of the data, its units put in random "
+            "order and aligned like those of a donor: what it does not recover, the matching loses."
+        )
+    return [paragraph(" ".join(said))] if said else []
 
 
 TESTS = {

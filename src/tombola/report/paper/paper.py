@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tombola.report.figures.base import FIGURES, Picture
-from tombola.report.paper import findings, sections
+from tombola.report.paper import findings, sections, structure
 from tombola.report.paper.document import (
     Appendix,
     Block,
@@ -21,16 +21,18 @@ from tombola.report.paper.document import (
 )
 from tombola.report.paper.material import Material
 from tombola.stats.intervals import FEWEST
+from tombola.study.claims import QUESTIONS
 from tombola.study.title import title_of
 from tombola.text import listed
 
+ANSWERS = tuple(f"answer-{question}" for question in QUESTIONS)
 MAIN = ("accuracy-early-stop", "early-stop", "accuracy-final", "gap", "learning-curves")
 """Figures that stand with the results; others are in the appendix."""
 WIDE = 160.0
 """Millimetres of a text line, and so of a figure that takes it whole."""
 HALF = 76.0
 """Millimetres of a figure that stands beside another."""
-HALVES = MAIN[:4]
+HALVES = (*MAIN[:4], "arms")
 
 Charts = Mapping[str, Picture]
 """The figures that could be drawn, by name."""
@@ -39,6 +41,7 @@ Charts = Mapping[str, Picture]
 def paper(m: Material, charts: Charts, date: str) -> Document:
     """The paper of a run, finished or not."""
     blocks: list[Block] = [
+        *structure.answer(m),
         *sections.introduction(m),
         *sections.problem(m),
         Heading("Experimental evaluation"),
@@ -98,15 +101,16 @@ def results(m: Material, charts: Charts) -> list[Block]:
         return [*blocks, paragraph("No cell is done yet, so there are no results.")]
     blocks += findings.levels_in_words(m)
     blocks += findings.level_table(m, findings.main_levels(m))
-    blocks += [drawing(m, name, charts) for name in MAIN if name in charts]
+    blocks += [drawing(m, name, charts) for name in (*MAIN, "arms") if name in charts]
     absent = [f"{FIGURES[name].title.lower()}" for name in MAIN if name not in charts]
     if absent:
         blocks.append(paragraph(f"Not drawn, since the run does not hold what they show: {listed(absent)}."))
     return [
+        *(drawing(m, name, charts) for name in ANSWERS if name in charts),
         *blocks,
         *findings.verdicts_in_words(m),
         *findings.expectations_table(m),
-        *findings.decisions_table(m),
+        *structure.decisions_table(m),
     ]
 
 
@@ -125,12 +129,14 @@ def drawing(m: Material, name: str, charts: Charts) -> Drawing:
 
 def appendix(m: Material, charts: Charts) -> list[Block]:
     """All levels, further figures, and the study file."""
-    more: list[Block] = [drawing(m, name, charts) for name in charts if name not in MAIN]
+    shown = (*ANSWERS, *MAIN, "arms")
+    more: list[Block] = [drawing(m, name, charts) for name in charts if name not in shown]
     table = findings.level_table(m)
     return [
         Appendix(),
         *([Heading("All levels"), *table] if table else []),
-        *([Heading("Further figures"), *more] if more else []),
         Heading("The study file"),
-        Listing(m.study.to_toml()),
+        paragraph("What the study sets; everything else has its default."),
+        Listing(m.study.to_toml(defaults=False)),
+        *([Heading("Further figures"), *more] if more else []),
     ]

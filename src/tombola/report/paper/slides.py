@@ -2,60 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from tombola.analysis import wording
-from tombola.report.figures.base import FIGURES
-from tombola.report.paper import findings, methods
+from tombola.analysis.answers import sentences
+from tombola.report.paper import findings, methods, structure
 from tombola.report.paper.bibliography import referring
-from tombola.report.paper.document import Document, Drawing, Grid, Items, Slide, Stub, bullets, paragraph
+from tombola.report.paper.document import (
+    Block,
+    Document,
+    Drawing,
+    Grid,
+    Items,
+    Paragraph,
+    References,
+    Slide,
+    Stub,
+    bullets,
+    paragraph,
+)
+from tombola.report.paper.headlines import headline
 from tombola.report.paper.material import Material
 from tombola.report.paper.methods import algorithm
 from tombola.report.paper.paper import Charts
 from tombola.report.paper.sections import next_steps
+from tombola.stats.intervals import FEWEST
 from tombola.study.title import title_of
 from tombola.text import counted, listed, percent
 
-SHOWN = (
-    "accuracy-early-stop",
-    "early-stop",
-    "learning-curves",
-    "gap",
-    "overlap",
-    "sign-agreement",
-    "input-map",
-)
+SHOWN = ("accuracy-early-stop", "arms", "early-stop", "gap", "overlap", "sign-agreement", "input-map")
 """Figures that get a slide each, where they could be drawn."""
 MOST = 5
 """Claims a slide."""
+ROWS = 8
+"""Short rows a slide."""
 
 
 def slides(m: Material, charts: Charts, date: str) -> Document:
     """The talk on a run, finished or not, or on a study that was not begun."""
     study = m.study
-    weights = f"{m.weights:,} prunable weights" if m.weights else "weights that could not be counted here"
-    steps = next(block for block in algorithm(m) if isinstance(block, Items))
     notes = tuple(findings.warnings(m)[:4])
+    first = notes if not m.finished or (m.tables and m.tables.replicates() < FEWEST) else ()
     nothing = paragraph("No cell of the study is done.")
     found = [
         _problem(),
         *_claims(m),
-        Slide(f"Data: {study.data.name}", (methods.data(m),)),
-        Slide(f"Tickets are drawn from {study.model.name}, {weights}", (steps,)),
+        _setup(m),
         _controls(m),
-        *([Slide("Before the numbers", notes)] if notes else []),
+        *([Slide("Before the numbers", first)] if first else []),
+        *_answers(m, charts),
         *(_shown(m, name, charts) for name in SHOWN if name in charts),
-        *([*_decided(m), *_published(m)] if m.begun else [Slide("There are no results yet", (nothing,))]),
+        *(
+            [*_structure(m), *_decided(m), *_published(m)]
+            if m.begun
+            else [Slide("There are no results yet", (nothing,))]
+        ),
         Slide(
-            "Next steps",
+            "What holds this back, and what comes next",
             (
+                *(() if first else notes),
                 *([] if m.finished else [next_steps(m)]),
                 Stub("what follows from this, and what comes next."),
             ),
         ),
     ]
     line = f"{study.model.name} on {study.data.name}, {m.name}"
-    return Document(title_of(study), line, date, slides=tuple(found))
+    talk = Document(title_of(study), line, date, slides=tuple(found))
+    if not talk.works():
+        return talk
+    *front, last = found
+    return replace(talk, slides=(*front, replace(last, blocks=(*last.blocks, References()))))
 
 
 def _problem() -> Slide:
@@ -79,6 +97,14 @@ def _claims(m: Material) -> list[Slide]:
     return [Slide(message, (bullets(claims[:MOST] + more),))]
 
 
+def _setup(m: Material) -> Slide:
+    """Data, network and steps on one slide."""
+    weights = f"{m.weights:,} prunable weights" if m.weights else "weights that could not be counted here"
+    steps = next(block for block in algorithm(m) if isinstance(block, Items))
+    message = f"Tickets are drawn from {m.study.model.name}, {weights}, on {m.study.data.name}"
+    return Slide(message, (steps, methods.data(m)))
+
+
 def _controls(m: Material) -> Slide:
     study, arms = m.study, m.study.trained_arms
     beside = listed(arm.name for arm in arms) if len(arms) <= 3 else f"{len(arms)} controls"
@@ -91,21 +117,62 @@ def _controls(m: Material) -> Slide:
     return Slide(f"Tickets beside {beside or 'the dense network alone'}", (bullets(said),))
 
 
+def _answers(m: Material, charts: Charts) -> list[Slide]:
+    """A slide for each question with its verdict, the picture, and the sentence."""
+    found = []
+    for each in sentences(m.verdicts.verdicts) if m.verdicts else ():
+        name = f"answer-{each.question}"
+        picture = [_drawn(name, charts)] if name in charts else []
+        said = paragraph(" ".join(filter(None, (each.said, each.more))))
+        found.append(Slide(f"{each.asked} {each.word[:1].upper()}{each.word[1:]}.", (*picture, said)))
+    return found
+
+
 def _shown(m: Material, name: str, charts: Charts) -> Slide:
-    over = counted(m.tables.replicates() if m.tables else 0, "replicate")
-    drawing = Drawing(name, (), charts[name].to_dict()["description"])
-    return Slide(f"{FIGURES[name].title} ({over})", (drawing,))
+    assert m.tables is not None
+    over = counted(m.tables.replicates(), "replicate")
+    return Slide(f"{headline(name, m.tables, charts[name])} (n = {over})", (_drawn(name, charts),))
+
+
+def _drawn(name: str, charts: Charts) -> Drawing:
+    return Drawing(name, (), charts[name].to_dict()["description"])
+
+
+def _structure(m: Material) -> list[Slide]:
+    """Overlap of tickets less that of controls, layer by layer, with what it says as the title."""
+    blocks = structure.decisions_table(m)
+    if not blocks:
+        return []
+    reading, table = blocks
+    assert isinstance(table, Grid)
+    assert isinstance(reading, Paragraph)
+    rows = [row[1:5] + row[-1:] for row in table.rows if row[0] == "jaccard"]
+    head = ("density", "against", "layer", "overlap less control's [95% interval]", "more alike?")
+    grids = [Grid(head, tuple(part), (), left=3) for part in _even(rows, ROWS)]
+    return [Slide(str(reading.words[0]).partition(". ")[0], (each,)) for each in grids[:2]]
 
 
 def _decided(m: Material) -> list[Slide]:
+    """The claims that have no slide of their own, evenly on slides; the matching level with the last."""
     if m.verdicts is None:
         return []
-    rows = [(each.claim, wording.difference(each), wording.decided(each)) for each in m.verdicts.verdicts]
-    head = ("claim", "difference [95% interval]", "decision")
-    return [
-        Slide(findings.tally(m.verdicts), (Grid(head, tuple(rows[start : start + MOST]), (), left=3),))
-        for start in range(0, len(rows), MOST)
+    rows = [
+        (each.claim, wording.difference(each), wording.decided(each))
+        for each in m.verdicts.verdicts
+        if not each.answers
     ]
+    head = ("claim", "difference [95% interval]", "decision")
+    tables: list[list[Block]] = [[Grid(head, tuple(part), (), left=3)] for part in _even(rows, MOST)]
+    if tables and m.study.levels and len(rows) <= MOST:
+        tables[-1].append(paragraph(f"{wording.match(m.verdicts.matching)}."))
+    return [Slide(findings.tally(m.verdicts), tuple(blocks)) for blocks in tables]
+
+
+def _even(rows: Sequence[tuple[str, ...]], most: int) -> list[Sequence[tuple[str, ...]]]:
+    """The rows in as few parts of at most so many as there must be, of equal length but for one."""
+    parts = -(-len(rows) // most)
+    ends = [round(i * len(rows) / parts) for i in range(parts + 1)] if parts else []
+    return [rows[start:end] for start, end in pairwise(ends)]
 
 
 def _published(m: Material) -> list[Slide]:

@@ -55,8 +55,7 @@ def source(document: Document) -> str:
         f"date: [{escaped(document.date)}])\n"
     )
     if document.slides:
-        works = [Slide("Bibliography", (References(),))] * bool(document.works())
-        return "\n".join([head, *map(_slide, [*document.slides, *works])])
+        return "\n".join([head, *map(_slide, document.slides)])
     return "\n".join([head, *_blocks(document.blocks)])
 
 
@@ -96,7 +95,7 @@ class _Typst(Markup):
             case Grid():
                 return self.grid(part)
             case Drawing():
-                return f"#{'alone' if part.half else 'whole'}({self.drawing(part)})"
+                return f"#{'alone' if part.half else 'floating'}({self.drawing(part)})"
             case Listing(text):
                 return f"#listing({quoted(text)})"
             case References():
