@@ -105,3 +105,12 @@ def test_the_page_shows_them_and_leads_to_them(tmp_path: Path) -> None:
     assert "#cost" in read.all("href")
     for text in ("25% (200)", "28,000", "time a training"):
         assert text in read.text
+
+
+def test_donors_and_twins_are_counted_last_and_in_all() -> None:
+    beside = results_frame(1).head(2).with_columns(arm=pl.Series(["donors", "twins"]))
+    [ledger] = cost_ledgers(replace(tables(), beside=beside))
+    counts = {row[0]: row[1] for row in ledger.rows}
+    assert list(counts) == ["ticket", "reinit", "donors", "twins", "all"]
+    assert (counts["donors"], counts["twins"], counts["all"]) == ("1", "1", "16")  # 2 x 3, 2 x 2 x 2, and two
+    assert "Donors and twins are ladders of their own" in ledger.caption
