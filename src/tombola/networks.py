@@ -47,6 +47,7 @@ from tombola.training.search.early_bird import Watch
 from tombola.training.stack import Stack
 from tombola.training.start import Start
 from tombola.training.trained import NUMBERS, Trained
+from tombola.transfer.route import make
 
 Model = str | ModelSpec | nn.Module | Callable[..., nn.Module]
 """A name, a spec, a factory that builds a network, or a network."""
@@ -189,6 +190,38 @@ def prune(
     rates = rates_for(rule, roles)
     probe = None if examples is None else partial(Probe, copy.deepcopy(network), *examples)
     return Pruner(rule, rates, stream(seed, "ties"), probe).by_rate(before, initial or final, final)
+
+
+def carry_over(
+    route: str,
+    tickets: Sequence[Ticket],
+    *,
+    model: str | ModelSpec | None = None,
+    data: Data | None = None,
+    options: Mapping[str, Any] | None = None,
+    scores: Mapping[str, torch.Tensor] | None = None,
+    seed: int = 0,
+    data_dir: Path | None = None,
+) -> Ticket:
+    """A ticket made from others by a route of `tombola catalog routes`, for a network of their kind.
+
+    `model` is the network it is for (default: that of the first ticket), `data` a data set of the same shape (default:
+    the first ticket's). `options` are the route's, `scores` measured scores of output channels, for routes that ask for
+    them. Raises UserError for a user's mistake.
+    """
+    known = tickets[0].provenance if tickets else {}
+    if "model" not in known or "data" not in known:
+        raise UserError(f"route '{route}': the first ticket does not say which model and data it is of")
+    own = ModelSpec.model_validate(known["model"])
+    named = own if model is None or model == own.name else model
+    spec = named if isinstance(named, ModelSpec) else ModelSpec(name=named)
+    normalisation = known["data"]["normalisation"]
+    net, _, of_data = _bind(spec, data or known["data"]["name"], normalisation, 0.1, data_dir, "cpu")
+    about = {"seed": seed, "model": spec.model_dump(mode="json")}
+    if data is not None or any(ticket.provenance.get("data") != known["data"] for ticket in tickets):
+        about["data"] = of_data.model_dump(mode="json")
+    rng = stream(seed, "transfer", route)
+    return make(route, tickets, net, options or {}, rng, scores=scores, about=about)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from support.faults import FAULTS, NO_FAULTS
@@ -93,4 +95,4 @@ def test_the_numbers_in_the_name_of_a_network_are_bounded(name: str, sentence: s
 @pytest.mark.parametrize("file", sorted(FAULTS.glob("study-*")) or [pytest.param(None, marks=NO_FAULTS)])
 def test_files_that_ended_in_a_traceback_are_named(file: object) -> None:
     with pytest.raises(UserError, match=r"iterations is 4611686018427387904"):
-        parse_study(open(str(file)).read(), str(file))
+        parse_study(Path(str(file)).read_text(), str(file))

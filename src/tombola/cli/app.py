@@ -12,7 +12,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from tombola.cli import catalog, compare, connect, figure, runs, tickets, verdicts, watch
+from tombola.cli import catalog, compare, connect, figure, runs, tickets, transfer, verdicts, watch
 from tombola.cli.guarded import guarded
 from tombola.errors import Notice, UserError
 
@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 # These modules hold what is typed and import the library in the body of a command: `--help` and the tab key do not wait
 # for it.
-for group in (runs, watch, verdicts, figure, tickets, compare, connect, catalog):
+for group in (runs, watch, verdicts, figure, tickets, transfer, compare, connect, catalog):
     group.add_to(app)
 
 

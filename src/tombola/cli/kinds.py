@@ -29,6 +29,7 @@ from tombola.study.load import load_sweep, presets
 from tombola.training.engines.base import ENGINES
 from tombola.training.recipe import SCHEDULES
 from tombola.training.search.base import SEARCHES
+from tombola.transfer.route import ROUTES
 
 KINDS: Mapping[str, Registry[Any] | Mapping[Any, str]] = {
     "models": MODELS,
@@ -48,6 +49,7 @@ KINDS: Mapping[str, Registry[Any] | Mapping[Any, str]] = {
     "nulls": NULLS,
     "pairs": pairing.KINDS,
     "engines": ENGINES,
+    "routes": ROUTES,
     "figures": FIGURES,
     "trackers": TRACKERS,
 }

@@ -138,7 +138,7 @@ def _set(table: dict[str, Any], axes: Axes, setting: str, allowed: Sequence[str]
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise UserError(f"--set {setting}: expected key=value, e.g. --set recipe.lr=1e-3")
-    dotted, value = _dotted(key.strip(), f"--set {key.strip()}"), _value(text.strip())
+    dotted, value = _dotted(key.strip(), f"--set {key.strip()}"), value_of(text.strip())
     *tables, leaf = dotted.split(".")
     head = (*tables, leaf)[0]
     if allowed is not None and head not in allowed:
@@ -164,7 +164,8 @@ def _set(table: dict[str, Any], axes: Axes, setting: str, allowed: Sequence[str]
     return head in SPOKEN_OF and before != value
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """The value that is written after a `KEY=`: as TOML, or else the words as they stand."""
     try:
         return parse_toml(f"value = {text}", "")["value"]
     except UserError:

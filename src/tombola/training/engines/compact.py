@@ -46,7 +46,7 @@ def compact(module: nn.Module, chain: Sequence[Link], living: Mapping[str, Tenso
     `living` says which entries of each Linear and Conv weight carry a signal (weight name -> bool tensor). The answer
     is empty, and the module as it was, when too little would go, and when no path at all leads to the output.
     """
-    kept = _kept(chain, living)
+    kept = units_left(chain, living)
     steps = list(zip(chain, kept, kept[1:], strict=False))
     whole = left = 0
     for link, entering, leaving in steps:
@@ -59,12 +59,12 @@ def compact(module: nn.Module, chain: Sequence[Link], living: Mapping[str, Tenso
     places: dict[str, Place] = {}
     for link, entering, leaving in steps:
         if len(entering) < link.entering or len(leaving) < link.leaving:
-            cut = _cut(module.get_submodule(link.name), link, entering, leaving)
-            places |= {f"{link.name}.{leaf}": place for leaf, place in cut.items()}
+            shrunk = cut(module.get_submodule(link.name), link, entering, leaving)
+            places |= {f"{link.name}.{leaf}": place for leaf, place in shrunk.items()}
     return places
 
 
-def _kept(chain: Sequence[Link], living: Mapping[str, Tensor]) -> list[Tensor]:
+def units_left(chain: Sequence[Link], living: Mapping[str, Tensor]) -> list[Tensor]:
     """The numbers of the units that stay: those of the input, all of them, then those that leave each layer."""
     first = next(link for link in chain if link.weight)
     device = next(iter(living.values())).device
@@ -79,7 +79,7 @@ def _kept(chain: Sequence[Link], living: Mapping[str, Tensor]) -> list[Tensor]:
     return [stay.nonzero().squeeze(1) for stay in reversed(kept)]
 
 
-def _cut(part: nn.Module, link: Link, entering: Tensor, leaving: Tensor) -> dict[str, Place]:
+def cut(part: nn.Module, link: Link, entering: Tensor, leaving: Tensor) -> dict[str, Place]:
     """Leave these units in a layer; returns where its tensors lie in the whole ones, by their names in the layer."""
     if isinstance(part, CounterDropout):
         part.kept = leaving, link.leaving
