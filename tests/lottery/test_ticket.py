@@ -150,6 +150,14 @@ NOT_TICKETS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: write_tensors(path, BITS, FORMAT | {"shapes": {"w": 3}}),
         "broken ticket",
     ),
+    "provenance in a list": (
+        lambda path: write_tensors(path, BITS, FORMAT | {"shapes": {"w": [3]}, "provenance": [1]}),
+        "broken ticket .*its provenance is a list, expected a table",
+    ),
+    "a side below zero": (
+        lambda path: write_tensors(path, BITS, FORMAT | {"shapes": {"w": [-3]}, "provenance": {}}),
+        "broken ticket",
+    ),
     "shapes is a list": (lambda path: write_tensors(path, BITS, FORMAT | {"shapes": [3]}), "broken ticket"),
     "keys of nothing": (
         lambda path: write_tensors(path, BITS, FORMAT | {"shapes": {"w": [3]}, "keys": {"w": "w", "v": "u"}}),

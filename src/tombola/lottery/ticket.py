@@ -81,8 +81,12 @@ class Ticket:
             mask = Mask.unpack(parts["mask"], shapes)
             start, end = parts["start"] or None, parts[""] or None
             keys = _keys(metadata.get("keys"), start or end or {}, mask)
+            if not isinstance(metadata["provenance"], dict):
+                raise TypeError(
+                    f"its provenance is a {type(metadata['provenance']).__name__}, expected a table"
+                )
             return cls(mask, start, end, metadata["provenance"], keys)
-        except (KeyError, TypeError, AttributeError, UserError) as problem:
+        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as problem:
             raise UserError(f"{path}: a broken ticket ({problem})") from None
 
     def weights(self, which: Literal["start", "end"]) -> State:

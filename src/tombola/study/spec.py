@@ -174,8 +174,8 @@ class Study(BaseModel):
         count = self.replicates * (1 + self.levels * (2 if self.search_arm else 1) + drawn)
         if count > MOST_CELLS:
             raise ValueError(
-                f"{self.replicates:,} replicates of {self.levels:,} levels with these arms are {count:,} networks; "
-                f"expected at most {MOST_CELLS:,}"
+                f"{counted(self.replicates, 'replicate')} of {counted(self.levels, 'level')} with these arms are "
+                f"{count:,} networks; expected at most {MOST_CELLS:,}"
             )
 
     def _can_be_lent_to(self, arm: str) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from support.cases import also_slow
 from support.training_parts import kind, recipe, same, start
 from tombola.errors import UserError
+from tombola.files import read_tensors, write_tensors
 from tombola.masks.ladder import ladder
 from tombola.masks.mask import Mask
 from tombola.masks.rule import PruneRule, rates_for
@@ -237,6 +238,11 @@ def test_what_was_seen_is_the_same_on_disk(tmp_path: Path) -> None:
         assert back.mask == bird.mask
         assert back.iterations == bird.iterations
         assert np.array_equal(back.distances, bird.distances)
+    tensors, about = read_tensors(tmp_path / "bird.safetensors")
+    for key, value in {"level": "1", "iteration": [1], "drawn": 1, "shapes": {"w": [-1]}}.items():
+        write_tensors(tmp_path / "mask.safetensors", tensors, {**about, key: value})
+        with pytest.raises(UserError, match=r"mask.safetensors: not what was seen of an early-bird ticket"):
+            Bird.load(tmp_path / "mask.safetensors")
     bird.mask.save(tmp_path / "mask.safetensors")
     with pytest.raises(UserError, match=r"mask.safetensors: not what was seen of an early-bird ticket"):
         Bird.load(tmp_path / "mask.safetensors")

@@ -48,6 +48,9 @@ class Bird:
             bits = {name.removeprefix("mask:"): t for name, t in tensors.items() if name.startswith("mask:")}
             mask, seen = Mask.unpack(bits, shapes), tuple(tensors["iterations"].tolist())
             distances: Floats = tensors["distances"].numpy()
-            return cls(about["level"], mask, about["iteration"], about["drawn"], seen, distances)
-        except (KeyError, TypeError, AttributeError, UserError):
+            level, iteration, drawn = about["level"], about["iteration"], about["drawn"]
+            if type(level) is not int or type(iteration) is not int or type(drawn) is not bool:
+                raise TypeError("a number was expected")
+            return cls(level, mask, iteration, drawn, seen, distances)
+        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
             raise UserError(f"{path}: not what was seen of an early-bird ticket") from None
