@@ -240,12 +240,12 @@ def test_there_are_as_many_donors_as_are_asked_for_and_a_twin_of_each_replicate(
     assert {kind: study.replicates for kind, study in beside.items()} == {"donors": 3, "twins": 2}
 
 
-def test_a_ladder_that_lost_a_file_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", ["cells/r1/L01/ticket/0/mask*", "starts/*"])
+def test_a_ladder_that_lost_a_file_is_refused_before_anything_is_trained(lost: str, tmp_path: Path) -> None:
     few = {"levels": 1, "donors": 2, "arms": [{"name": "donor"}]}
     run = run_tiny(tmp_path, taking(**few))
-    cell = Cell(1, 1, "ticket", 0)
-    mask = next(path for path in ladders(run)["donors"].folder(cell).iterdir() if "mask" in path.name)
-    mask.unlink()
-    with pytest.raises(UserError, match=r"donors.*r1/L01/ticket/0"):
+    file = sorted(ladders(run)["donors"].path.glob(lost))[0]
+    file.unlink()
+    with pytest.raises(UserError, match=r"donors"):
         run_tiny(tmp_path, taking(**few, replicates=3), progress=(notes := Notes()))
     assert notes.advanced == 0
