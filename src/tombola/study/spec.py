@@ -28,6 +28,7 @@ from tombola.seeds import Seeds
 from tombola.study.claims import Expectation, Hypothesis, check_hypotheses
 from tombola.study.compare_table import CompareTable
 from tombola.study.pruning import Pruning
+from tombola.text import counted
 from tombola.training.recipe import Recipe
 
 MOST_REPLICATES, MOST_DRAWS, MOST_LEVELS, MOST_CELLS = 10_000, 10_000, 1_000, 1_000_000

@@ -14,6 +14,7 @@ import pytest
 from tombola.analysis import wording
 from tombola.analysis.wording import DECIDED
 from tombola.data.arrays import from_arrays
+from tombola.report.page.compose import write_report
 from tombola.report.page.tables import MARKS, verdict_rows, verdict_section
 from tombola.runs.folder import Run
 from tombola.runs.run_options import RunOptions
@@ -111,3 +112,18 @@ def test_a_change_shows_on_the_page(folder: Path, tmp_path: Path) -> None:
 def test_every_decision_has_a_mark_of_its_own() -> None:
     assert set(MARKS) == set(DECIDED) == set(DECISIONS)
     assert len(set(MARKS.values())) == len(DECISIONS)
+
+
+def test_the_answer_comes_first_with_its_verdict_and_the_box_after(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / folder.name
+    shutil.copytree(folder, place)
+    spec = place / "study.toml"
+    spec.write_text(spec.read_text().replace('name = "worse"', 'name = "worse"\nanswers = "wins"', 1))
+    text = html.unescape(write_report(Run(place), tmp_path / "page", beside=()).read_text())
+    order = [
+        text.index(part)
+        for part in ("Does the ticket win?", '<section id="findings">', "What the verdicts say")
+    ]
+    assert order == sorted(order)
+    assert 'class="answer verdict not-resolvable"' in text
+    assert "Not resolvable with this n (" in text
