@@ -25,7 +25,7 @@ def test_runs_is_the_folder_wherever_runs_are_read(tombola: Tombola, command: st
     assert ("--out" in said) == (command == "figure")  # what it writes
 
 
-@pytest.mark.parametrize("command", ["train", "ticket export", "ticket apply", "figure"])
+@pytest.mark.parametrize("command", ["train", "ticket export", "ticket apply", "figure", "transfer"])
 def test_out_is_what_is_written(tombola: Tombola, command: str) -> None:
     assert "--out <path> The file to write" in helped(tombola, *command.split())
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 import torch
 
-from support.transfer_parts import made, net, pair
+from support.transfer_parts import CLASSES, IMAGE, made, net, pair
+from tombola.data.arrays import from_arrays
+from tombola.data.resident import Resident
 from tombola.errors import UserError
 from tombola.models.architecture import architecture
+from tombola.seeds import Seeds, stream
+from tombola.training.loop import train_stack
+from tombola.training.recipe import Recipe
+from tombola.training.start import Start
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,7 @@ def test_hidden_layers_of_one_width() -> None:
     assert (report["new_blocks"], report["dropped_blocks"]) == (1, 1)
 
 
-def test_what_is_stretched_trains_and_a_ticket_of_it_can_be_squeezed_back() -> None:
+def test_a_ticket_that_was_stretched_can_be_squeezed_back() -> None:
     tickets = pair(net("resnet-14"))
     long = made("elastic", tickets, net("resnet-20"))
     back = made("elastic", [long], net("resnet-14"))
@@ -87,6 +94,25 @@ def test_what_is_stretched_trains_and_a_ticket_of_it_can_be_squeezed_back() -> N
     assert tickets[0].start is not None
     assert all(torch.equal(back.start[name], tickets[0].start[name]) for name in back.start)
     assert back.provenance["sources"][0]["route"] == "elastic"
+
+
+def test_what_was_stretched_trains_as_any_ticket_does() -> None:
+    ticket = made("elastic", pair(net("resnet-14")), net("resnet-20"))
+    rng = stream(0, "images")
+    images, labels = (
+        rng.standard_normal((2, 24, *IMAGE)).astype(np.float32),
+        np.tile(np.arange(CLASSES), (2, 6)),
+    )
+    data = from_arrays((images[0], labels[0]), (images[1], labels[1]))
+    assert ticket.start is not None
+    begin = Start(ticket.start, ticket.mask, Seeds.single(0))
+    recipe = Recipe(iterations=2, evaluate_every=1, curve_every=0, batch=8)
+    [end] = train_stack(net("resnet-20"), [begin], Resident(data, "standard", torch.device("cpu")), recipe, 4)
+    assert not end.diverged
+    for name, living in ticket.mask.items():
+        assert not end.end[name][~living].any()
+    moved = [name for name in ticket.mask if not torch.equal(end.end[name], ticket.start[name])]
+    assert moved == [*ticket.mask]
 
 
 def test_controls() -> None:

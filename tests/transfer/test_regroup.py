@@ -34,6 +34,9 @@ def test_groups_by_hand() -> None:
     assert [group.tolist() for group in row_groups(LIVING, 5)] == [[0], [1], [2], [3], [5]]
     assert [group.tolist() for group in row_groups(LIVING, 1)] == [[0, 1, 2, 3, 5]]
     assert row_groups(np.zeros((3, 2), dtype=bool), 2) == []
+    # To the first row the second is alike by 1/4, though all of it lies in the first; the third by 3/5.
+    rows = np.array([[1, 1, 1, 1, 0], [1, 0, 0, 0, 0], [1, 1, 1, 0, 1]], dtype=bool)
+    assert [group.tolist() for group in row_groups(rows, 2)] == [[0, 2], [1]]
 
 
 @pytest.mark.parametrize(
