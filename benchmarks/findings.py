@@ -2,8 +2,7 @@
 
     python benchmarks/findings.py RUN... > findings-tables.md
 
-For each run its answer in five sentences, its controls and every other claim, one row each, as the verdicts in its
-folder have them.
+For each run its answer in five sentences, then every claim by its family, one row each.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tombola.analysis import wording
-from tombola.analysis.answers import label, sentences
+from tombola.analysis.answers import sentences
 from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import Verdicts, verdicts_of
 from tombola.runs.folder import Run
@@ -24,11 +23,11 @@ def lines(run: Run, found: Verdicts) -> Iterator[str]:
     """The section of one run."""
     yield f"### {run.study.name}\n"
     for each in sentences(found.verdicts):
-        yield f"- **{each.asked}** {each.said}"
+        yield f"- **{each.asked}** {each.said} {each.more}".rstrip()
     for family in dict.fromkeys(each.family for each in found.verdicts):
         own = [each for each in found.verdicts if each.family == family]
         yield f"\nFamily *{family}*, {own[0].tests} tests:\n"
-        yield "| claim | at | difference [95%] | n | p (Holm) | verdict |\n|---|---|---|---|---|---|"
+        yield "| claim | what | at | difference [95%] | p | p (Holm) | verdict |\n|---|---|---|---|---|---|---|"
         yield from (row(each) for each in own)
     yield ""
 
@@ -36,23 +35,37 @@ def lines(run: Run, found: Verdicts) -> Iterator[str]:
 def row(verdict: Verdict) -> str:
     """One claim."""
     density = verdict.density if verdict.density is not None else verdict.wanted
-    p = "–" if verdict.p_holm is None else wording.small(verdict.p_holm)
-    what = label(verdict).replace(f" at {percent(density)}", "") if density else label(verdict)
-    cells = (
-        what,
-        percent(density) if density else "–",
-        wording.difference(verdict),
-        str(verdict.n),
-        p,
-        wording.decided(verdict),
-    )
-    return f"| {' | '.join(cells)} |"
+    p, holm = ("–" if each is None else wording.small(each) for each in (verdict.p, verdict.p_holm))
+    where = percent(density) if density else "–"
+    cells = (verdict.name, wording.contrast(verdict.arms), where, wording.difference(verdict), p, holm)
+    return f"| {' | '.join(cells)} | {wording.decided(verdict)} |"
+
+
+MARKS = {"yes": "**yes**", "no": "**no**", "too close": "close", "not resolvable": "–", "not tested": "–"}
+
+
+def together(found: dict[str, Verdicts]) -> Iterator[str]:
+    """One table of all runs: a row for each claim and whether it is the denser or the sparser level, a column a run."""
+    yield "| claim | contrast | level | " + " | ".join(found) + " |"
+    yield "|---|---|---|" + "---|" * len(found)
+    first, *_ = found.values()
+    for verdict in first.verdicts:
+        cells = [
+            next((e for e in v.verdicts if (e.name, e.level) == (verdict.name, verdict.level)), None)
+            for v in found.values()
+        ]
+        told = ["" if e is None else f"{wording.difference(e)} {MARKS[e.decision]}" for e in cells]
+        what = (verdict.name, wording.contrast(verdict.arms), str(verdict.level), *told)
+        yield f"| {' | '.join(what)} |"
 
 
 def main() -> None:
-    for name in sys.argv[1:]:
-        run = Run.open(Path(name))
-        print("\n".join(lines(run, verdicts_of(run))))
+    """Print the sections of the runs that are named, and one table of all of them."""
+    runs = [Run.open(Path(name)) for name in sys.argv[1:]]
+    found = {run.study.name: verdicts_of(run) for run in runs}
+    for run in runs:
+        print("\n".join(lines(run, found[run.study.name])))
+    print("\n".join(together(found)))
 
 
 if __name__ == "__main__":
