@@ -111,7 +111,7 @@ def test_a_record_that_says_nothing_is_named(run: Run) -> None:
     path = run.path / "environment.json"
     environment = json.loads(path.read_text())
     path.write_text(json.dumps({**environment, "study": {"arms": 3}}))
-    with pytest.raises(UserError, match=r"environment\.json: does not say which study it is of"):
+    with pytest.raises(UserError, match=r"environment\.json: broken at 'study\.arms'"):
         _ = Run(run.path).study
 
 

@@ -33,7 +33,7 @@ BILLION = 1_000_000_000
         ),
         (
             f'levels = 1_000\nreplicates = 1\n{BASE}[[arms]]\nname = "reinit"\ndraws = 10_000\n',
-            "1 replicates of 1,000 levels with these arms are 10,001,001 networks",
+            "1 replicate of 1,000 levels with these arms are 10,001,001 networks",
         ),
         (f'{BASE}[[arms]]\nname = "reinit"\ndraws = {BILLION}\n', "draws is 1000000000: .* equal to 10000"),
         (f'{BASE}[[arms]]\nname = "reinit"\nlevels = [{BILLION}]\n', "levels.0 is 1000000000: .* to 1000"),

@@ -14,7 +14,7 @@ import pytest
 from tombola.analysis import wording
 from tombola.analysis.wording import DECIDED
 from tombola.data.arrays import from_arrays
-from tombola.report.page.compose import write_report
+from tombola.report.page.compose import write_page
 from tombola.report.page.tables import MARKS, verdict_rows, verdict_section
 from tombola.runs.folder import Run
 from tombola.runs.run_options import RunOptions
@@ -119,7 +119,7 @@ def test_the_answer_comes_first_with_its_verdict_and_the_box_after(folder: Path,
     shutil.copytree(folder, place)
     spec = place / "study.toml"
     spec.write_text(spec.read_text().replace('name = "worse"', 'name = "worse"\nanswers = "wins"', 1))
-    text = html.unescape(write_report(Run(place), tmp_path / "page", beside=()).read_text())
+    text = html.unescape(write_page(Run(place), tmp_path / "page", beside=()).read_text())
     order = [
         text.index(part)
         for part in ("Does the ticket win?", '<section id="findings">', "What the verdicts say")
