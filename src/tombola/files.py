@@ -10,7 +10,7 @@ import re
 import shutil
 import tomllib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -113,32 +113,32 @@ def require_plain(value: Any) -> None:
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
     """The table in a TOML text; `where` begins the sentence of the UserError for what is none, or not plain."""
-    try:
+
+    def parse() -> dict[str, Any]:
         if MANY_DOTS.search(text):  # tomllib takes a time that grows as their square
             raise RecursionError
-        table = tomllib.loads(text)
-        require_plain(table)
-        return table
-    except ValueError as problem:
-        raise UserError(f"{where}: not valid TOML ({_why(problem)})") from None
-    except RecursionError:
-        raise UserError(
-            f"{where}: not valid TOML (tables or lists nested more than {DEEPEST} deep)"
-        ) from None
+        return tomllib.loads(text)
+
+    return _plain(parse, f"{where}: not valid TOML")
 
 
 def read_json(path: Path) -> Any:
     """The value in a JSON file; a broken one is a UserError that names it, and so is one that is not plain."""
+    return _plain(
+        lambda: json.loads(path.read_text(), parse_constant=_refuse), f"{path}: not a readable JSON file"
+    )
+
+
+def _plain(parse: Callable[[], T], wrong: str) -> T:
+    """What is parsed, if it is plain; else a UserError that begins as told."""
     try:
-        value = json.loads(path.read_text(), parse_constant=_refuse)
+        value = parse()
         require_plain(value)
         return value
     except (OSError, ValueError) as problem:
-        raise UserError(f"{path}: not a readable JSON file ({_why(problem)})") from None
+        raise UserError(f"{wrong} ({_why(problem)})") from None
     except RecursionError:
-        raise UserError(
-            f"{path}: not a readable JSON file (tables or lists nested more than {DEEPEST} deep)"
-        ) from None
+        raise UserError(f"{wrong} (tables or lists nested more than {DEEPEST} deep)") from None
 
 
 def _why(problem: Exception) -> str:
