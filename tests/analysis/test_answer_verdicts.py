@@ -81,3 +81,10 @@ def test_a_share_is_that_of_the_claim_that_asks_for_one() -> None:
     assert "31%" in gap.said
     [_, gap] = sentences([other, verdict("g", "gap")])
     assert "share" not in gap.said.lower()
+
+
+def test_where_a_control_did_not_come_out_no_share_is_told() -> None:
+    lost = Verdict(**{**vars(SHARED), "decision": UNRESOLVED, "control": "twin-recovers"})
+    [_, gap] = sentences([lost, verdict("g", "gap")])
+    assert "no share can be told, since twin-recovers did not come out" in gap.said.lower()
+    assert "31%" not in gap.said

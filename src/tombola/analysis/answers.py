@@ -130,6 +130,8 @@ def _of_the_gap(verdicts: Sequence[Verdict]) -> str:
     if not asked:
         return ""
     one = asked[0]
+    if one.control:
+        return f"No share can be told, since {one.control} did not come out. "
     gap = " and ".join(map(plain.arm, one.share_of.split(" less ")))
     if one.share is None or one.share_low is None or one.share_high is None:
         return f"No share can be told, since there may be no gap between {gap}. "
