@@ -165,3 +165,12 @@ def test_a_claim_on_a_measure_is_tested_with_its_margin(run: Run) -> None:
     """Within 5 of each other all three replicates are, whichever way they are swapped: p is 1/2^3."""
     same = CLAIM | {"direction": "same", "margin": 5.0}
     assert verdict(asks(run, hypothesis=[same])).p == 1 / 8
+
+
+def test_a_comparison_of_one_run_that_names_nothing_is_what_its_study_asks_for(run: Run) -> None:
+    alone = compare_runs([run])
+    assert subjects(run) == {(1, "ticket"), (1, "reinit"), (1, "random-mask")}
+    assert set(alone.pairs["measure"]) >= {"jaccard", "sign-agreement"}
+    assert compared_key(run) is None, "it may be of other nulls than the study's"
+    compare_runs([run], level=2)
+    assert {level for level, _ in subjects(run)} == {2}

@@ -15,7 +15,7 @@ from tombola.alignment.words import RAW
 from tombola.analysis.compared import COMPARED, compared_key, keep_compared, key_of
 from tombola.analysis.exams import exams_of, network_of, run_of
 from tombola.analysis.share import ALIGNMENT, CONTROLS, OWN_MASK, primary
-from tombola.analysis.subjects import Several, subjects_of
+from tombola.analysis.subjects import Several, listed, subjects_of
 from tombola.comparison.consensus import CONSENSUS, consensus
 from tombola.comparison.decisions import DECISIONS, decide
 from tombola.comparison.measures.base import MEASURES, Measure
@@ -81,8 +81,19 @@ def compare_runs(
     of cells from levels of different density. Without `alignments`, units are compared as they come and, where that can
     be done quickly, under `share.ALIGNMENT`; there the overlap of whole tickets, against rewired ones or else random
     masks, at the sparsest level, is the primary decision. Each run is decided on by itself: replicates of two runs may
-    share their seeds. Raises UserError.
+    share their seeds. Of one run, where no level, density, arm, measure, alignment or null is named, what its study's
+    `[compare]` table asks for is compared. Raises UserError.
     """
+    named = any(len(each) for each in (listed(level), listed(density), arms, measures, alignments, nulls))
+    own = asked_by_study(runs[0]) if len(runs) == 1 and not others and not named else None
+    if own is not None:
+        mine: CompareKeywords = {
+            "n_null": n_null,
+            "seed": seed,
+            "same_density": same_density,
+            "data_dir": data_dir,
+        }
+        return compare_runs(runs, **own | mine)
     names = list(measures) or None
     check_exam(chosen(names), bool(runs))
     subjects = [
@@ -123,11 +134,21 @@ def compare_runs(
 def compare_study(run: Run, data_dir: Path | None = None) -> bool:
     """Compare the tickets of a run as its study's `[compare]` table says, unless that was done of these very cells;
     returns whether there is such a table, and an arm to hold the ticket against. Raises UserError."""
+    if run.study.compare is not None and compared_key(run) == key_of(run):
+        return True
+    asked = asked_by_study(run)
+    if asked is None:
+        return False
+    compare_runs([run], **asked | {"data_dir": data_dir})
+    write_json(run.path / COMPARED, {"key": key_of(run)})
+    return True
+
+
+def asked_by_study(run: Run) -> CompareKeywords | None:
+    """What the `[compare]` table of a run's study asks for; None where there is none, or no arm beside the ticket."""
     study, table = run.study, run.study.compare
     if table is None:
-        return False
-    if compared_key(run) == key_of(run):
-        return True
+        return None
     densities = table.densities or tuple(
         sorted({density for each in study.hypothesis if each.measure for density in each.densities})
     )
@@ -138,20 +159,17 @@ def compare_study(run: Run, data_dir: Path | None = None) -> bool:
         pl.col("arm").is_in(set(arms) - {TICKET}), pl.col("status") == "ok", pl.col("level") > 0
     )
     if beside.is_empty():
-        return False
-    compare_runs(
-        [run],
-        level=None if densities else int(beside["level"].max()),  # type: ignore[arg-type]  # polars types it broadly
+        return None
+    sparsest = int(beside["level"].max())  # type: ignore[arg-type]  # polars types it broadly
+    return CompareKeywords(
+        level=None if densities else sparsest,
         density=list(densities) or None,
         arms=arms,
         measures=table.measures,
         alignments=table.alignments,
         n_null=table.nulls,
         seed=study.seed,
-        data_dir=data_dir,
     )
-    write_json(run.path / COMPARED, {"key": key_of(run)})
-    return True
 
 
 QUICK = 2**21
