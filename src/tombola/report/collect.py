@@ -61,35 +61,26 @@ def tables_of(run: Run) -> Tables:
 
 def overlap_of(run: Run) -> pl.DataFrame | None:
     """How much of their ticket the arms of the picture `dose` have; None where there is no such arm but the ticket."""
-    takes = {arm.name: arm.arm for arm in run.study.arms}
     shown = {
-        TICKET,
-        *DOSE_ARMS,
-        *(name for name, arm in takes.items() if arm.rewinds and "donor" in arm.traits),
+        each.name
+        for each in run.study.arms
+        if each.name in DOSE_ARMS or (each.arm.rewinds and "donor" in each.arm.traits)
     }
     rows: list[tuple[int, str, float]] = []
-    for cell in run.cells():
+    for cell in run.cells() if shown else ():
         ticket = replace(cell, arm=TICKET, draw=0)
-        if (
-            not cell.level
-            or cell.arm not in shown
-            or not (run.has(ticket) and run.record(cell).status == "ok")
-        ):
+        if not cell.level or cell.arm not in shown or not run.has(ticket) or run.record(cell).status != "ok":
             continue
         own, other = run.mask(ticket), run.mask(cell)
         pruned = [name for name in own if own.count(name) < own.size(name)]
         kept = sum(int((own[name] & other[name]).sum()) for name in pruned)
         rows.append((cell.level, cell.arm, 100 * kept / max(1, sum(own.count(name) for name in pruned))))
+    if not rows:
+        return None
+    rows += [(level, TICKET, 100.0) for level in {level for level, _, _ in rows}]
     schema = {"level": pl.Int64, "arm": pl.String, "overlap": pl.Float64}
     frame = pl.DataFrame(rows, schema=schema, orient="row")
-    if set(frame["arm"]) <= {TICKET}:
-        return None
-    others = frame.filter(pl.col("arm") != TICKET)["level"].unique()
-    return (
-        frame.filter(pl.col("level").is_in(others.implode()))
-        .group_by("level", "arm")
-        .agg(pl.col("overlap").mean())
-    )
+    return frame.group_by("level", "arm").agg(pl.col("overlap").mean())
 
 
 ROWS = TypeAdapter(tuple[Verdict, ...])
