@@ -125,6 +125,18 @@ def test_donors_are_in_the_identity_and_as_many_as_replicates_where_nobody_says(
     assert tiny(donors=2).identity() != tiny().identity()
 
 
+def test_another_pool_has_other_donors_for_the_same_replicates_and_is_another_run() -> None:
+    one, two = taking(), taking(donor_pool=1)
+    assert one.identity() == taking(donor_pool=0).identity() != two.identity()
+    assert ladder_seeds(one, "donors", 0).root == (one.seed, "donor", 0)
+    roots = [seeds for study in (one, two) for r in (0, 1) for seeds in (ladder_seeds(study, "donors", r).root,)]
+    assert len(set(roots)) == 4
+    assert one.seeds(0) == two.seeds(0)
+    assert ladder_seeds(one, "twins", 0) == ladder_seeds(two, "twins", 0)
+    with pytest.raises(ValueError, match=r"donor_pool = 1 names a pool of donors, and this study has none"):
+        tiny(donor_pool=1)
+
+
 def test_more_replicates_change_nothing_of_those_that_are_there(tmp_path: Path) -> None:
     first = run_tiny(tmp_path, taking(donors=2))
     before = {

@@ -37,5 +37,6 @@ def ladders_of(study: Study) -> dict[Kind, Study]:
 def ladder_seeds(study: Study, kind: Kind, number: int) -> Seeds:
     """The random streams of a donor, or of the twin of a replicate."""
     if kind == "donors":
-        return replace(study.seeds(number), root=(study.seed, "donor", number))
+        pool = ("pool", study.donor_pool) if study.donor_pool else ()
+        return replace(study.seeds(number), root=(study.seed, *pool, "donor", number))
     return replace(study.seeds(number), copy=TWIN)

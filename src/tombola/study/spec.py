@@ -37,7 +37,7 @@ Replicates = Annotated[int, Field(gt=0, le=MOST_REPLICATES, strict=True)]
 Level = Annotated[int, Field(gt=0, le=MOST_LEVELS, strict=True)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that are folders as well."""
-DECIDING = ("seed", "model", "data", "recipe", "pruning", "store", "donors")
+DECIDING = ("seed", "model", "data", "recipe", "pruning", "store", "donors", "donor_pool")
 """The keys of a study that decide what comes out of a cell."""
 
 
@@ -117,7 +117,8 @@ class Study(BaseModel):
 
     `donors` are ladders beside the replicates, without arms and with seeds of their own, whose tickets lend their
     structure to arms that ask for it: replicate r takes from donor r (mod donors). By default, and where an arm asks,
-    there are as many as replicates.
+    there are as many as replicates. A claim on a consensus of donors is conditional on that pool of them; another
+    `donor_pool` draws others, for the same replicates.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -128,6 +129,7 @@ class Study(BaseModel):
     replicates: Replicates = 3
     levels: Annotated[int, Field(ge=0, le=MOST_LEVELS, strict=True)] = 10
     donors: Annotated[int, Field(ge=0, le=MOST_REPLICATES, strict=True)] = 0
+    donor_pool: Annotated[int, Field(ge=0, strict=True)] = 0
     model: ModelSpec
     data: DataSpec
     recipe: Recipe = Recipe()
@@ -162,6 +164,11 @@ class Study(BaseModel):
                 )
         if taking := [arm.name for arm in self.arms if "donor" in arm.arm.traits]:
             self._can_be_lent_to(taking[0])
+        if self.donor_pool and not self.donors:
+            raise ValueError(
+                f"donor_pool = {self.donor_pool} names a pool of donors, and this study has none; expected donors = 1 "
+                "or more, or an arm that takes from them"
+            )
         return self
 
     def _is_of_a_size(self) -> None:

@@ -143,7 +143,7 @@ def donors(m: Material) -> list[Block]:
             f"donor r (mod {study.donors}). All share one validation split, since a donor's mask has otherwise seen "
             "the validation examples of the replicate that takes it. To align a donor is to put its hidden units in "
             "the order in which its dense network matches that of the replicate. Claims that rest on donors are "
-            "conditional on this pool of donors."
+            f"conditional on this pool of donors (donor_pool = {study.donor_pool})."
         )
     if "twin" in traits:
         said.append(
