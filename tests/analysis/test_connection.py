@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
+from torch import Tensor
 
 from support.cases import also_slow
 from support.study_kit import Notes, contents, no_leftovers, run_tiny, tiny, toy_data
+from tombola.alignment.network import Network
 from tombola.analysis.connection import (
     CONNECT,
     PATHS,
@@ -26,10 +29,13 @@ from tombola.analysis.pairing import KINDS
 from tombola.errors import UserError
 from tombola.files import read_tensors
 from tombola.lottery.cell import Cell, Drawn
+from tombola.masks.mask import Mask
+from tombola.models.units import permute
 from tombola.runs import stacks
 from tombola.runs.beside.copies import Copy, CopyRun, start_of
-from tombola.runs.folder import Run
+from tombola.runs.folder import Ladders, Run
 from tombola.seeds import NOISE, Seeds
+from tombola.study.plan import bind
 from tombola.training.checkpoint import Checkpoint
 
 QUICK: dict[str, Any] = {"alphas": 3, "dataset": toy_data()}
@@ -96,10 +102,11 @@ def test_a_copy_with_the_cells_own_noise_is_the_cell(tmp_path: Path) -> None:
 def test_all_kinds_of_pairs(rewound: Run) -> None:
     before = len(list((rewound.path / "starts").iterdir()))
     cells = {name: data for name, data in contents(rewound.path).items() if name.startswith("cells/")}
-    found = connected(rewound, kinds=list(KINDS), copies=3)
+    own = [kind for kind in KINDS if not kind.startswith("donors")]
+    found = connected(rewound, kinds=own, copies=3)
     assert dict(found.pairs.schema) == CONNECT
     assert dict(found.paths.schema) == PATHS
-    counts = {kind: at(found.pairs, kind=kind).height for kind in KINDS}
+    counts = {kind: at(found.pairs, kind=kind).height for kind in own}
     # 2 replicates; 3 pairs of 3 copies at 3 levels; levels 1 and 2; 2 draws of random-mask at both
     assert counts == {"instability": 2 * 3 * 3, "levels": 4, "dense": 4, "pruning": 4, "arms": 8}
     assert found.paths.height == found.pairs.height * 3
@@ -146,6 +153,41 @@ def test_arms_share_the_dense_network_of_their_level(rewound: Run) -> None:
     assert found["arm"].to_list().count("random-mask") == 4  # two draws of two replicates
     assert set(found["a"]) == {"dense:r0/L01/ticket/0", "dense:r1/L01/ticket/0"}
     assert len(list((rewound.path / "connect").rglob("cell.json"))) == 2
+
+
+@pytest.fixture(scope="module")
+def taking(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    study = tiny(arms=[{"name": "donor"}], data={"split": "study"}, replicates=3, donors=2)
+    return run_tiny(tmp_path_factory.mktemp("taking"), study)
+
+
+def test_a_donor_is_the_same_network_whichever_order_its_units_are_in(taking: Run) -> None:
+    found = at(connected(taking, kinds=["donors", "donors-apart"]).pairs)
+    assert found.height == 2 * 3 * 3  # kinds, levels, replicates
+    apart, matched = (found.filter(kind=kind).sort("level", "a") for kind in ("donors-apart", "donors"))
+    assert apart["b"].to_list()[:3] == [f"donors:r{r}/L00/ticket/0" for r in (0, 1, 0)]
+    assert apart["replicate"].to_list()[:3] == [0, 1, 2]
+    assert matched["end_loss"].to_list() == pytest.approx(apart["end_loss"].to_list())
+    assert all(a < b for a, b in zip(matched["l2"][:3], apart["l2"][:3], strict=True))
+    assert not (taking.path / "connect").exists()  # nothing is trained for them
+
+
+def test_a_donor_that_is_the_replicate_in_another_order_is_found_to_be(
+    taking: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = bind(taking.study, None, toy_data())[2]
+    network = net.ask(Network.of)
+    order = tuple(np.arange(group.size)[::-1].copy() for group in network.groups)
+
+    def turned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return permute(tensors, network.groups, order)
+
+    monkeypatch.setattr(Ladders, "weights", lambda self, cell, which: turned(taking.weights(cell, which)))
+    monkeypatch.setattr(Ladders, "mask", lambda self, cell: Mask(turned(taking.mask(cell))))
+    found = at(connected(taking, kinds=["donors", "donors-apart"], levels=[0, 2]).pairs, replicate=0)
+    for row in found.to_dicts():
+        assert (row["l2"] == 0 and row["l2_shared"] == 0) == (row["kind"] == "donors"), row
+        assert row["barrier_loss"] == pytest.approx(0, abs=1e-6) or row["kind"] == "donors-apart"
 
 
 def test_nothing_is_trained_twice(rewound: Run) -> None:
@@ -206,6 +248,7 @@ def test_estimates_are_over_replicates() -> None:
         ({"alphas": 1}, "alphas is 1"),
         ({"kinds": ["levels"], "levels": [0]}, "no pair of kind 'levels' at level 0"),
         ({"kinds": []}, "no pair of kind"),
+        ({"kinds": ["donors-apart"]}, "has no donors, and pairs of kind 'donors-apart'"),
         ({"device": "gpu"}, "unknown device"),
         ({"dataset": toy_data(1)}, "digest"),
     ],

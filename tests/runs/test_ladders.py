@@ -129,7 +129,9 @@ def test_another_pool_has_other_donors_for_the_same_replicates_and_is_another_ru
     one, two = taking(), taking(donor_pool=1)
     assert one.identity() == taking(donor_pool=0).identity() != two.identity()
     assert ladder_seeds(one, "donors", 0).root == (one.seed, "donor", 0)
-    roots = [seeds for study in (one, two) for r in (0, 1) for seeds in (ladder_seeds(study, "donors", r).root,)]
+    roots = [
+        seeds for study in (one, two) for r in (0, 1) for seeds in (ladder_seeds(study, "donors", r).root,)
+    ]
     assert len(set(roots)) == 4
     assert one.seeds(0) == two.seeds(0)
     assert ladder_seeds(one, "twins", 0) == ladder_seeds(two, "twins", 0)

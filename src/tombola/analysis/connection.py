@@ -7,13 +7,15 @@ that nothing is trained twice. Nothing is selected here, so the test set may be 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 import torch
 from torch import nn
 
+from tombola.alignment.network import Network
+from tombola.alignment.weights import match_weights
 from tombola.analysis.pairing import DEFAULT_KINDS, Pair, pairs_of
 from tombola.comparison.connectivity import PATH, STABLE, angle, angular, barrier, distance, path, steps
 from tombola.data.dataset import Dataset
@@ -24,6 +26,7 @@ from tombola.files import read_parquet, write_parquet
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
+from tombola.models.units import permute
 from tombola.runs.beside.copies import Copy, place_of, train_copies
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
@@ -110,7 +113,9 @@ def _measured(
             continue
         if pair.masked:
             a, mask_a = mask_b.apply(a), mask_a & mask_b
-        cell = pair.b.cell
+        cell = pair.a.cell if pair.b.beside else pair.b.cell
+        if pair.matched:
+            b, mask_b = _matched(run, pair, net, b, mask_b)
         seeds = study.seeds(cell.replicate)
         part = split(data.n_train, study.data.validation, seeds.stream("split")).train
         some = torch.from_numpy(seeds.stream("connect").permutation(part)[:TRAIN_EXAMPLES]).to(data.device)
@@ -133,6 +138,18 @@ def _trained(run: Run, copy: Copy) -> tuple[State | None, Mask]:
     folder, cell = place_of(run, copy)
     ok = folder.record(cell).status == "ok"
     return folder.weights(cell, "end") if ok else None, folder.mask(cell)
+
+
+def _matched(run: Run, pair: Pair, net: Architecture, b: State, mask: Mask) -> tuple[State, Mask]:
+    """The second network and its mask, hidden units in the order in which its dense network matches that of the first:
+    the very matching that arms are aligned by."""
+    network, seeds = net.ask(Network.of), run.study.seeds(pair.a.cell.replicate)
+    dense = [
+        folder.weights(replace(cell, level=0), "end")
+        for folder, cell in (place_of(run, copy) for copy in (pair.a, pair.b))
+    ]
+    found = match_weights(dense[0], dense[1], network, list(mask), seeds.stream("match", 0))
+    return permute(b, network.groups, found), Mask(permute(mask, network.groups, found))
 
 
 def _barriers(of: pl.DataFrame) -> tuple[float, float, float, float]:

@@ -18,18 +18,22 @@ KINDS: Mapping[str, str] = {
     "dense": "the trained dense network, and the trained ticket",
     "pruning": "the dense network trained with the ticket's noise, then masked, and the ticket (Frankle et al. 2019)",
     "arms": "the trained ticket and the trained network of another arm, at one level",
+    "donors": "a replicate's network and its donor's, units matched by the dense networks (Ainsworth et al. 2023)",
+    "donors-apart": "the same, units as they come",
 }
 DEFAULT_KINDS = ("instability", "levels", "dense")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks of one replicate. `masked`: the first is looked at through the mask of the second."""
+    """Two networks of one replicate, or of one and its donor. `masked`: the first is looked at through the mask of the
+    second. `matched`: the units of the second are put in the order of the first's, as arms are aligned."""
 
     kind: str
     a: Copy
     b: Copy
     masked: bool = False
+    matched: bool = False
 
 
 def pairs_of(
@@ -59,6 +63,13 @@ def pairs_of(
             f"kind 'pruning' trains dense networks from where tickets are rewound to, and this run has pruning.after = "
             f"'{study.pruning.after}'"
         )
+    if (taking := {"donors", "donors-apart"} & {*kinds}) and not any(
+        each.kind == "donors" for each in run.ladders()
+    ):
+        raise UserError(
+            f"{run.path.name}: has no donors, and pairs of kind '{min(taking)}' are of a replicate and its donor; "
+            "expected a study with an arm that takes from donors"
+        )
     cells = [c for c in run.cells() if c.arm != study.search_arm and run.record(c).status == "ok"]
     done = {
         level: [cell for cell in cells if cell.level == level] for level in sorted({c.level for c in cells})
@@ -75,7 +86,11 @@ def pairs_of(
         pair
         for kind in dict.fromkeys(kinds)
         for level in chosen
-        for pair in _pairs(kind, level, done, list(arms), copies, study.pruning.rewind > 0)
+        for pair in (
+            _lent_pairs(kind, run, done[level])
+            if kind in ("donors", "donors-apart")
+            else _pairs(kind, level, done, list(arms), copies, study.pruning.rewind > 0)
+        )
     ]
     if not found:
         raise UserError(
@@ -83,6 +98,15 @@ def pairs_of(
             f"{', '.join(map(str, chosen)) or 'any'}"
         )
     return found
+
+
+def _lent_pairs(kind: str, run: Run, done: Sequence[Cell]) -> Iterator[Pair]:
+    """The ticket of each replicate at a level, at level 0 the dense network, and that of its donor."""
+    donors = next(each for each in run.ladders() if each.kind == "donors")
+    for cell in done:
+        lent = replace(cell, replicate=cell.replicate % donors.study.donors)
+        if cell.arm == TICKET and donors.has(lent) and donors.record(lent).status == "ok":
+            yield Pair(kind, Copy(cell), Copy(lent, beside="donors"), matched=kind == "donors")
 
 
 def _pairs(

@@ -28,6 +28,8 @@ LABELS = {
     "dense": "from dense",
     "pruning": "from dense, masked",
     "arms": "ticket to {arm}",
+    "donors": "to the donor, matched",
+    "donors-apart": "to the donor, as it is",
 }
 """Kind of pairs -> what its line is called."""
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from tombola.data.resident import Resident
 from tombola.errors import UserError
@@ -23,6 +24,7 @@ from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import Progress
 from tombola.runs.stacks import StackTrainer
+from tombola.study.ladders import Kind
 from tombola.study.spec import Study
 from tombola.training.start import Start
 
@@ -35,16 +37,18 @@ class Copy:
     """A network of a run: a cell itself (number 0), or one trained from the cell's start with other noise.
 
     A `dense` one is trained with the cell's own noise but without its mask, from the weights that tickets are rewound
-    to. So are copies of level 0: the cell itself began at iteration 0.
+    to. So are copies of level 0: the cell itself began at iteration 0. A network that is `beside` is one of the ladders
+    of donors or twins, and never trained here.
     """
 
     cell: Cell
     number: int = 0
     dense: bool = False
+    beside: Kind | Literal[""] = ""
 
     @property
     def own(self) -> bool:
-        """Whether it is the run's cell itself."""
+        """Whether it is a cell itself, of the run or of a ladder beside it."""
         return self.number == 0 and not self.dense
 
     @property
@@ -53,7 +57,8 @@ class Copy:
         return DENSE if self.dense else f"copy-{self.number}"
 
     def __str__(self) -> str:
-        return str(self.cell) if self.own else f"{self.folder}:{self.cell}"
+        place = self.beside if self.own else self.folder
+        return f"{place}:{self.cell}" if place else str(self.cell)
 
 
 class CopyRun(Run):
@@ -84,6 +89,8 @@ class CopyRun(Run):
 
 def place_of(run: Run, copy: Copy) -> tuple[Run, Cell]:
     """The folder that a copy is in, and the name it has there."""
+    if copy.beside:
+        return next(each for each in run.ladders() if each.kind == copy.beside), copy.cell
     if copy.own:
         return run, copy.cell
     return CopyRun(run, copy.folder), replace(copy.cell, arm=DENSE) if copy.dense else copy.cell
