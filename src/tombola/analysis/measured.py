@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,7 @@ from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, WHOLE
 from tombola.analysis.compared import compared, compared_key, key_of
 from tombola.analysis.exams import exams_of, network_of
-from tombola.analysis.subjects import subjects_of
+from tombola.analysis.subjects import Subjects
 from tombola.analysis.verdict import Verdict
 from tombola.comparison.decisions import decide
 from tombola.comparison.measures.base import MEASURES
@@ -27,12 +28,21 @@ NULLS = 100
 """How many nulls are drawn for a pair, where chance has no closed form and the study has no `[compare]` table."""
 
 
-def measured(run: Run, claim: Hypothesis, blank: Verdict, data_dir: Path | None) -> Verdict:
-    """A verdict with what a measure says of a hypothesis at its level: the decision over replicates of `decide`."""
+def measuring(run: Run, data_dir: Path | None) -> Callable[[Hypothesis, Verdict], Verdict]:
+    """What measures of a run's tickets say of hypotheses, one after another: each ticket is read once."""
+    return partial(_measured, Subjects(run), data_dir)
+
+
+def _measured(known: Subjects, data_dir: Path | None, claim: Hypothesis, blank: Verdict) -> Verdict:
+    """A verdict with what a measure says of a hypothesis at its level: the decision over replicates of `decide`.
+
+    `known` are the subjects of the run; what another hypothesis has read is not read again.
+    """
+    run = known.run
     at = claim.measure
     assert at is not None
     assert blank.level is not None
-    subjects = subjects_of(run, level=blank.level, arms=claim.arms)
+    subjects = known.of(level=blank.level, arms=claim.arms)
     measure = MEASURES[at.registered]
     pairs = _stored(run, at, subjects)
     if pairs is None:

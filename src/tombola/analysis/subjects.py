@@ -35,31 +35,60 @@ def subjects_of(
     Raises UserError for levels and densities together, an arm the run does not have, a level that no cell is done at,
     and a density outside of 0 to 1.
     """
-    levels, wanted = listed(level), listed(density)
-    if levels and wanted:
-        raise UserError("give a level or a density, not both")
-    frame = results_of(run, timed=False).filter(pl.col("status") == "ok")
-    if frame.is_empty():
-        raise UserError(f"{run.path.name}: no cell is done")
-    known = sorted(set(frame["arm"]))
-    for arm in arms:
-        if arm not in known:
-            raise UserError(f"{run.path.name}: no arm '{arm}' is done{nearest(arm, known)}")
-    for number in levels:
-        if number not in frame["level"]:
-            raise UserError(f"{run.path.name}: no cell is done at level {number}")
-    levels = levels or [_nearest(frame, fraction) for fraction in wanted]
-    chosen = frame.filter(pl.col("level").is_in(levels) if levels else pl.col("level") > 0)
-    if chosen.is_empty():
-        raise UserError(f"{run.path.name}: no cell is done below dense")
-    ladder = frame.filter(pl.col("arm") == TICKET).group_by("level").agg(pl.col("density").mean())
-    densities = dict(ladder.iter_rows())
-    rows = chosen.filter(pl.col("arm").is_in(arms)) if arms else chosen
-    denses = _Denses(run)
-    return [
-        _subject(run, Cell(row["replicate"], row["level"], row["arm"], row["draw"]), densities, denses)
-        for row in rows.sort("replicate", "level", "arm", "draw").iter_rows(named=True)
-    ]
+    return Subjects(run).of(level=level, density=density, arms=arms)
+
+
+class Subjects:
+    """The trained cells of a run as they are now, each read once, whoever asks for it."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._frame = results_of(run, timed=False).filter(pl.col("status") == "ok")
+        ladder = self._frame.filter(pl.col("arm") == TICKET).group_by("level").agg(pl.col("density").mean())
+        self._densities = dict(ladder.iter_rows())
+        self._denses = _Denses(run)
+        self._subject = cache(self._read)
+
+    def of(
+        self, *, level: Several[int] = None, density: Several[float] = None, arms: Collection[str] = ()
+    ) -> list[Subject]:
+        """Those that `subjects_of` is asked for, and its errors."""
+        name, frame, levels, wanted = self.run.path.name, self._frame, listed(level), listed(density)
+        if levels and wanted:
+            raise UserError("give a level or a density, not both")
+        if frame.is_empty():
+            raise UserError(f"{name}: no cell is done")
+        known = sorted(set(frame["arm"]))
+        for arm in arms:
+            if arm not in known:
+                raise UserError(f"{name}: no arm '{arm}' is done{nearest(arm, known)}")
+        for number in levels:
+            if number not in frame["level"]:
+                raise UserError(f"{name}: no cell is done at level {number}")
+        levels = levels or [_nearest(frame, fraction) for fraction in wanted]
+        chosen = frame.filter(pl.col("level").is_in(levels) if levels else pl.col("level") > 0)
+        if chosen.is_empty():
+            raise UserError(f"{name}: no cell is done below dense")
+        rows = chosen.filter(pl.col("arm").is_in(arms)) if arms else chosen
+        return [
+            self._subject(Cell(row["replicate"], row["level"], row["arm"], row["draw"]))
+            for row in rows.sort("replicate", "level", "arm", "draw").iter_rows(named=True)
+        ]
+
+    def _read(self, cell: Cell) -> Subject:
+        run, weights = self.run, self.run.keeps_weights(cell)
+        return Subject(
+            name=f"{run.path.name}:{cell}",
+            mask=run.mask(cell),
+            start=run.start(cell) if weights else None,
+            end=run.weights(cell, "end") if weights else None,
+            dense=self._denses.trained(cell.replicate) if weights else None,
+            dense_start=self._denses.start(cell.replicate) if weights else None,
+            replicate=f"{run.path.name}:r{cell.replicate}",
+            arm=cell.arm,
+            draw=cell.draw,
+            density=self._densities.get(cell.level),
+        )
 
 
 def listed(given: Several[T]) -> list[T]:
@@ -84,19 +113,3 @@ class _Denses:
     def __init__(self, run: Run) -> None:
         self.trained = cache(lambda replicate: run.weights(Cell(replicate, 0, TICKET, 0), "end"))
         self.start = cache(lambda replicate: rewound(run, replicate))
-
-
-def _subject(run: Run, cell: Cell, densities: dict[int, float], denses: _Denses) -> Subject:
-    weights = run.keeps_weights(cell)
-    return Subject(
-        name=f"{run.path.name}:{cell}",
-        mask=run.mask(cell),
-        start=run.start(cell) if weights else None,
-        end=run.weights(cell, "end") if weights else None,
-        dense=denses.trained(cell.replicate) if weights else None,
-        dense_start=denses.start(cell.replicate) if weights else None,
-        replicate=f"{run.path.name}:r{cell.replicate}",
-        arm=cell.arm,
-        draw=cell.draw,
-        density=densities.get(cell.level),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import polars as pl
 
 from tombola.analysis import wording
 from tombola.analysis.answers import sentences
-from tombola.analysis.decide import decided, densities_of
+from tombola.analysis.decide import Measured, decided, densities_of
 from tombola.analysis.matching_level import Matching, sparsest_match
 from tombola.analysis.published import Checked, expectations
 from tombola.analysis.verdict import VERDICTS, Verdict
@@ -60,12 +61,16 @@ def verdicts_of(run: Run, *, measures: bool = True, data_dir: Path | None = None
     """
     study, frame, known = run.study, results_of(run, timed=False), Registration.of(run)
 
+    @cache
+    def taken() -> Measured:
+        from tombola.analysis.measured import measuring  # with torch, which few verdicts need
+
+        return measuring(run, data_dir)
+
     def by_measure(claim: Hypothesis, blank: Verdict) -> Verdict:
         if not measures:
             raise UserError("measures are not taken here; `tombola verdicts RUN` takes them")
-        from tombola.analysis.measured import measured  # with torch, which few verdicts need
-
-        return measured(run, claim, blank, data_dir)
+        return taken()(claim, blank)
 
     every, densities = with_donor_tickets(run, frame), known.densities or densities_of(frame)
     found = [
