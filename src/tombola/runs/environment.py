@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -177,7 +177,7 @@ class EngineRecord:
 
     def stacks(self, cells: Sequence[Cell], done: Callable[[Cell], bool], size: int) -> list[list[Cell]]:
         """The stacks to train for the cells of a level: recorded ones that are unfinished, and new ones for
-        cells that no stack has yet."""
+        cells that no stack has yet. Raises UserError for an unfinished one with a cell that cannot be drawn."""
         names = {str(cell) for cell in cells}
         recorded: list[list[str]] = [s for s in self.record["stacks"] if any(name in names for name in s)]
         taken = {name for stack in recorded for name in stack}
@@ -187,7 +187,27 @@ class EngineRecord:
             self.save()
         # Of a finished stack some cells may not be asked for: their ladder goes on no more, its weights being dropped.
         known = [[cell_named(name) for name in stack] for stack in recorded]
-        return [stack for stack in known + fresh if not all(done(cell) for cell in stack)]
+        unfinished = [stack for stack in known + fresh if not all(done(cell) for cell in stack)]
+        for stack in unfinished:
+            self._require_drawn(stack, names, done)
+        return unfinished
+
+    def _require_drawn(
+        self, stack: Sequence[Cell], names: Collection[str], done: Callable[[Cell], bool]
+    ) -> None:
+        """Raise UserError where a stack that is to be trained has a cell that nothing can be drawn for."""
+        lost = next((cell for cell in stack if str(cell) not in names), None)
+        if lost is None:
+            return
+        wanted = next(cell for cell in stack if not done(cell))
+        why = (
+            f"{wanted} is trained in one stack with {lost}, and the weights that this was pruned from are gone"
+            if done(lost)
+            else f"a stack holds {lost}, which the study does not draw, so the file was damaged or edited"
+        )
+        raise UserError(
+            f"{self.folder.path / 'environment.json'}: {why}; put it back, or start a run of another name"
+        )
 
     def _agree(
         self,

@@ -68,7 +68,10 @@ class Worker:
         return done, sum(steps(cell) for cell in missing(self.folder, self.plan.study))
 
     def work(self) -> None:
-        """Everything that is not there yet."""
+        """Everything that is not there yet. Where nothing is missing nothing is drawn: what tickets were drawn from may
+        be gone (store.keep = "masks")."""
+        if not missing(self.folder, self.plan.study):
+            return
         replicates = {r: self.seeds(r) for r in range(self.plan.study.replicates)}
         with ThreadPoolExecutor(1) as self.writer:  # what was trained is written whatever happens next
             for _ in draw(self.lottery, replicates, self.train):
