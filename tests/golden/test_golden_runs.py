@@ -15,6 +15,8 @@ import pytest
 import tombola
 
 HERE = Path(__file__).parent
+OLD = "holds cells without digests, of an older Tombola; damage to them does not show"
+pytestmark = pytest.mark.filterwarnings(f"ignore:.*{OLD}")
 
 
 def _make() -> ModuleType:
@@ -79,5 +81,6 @@ def test_it_is_read_and_reported(golden: tuple[str, Path]) -> None:
             f"r{r}/L{level:02d}/{arm}/{draw}"
             for r, level, arm, draw in stored.select("replicate", "level", "arm", "draw").iter_rows()
         ]
-        for cell in run.cells():
-            assert run.ticket(cell).mask.density() == run.record(cell).density
+        with pytest.warns(tombola.errors.Notice, match=f"^{folder}: {OLD}$"):
+            densities = {cell: run.ticket(cell).mask.density() for cell in run.cells()}
+        assert densities == {cell: run.record(cell).density for cell in run.cells()}

@@ -11,6 +11,7 @@ import pytest
 
 from support.study_kit import contents, run_tiny, tiny
 from tombola.errors import UserError
+from tombola.files import write_json
 from tombola.lottery.cell import Cell
 from tombola.runs import runner
 from tombola.runs.folder import Run
@@ -83,12 +84,14 @@ def test_a_cell_whose_stack_cannot_be_drawn_any_more_is_named(
     assert contents(run.path) == before
 
 
-def test_a_stack_of_a_cell_that_there_is_not_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_stack_of_a_cell_that_there_is_not_is_named(sealed: bool, tmp_path: Path) -> None:
     run = run_tiny(tmp_path, tiny())
+    if not sealed:  # as an older Tombola wrote it
+        write_json(run.path / "environment.json", run.environment)
     path = run.path / "environment.json"
     path.write_text(path.read_text().replace("r1/L02/ticket/0", "r1/L02/tickeu/0"))
     shutil.rmtree(run.folder(Cell(1, 2, "ticket", 0)))
-    with pytest.raises(
-        UserError, match=re.escape(f"{path}: ") + "a stack holds r1/L02/tickeu/0, which the study"
-    ):
+    said = "is damaged" if sealed else "a stack holds r1/L02/tickeu/0, which the study does not draw"
+    with pytest.raises(UserError, match=re.escape(f"{path}: {said}")):
         run_tiny(tmp_path, tiny())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from support.study_kit import run_tiny, tiny
+from tombola.errors import UserError
 from tombola.lottery.cell import Cell
 from tombola.runs import stacks
 from tombola.runs.environment import EngineRecord, packed
@@ -118,4 +119,7 @@ def test_a_finished_stack_is_left_alone_whatever_else_is_asked_for(tmp_path: Pat
     record = EngineRecord(Run(tmp_path), {"record": {"stacks": [stack]}})
     asked = [Cell(1, 1, "ticket", 0)]
     assert record.stacks(asked, lambda cell: True, 4) == []
-    assert record.stacks(asked, lambda cell: cell not in asked, 4) == [[Cell(0, 1, "ticket", 0), *asked]]
+    with pytest.raises(
+        UserError, match="r1/L01/ticket/0 is trained in one stack with r0/L01/ticket/0, and the weights"
+    ):
+        record.stacks(asked, lambda cell: cell not in asked, 4)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from support.lottery_parts import same
-from support.study_kit import Notes, cells_of, contents, no_leftovers, run_tiny, times, tiny
+from support.study_kit import Notes, cells_of, contents, no_leftovers, rewrite_record, run_tiny, times, tiny
 from tombola.data.split import split
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
@@ -179,8 +179,7 @@ def test_how_far_a_run_is_counts_its_ladders(run: Run) -> None:
 def test_where_a_donors_ladder_ends_the_arms_that_took_from_it_collapse(tmp_path: Path) -> None:
     run = run_tiny(tmp_path, taking())
     donors = ladders(run)["donors"]
-    record = donors.folder(Cell(1, 1, "ticket", 0)) / "cell.json"
-    record.write_text(record.read_text().replace('"ok"', '"diverged"'))
+    rewrite_record(donors, Cell(1, 1, "ticket", 0), status="diverged")
     assert Lender(run.ladders())(1, 1).pool[0] is None
     for cell in [Cell(1, 1, "donor", 0), Cell(1, 1, "donor-transplant", 0)]:
         for file in run.folder(cell).iterdir():

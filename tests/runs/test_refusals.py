@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,9 +92,9 @@ def test_what_would_change_the_bits_is_refused(
 
 def test_another_device_is_refused(tmp_path: Path) -> None:
     run = run_tiny(tmp_path)
-    environment = json.loads((run.path / "environment.json").read_text())
+    environment = run.environment
     environment["record"]["device"] = "cuda"
-    (run.path / "environment.json").write_text(json.dumps(environment))
+    run.write_environment(environment)
     with pytest.raises(UserError, match="was begun with device cuda, found cpu"):
         run_tiny(tmp_path)
 

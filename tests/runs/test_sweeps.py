@@ -122,12 +122,12 @@ def test_dense_networks_that_are_the_same_are_shared() -> None:
 def test_nothing_is_copied_from_another_machine_engine_or_stack(tmp_path: Path) -> None:
     one, other = (bound(m.study) for m in criteria().members)
     donor = run_tiny(tmp_path, one)
-    kept = json.loads((donor.path / "environment.json").read_text())
+    kept = donor.environment
 
     def trained_after(change: Callable[[dict[str, Any]], object]) -> int:
         environment = json.loads(json.dumps(kept))
         change(environment)
-        (donor.path / "environment.json").write_text(json.dumps(environment))
+        donor.write_environment(environment)
         shutil.rmtree(tmp_path / other.folder, ignore_errors=True)
         notes = Notes()
         run_tiny(tmp_path, other, dense_from=[donor], progress=notes)

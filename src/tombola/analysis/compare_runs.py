@@ -12,7 +12,7 @@ import polars as pl
 from tombola.alignment.network import Network, chain
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW
-from tombola.analysis.compared import COMPARED, compared_key, keep_compared, key_of
+from tombola.analysis.compared import COMPARED, compared_key, keep_tables, key_of
 from tombola.analysis.exams import exams_of, network_of, run_of
 from tombola.analysis.share import ALIGNMENT, CONTROLS, OWN_MASK, primary
 from tombola.analysis.subjects import Several, listed, subjects_of
@@ -23,7 +23,6 @@ from tombola.comparison.overlay import Overlay
 from tombola.comparison.pairs import compare
 from tombola.comparison.requests import check_exam, chosen, needs_network
 from tombola.errors import UserError
-from tombola.files import write_json
 from tombola.lottery.arms.catalog import TICKET
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
@@ -43,6 +42,11 @@ class Comparison:
     decisions: pl.DataFrame | None
     consensus: pl.DataFrame | None
     subjects: Sequence[Subject]
+
+    @property
+    def tables(self) -> dict[str, pl.DataFrame | None]:
+        """The tables by the names of their files."""
+        return {"measures": self.pairs, "decisions": self.decisions, "consensus": self.consensus}
 
 
 class CompareKeywords(TypedDict, total=False):
@@ -125,9 +129,7 @@ def compare_runs(
         subjects,
     )
     if runs:
-        (runs[0].path / COMPARED).unlink(missing_ok=True)
-        tables = {"measures": found.pairs, "decisions": found.decisions, "consensus": found.consensus}
-        keep_compared(runs[0], tables)
+        keep_tables(runs[0].path, COMPARED, found.tables)
     return found
 
 
@@ -139,8 +141,8 @@ def compare_study(run: Run, data_dir: Path | None = None) -> bool:
     asked = asked_by_study(run)
     if asked is None:
         return False
-    compare_runs([run], **asked | {"data_dir": data_dir})
-    write_json(run.path / COMPARED, {"key": key_of(run)})
+    found = compare_runs([run], **asked | {"data_dir": data_dir})
+    keep_tables(run.path, COMPARED, found.tables, key_of(run))
     return True
 
 

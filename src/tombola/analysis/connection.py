@@ -16,13 +16,13 @@ from torch import nn
 
 from tombola.alignment.network import Network
 from tombola.alignment.weights import match_weights
+from tombola.analysis.compared import keep_tables, stored_table
 from tombola.analysis.pairing import DEFAULT_KINDS, Pair, pairs_of
 from tombola.comparison.connectivity import PATH, STABLE, angle, angular, barrier, distance, path, steps
 from tombola.data.dataset import Dataset
 from tombola.data.resident import Resident
 from tombola.data.split import split
 from tombola.errors import UserError
-from tombola.files import read_parquet, write_parquet
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
@@ -47,6 +47,8 @@ CONNECTION_VALUES = (
 )  # fmt: skip
 CONNECT = {**KEYS, "split": pl.String, **dict.fromkeys(CONNECTION_VALUES, pl.Float64)}
 PATHS = {**KEYS, **PATH}
+CONNECTED = "connected.json"
+"""The digests of both tables."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,7 @@ def connect_run(
             run, {copy for p in pairs for copy in (p.a, p.b)}, net, data, record, progress or Silent()
         )
         found = _measured(run, pairs, net, data, steps(alphas))
-        write_parquet(run.path / "connect.parquet", found.pairs)
-        write_parquet(run.path / "paths.parquet", found.paths)
+        keep_tables(run.path, CONNECTED, {"connect": found.pairs, "paths": found.paths})
     return found
 
 
@@ -182,12 +183,11 @@ def connection_estimates(pairs: pl.DataFrame, value: str) -> pl.DataFrame:
 
 def connections_of(run: Run) -> Connection | None:
     """What `connect_run` stored in a run last; None where it never did. Raises UserError for files that are broken."""
-    files = [run.path / "connect.parquet", run.path / "paths.parquet"]
-    if not all(file.is_file() for file in files):
-        return None
-    return Connection(
-        *(read_parquet(file, columns) for file, columns in zip(files, (CONNECT, PATHS), strict=True))
+    pairs, paths = (
+        stored_table(run.path / f"{name}.parquet", CONNECTED, columns, "connect again")
+        for name, columns in {"connect": CONNECT, "paths": PATHS}.items()
     )
+    return None if pairs is None or paths is None else Connection(pairs, paths)
 
 
 def is_stable(error_barrier: float) -> bool:

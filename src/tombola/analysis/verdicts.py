@@ -21,6 +21,7 @@ from tombola.runs.folder import Run
 from tombola.runs.preregistration import Registration, hypotheses_digest
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of, with_donor_tickets
+from tombola.seals import sealed
 from tombola.stats.intervals import FEWEST
 from tombola.study.claims import Hypothesis
 
@@ -89,7 +90,7 @@ def verdicts_of(run: Run, *, measures: bool = True, data_dir: Path | None = None
 def write_verdicts(run: Run, found: Verdicts) -> Path:
     """Store verdicts in verdicts.json of the run; returns its path."""
     path = run.path / "verdicts.json"
-    write_json(path, found.table())
+    write_json(path, sealed(found.table(), path.name))
     return path
 
 

@@ -29,6 +29,7 @@ from tombola.report.tables import Looks, Tables
 from tombola.runs.folder import Run
 from tombola.runs.progress import missing
 from tombola.runs.results import histories, results_of, summary
+from tombola.seals import unsealed
 from tombola.study.title import title_of
 from tombola.training.search.bird import Bird
 
@@ -89,12 +90,14 @@ ROWS = TypeAdapter(tuple[Verdict, ...])
 def verdicts_in(run: Run) -> pl.DataFrame | None:
     """The verdicts that a run's folder holds; None where there are none, or those of an earlier version."""
     path = run.path / "verdicts.json"
-    rows = read_object(path).get("verdicts") if path.is_file() else None
+    stored = read_object(path) if path.is_file() else {}
+    rows = stored.get("verdicts")
     if not isinstance(rows, list) or not all(
         isinstance(row, dict) and VERDICTS.keys() <= row.keys() for row in rows
     ):
         return None
     found = checked(path, rows, ROWS)
+    unsealed(path, stored, path.name)
     return pl.DataFrame([each.row() for each in found], schema=VERDICTS)
 
 

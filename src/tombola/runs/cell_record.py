@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +12,14 @@ from pydantic import BaseModel, Field, TypeAdapter
 from tombola.errors import UserError
 from tombola.files import checked, read_object
 from tombola.lottery.cell import Cell, Status
+from tombola.seals import SEAL, sealed, unsealed
 from tombola.training.trained import NUMBERS
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 """It is the name of a file as well."""
+TIMING_FILE = "timing.json"
 WEIGHT_FILES = ("end.safetensors", "best.safetensors")
-OPTIONAL = ("found_iteration", "found_because")
+OPTIONAL = ("found_iteration", "found_because", "digests", SEAL)
 """What cell.json holds of some cells only."""
 
 
@@ -39,6 +41,9 @@ class CellRecord:
 
     The numbers are those of `Trained`; None where there was no training, no early stop, or no finite number. An
     early-bird ticket says when in the dense training its mask was found, and why it was taken then.
+
+    `digests` are those of the files beside it, `seal` that of the record itself, see `tombola.seals`; None in
+    cells of old.
     """
 
     cell: Cell
@@ -55,16 +60,26 @@ class CellRecord:
     iterations: int | None
     found_iteration: int | None = None
     found_because: str | None = None
+    digests: Mapping[str, str] | None = None
+    seal: str | None = None
 
     @classmethod
-    def read(cls, path: Path, cell: Cell) -> CellRecord:
-        """What a cell.json says. Raises UserError where it is the record of no cell, or of another one."""
-        table = read_object(path)
+    def read(cls, path: Path, cell: Cell, ladder: str = "") -> CellRecord:
+        """What a cell.json says, of a ladder beside a run where one is named. Raises UserError where it is the record
+        of no cell, or of another one, or is damaged."""
+        stored = read_object(path)
+        table = dict(stored)
         place = {each.name: table.pop(each.name) for each in fields(Cell) if each.name in table}
         found = checked(path, {"cell": place, **table}, RECORD)
         if found.cell != cell:
             raise UserError(f"{path}: the record of another cell, {found.cell}")
+        unsealed(path, stored, place_of(cell, ladder))
         return found
+
+    def sealed(self, digests: Mapping[str, str], ladder: str) -> CellRecord:
+        """The record with the digests of the files beside it, and its own."""
+        own = replace(self, digests=digests)
+        return replace(own, seal=sealed(own.table(), place_of(self.cell, ladder))[SEAL])
 
     def table(self) -> dict[str, Any]:
         """What cell.json holds."""
@@ -104,6 +119,11 @@ class CellRecord:
 RECORD = TypeAdapter(CellRecord)
 
 
+def place_of(cell: Cell, ladder: str) -> str:
+    """A cell's place in a run, for seals."""
+    return f"{ladder}/{cell}"
+
+
 class Timing(BaseModel):
     """What timing.json says: seconds that a cell trained, and the run that it was copied from, if any."""
 
@@ -114,6 +134,15 @@ class Timing(BaseModel):
 TIMING = TypeAdapter(Timing)
 
 
-def timing_in(path: Path) -> Timing:
-    """What a timing.json says. Raises UserError where it is another file."""
-    return checked(path, read_object(path), TIMING)
+def timing_in(path: Path, place: str) -> Timing:
+    """What the timing.json of a cell says. Raises UserError where it is another file, or is damaged."""
+    stored = read_object(path)
+    found = checked(path, stored, TIMING)
+    unsealed(path, stored, f"{place}/{TIMING_FILE}")
+    return found
+
+
+def timing_table(seconds: float, place: str, copied_from: str | None = None) -> dict[str, Any]:
+    """What the timing.json of a cell holds."""
+    own = {"seconds": seconds, **({"copied_from": copied_from} if copied_from else {})}
+    return sealed(own, f"{place}/{TIMING_FILE}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from tombola.errors import UserError
+from tombola.errors import UserError, notice
 from tombola.files import (
     digest_of,
     new_folder,
@@ -25,8 +25,17 @@ from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell, Drawn
 from tombola.masks.mask import Mask, restore
 from tombola.models.state import State
-from tombola.runs.cell_record import WEIGHT_FILES, CellRecord, StartPlace, timing_in
+from tombola.runs.cell_record import (
+    TIMING_FILE,
+    WEIGHT_FILES,
+    CellRecord,
+    StartPlace,
+    place_of,
+    timing_in,
+    timing_table,
+)
 from tombola.runs.integrity import fault
+from tombola.seals import OTHER, digest_of_file, require_digest
 from tombola.training.search.bird import Bird
 from tombola.training.start import Start
 from tombola.training.trained import NUMBERS, Trained
@@ -47,8 +56,19 @@ class Cells(ABC):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._whole: set[Cell] = set()
+        self._whole: dict[Cell, CellRecord] = {}
         """Cells that were found whole: they do not change."""
+        self._sound: set[str] = set()
+        """Starts that were found to be those of their digest."""
+        self._said = False
+
+    ladder = ""
+    """What the cells are, where they are not a run's own: donors, twins, copies."""
+
+    @property
+    @abstractmethod
+    def seals(self) -> bool:
+        """Whether cells are stored with digests: in all runs but those that were begun without."""
 
     @property
     @abstractmethod
@@ -73,17 +93,33 @@ class Cells(ABC):
         return sorted(cell_named(name) for name in names if CELL.fullmatch(name))
 
     def record(self, cell: Cell) -> CellRecord:
-        """What cell.json says. Raises UserError where it is lost or broken, or another file of the cell is, and says
-        what to do."""
+        """What cell.json says. Raises UserError where it is lost or damaged, or another file of the cell is missing or
+        cut short, and says what to do."""
+        if cell in self._whole:
+            return self._whole[cell]
         self.has(cell)
         folder = self.folder(cell)
         with self._advised(cell):
-            record = CellRecord.read(folder / "cell.json", cell)
-            for name in record.files() if cell not in self._whole else ():
+            record = CellRecord.read(folder / "cell.json", cell, self.ladder)
+            for name in record.files():
                 if wrong := fault(folder / name):
                     raise UserError(f"{folder / name}: {wrong}")
-        self._whole.add(cell)
+        if record.seal is None and not self._said:
+            self._said = True
+            notice(
+                f"{self.path}: holds cells without digests, of an older Tombola; damage to them does not show"
+            )
+        self._whole[cell] = record
         return record
+
+    def file(self, cell: Cell, name: str) -> Path:
+        """Where a file of a cell lies. Raises UserError where its contents are not those that were stored, and says
+        what to do."""
+        path = self.folder(cell) / name
+        digests = self.record(cell).digests or {}
+        with self._advised(cell):
+            require_digest(path, digests.get(name))
+        return path
 
     def again(self, cell: Cell) -> str:
         """What to do to have a cell trained again, to end a sentence with."""
@@ -98,9 +134,8 @@ class Cells(ABC):
 
     def seconds(self, cell: Cell) -> float:
         """How long a cell trained: its share of its stack."""
-        path = self.folder(cell) / "timing.json"
         with self._advised(cell):
-            return timing_in(path).seconds
+            return timing_in(self.folder(cell) / TIMING_FILE, place_of(cell, self.ladder)).seconds
 
     def start_file(self, digest: str) -> Path:
         """Where a start of this digest lies, or would."""
@@ -116,22 +151,31 @@ class Cells(ABC):
 
     def birds(self, replicate: int) -> tuple[Bird, ...]:
         """What was seen of the dense network of a replicate, one entry a level; empty where it was not watched."""
+        files = self.folder(Cell(replicate, 0, TICKET, 0)).glob("early-bird-L*.safetensors")
+        return tuple(sorted((self.bird(replicate, file) for file in files), key=lambda bird: bird.level))
+
+    def bird(self, replicate: int, path: Path) -> Bird:
+        """What was seen of the dense network of a replicate, in one of its files."""
         dense = Cell(replicate, 0, TICKET, 0)
-        files = self.folder(dense).glob("early-bird-L*.safetensors")
         with self._advised(dense):
-            return tuple(sorted(map(Bird.load, files), key=lambda bird: bird.level))
+            return Bird.load(path, f"{place_of(dense, self.ladder)}/{path.name}")
 
     def mask(self, cell: Cell) -> Mask:
         """The mask of a cell."""
         with self._advised(cell):
-            return Mask.load(self.folder(cell) / "mask.safetensors")
+            return Mask.load(self.file(cell, "mask.safetensors"))
 
     def start_weights(self, digest: str) -> State:
-        """The weights in `starts` of this digest. Raises UserError where they are lost or broken."""
+        """The weights in `starts` of this digest. Raises UserError where they are lost or damaged."""
+        path = self.start_file(digest)
         try:
-            return read_tensors(self.start_file(digest))[0]
+            state = read_tensors(path)[0]
+            if digest not in self._sound and digest_of(state) != digest:
+                raise UserError(f"{path}: {OTHER}")
         except UserError as problem:
             raise UserError(f"{problem}; {self.again(self.writer(digest))}") from None
+        self._sound.add(digest)
+        return state
 
     def writer(self, digest: str) -> Cell:
         """The cell whose training writes a start: of those that begin from it a ticket's, the densest."""
@@ -156,7 +200,7 @@ class Cells(ABC):
         if not path.is_file() and keep == "masks":
             raise UserError(f"{path}: these weights were not kept (store.keep = '{keep}')")
         with self._advised(cell):
-            state, metadata = read_tensors(path)
+            state, metadata = read_tensors(self.file(cell, path.name))
             if not isinstance(metadata, dict) or metadata.get("kept") not in ("living", "all"):
                 raise UserError(
                     f"{path}: not the weights of a cell (its metadata do not say which were kept)"
@@ -166,7 +210,7 @@ class Cells(ABC):
     def history(self, cell: Cell) -> pl.DataFrame:
         """Learning curves of a cell: iteration, split, loss, accuracy."""
         with self._advised(cell):
-            return read_parquet(self.folder(cell) / "history.parquet", HISTORY)
+            return read_parquet(self.file(cell, "history.parquet"), HISTORY)
 
     def forget_weights(self, cell: Cell) -> None:
         """Drop the weights of a cell that nothing is pruned from any more (store.keep = "masks")."""
@@ -179,7 +223,9 @@ class Cells(ABC):
         try:
             yield
         except UserError as problem:
-            raise UserError(f"{problem}; {self.again(cell)}") from None
+            advice = self.again(cell)
+            said = str(problem)  # that of a file within it says so already
+            raise UserError(said if said.endswith(advice) else f"{said}; {advice}") from None
 
     def trained(self, record: CellRecord) -> Trained:
         """How a finished cell trained, as far as that is kept: without its curves, and its end for its best."""
@@ -207,17 +253,23 @@ def write_cell(run: Cells, drawn: Drawn, keep: str, seconds: float, source: bool
         drawn.mask.save(folder / "mask.safetensors")
         if drawn.trained is not None:
             _write_trained(folder, drawn, drawn.start, keep, source)
-            write_birds(folder, drawn.trained)
-        write_json(folder / "cell.json", _record(run, drawn, drawn.start, keep).table())
-        write_json(folder / "timing.json", {"seconds": seconds})
+        record = _record(run, drawn, drawn.start, keep)
+        if run.seals:
+            record = record.sealed({path.name: digest_of_file(path) for path in folder.iterdir()}, run.ladder)
+        place = place_of(drawn.cell, run.ladder)
+        if drawn.trained is not None:
+            write_birds(folder, drawn.trained, place)
+        write_json(folder / "cell.json", record.table())
+        write_json(folder / TIMING_FILE, timing_table(seconds, place))
 
 
-def write_birds(folder: Path, trained: Trained) -> None:
-    """Store what was seen of a dense network with its cell, a file for each level that has none yet."""
+def write_birds(folder: Path, trained: Trained, place: str) -> None:
+    """Store what was seen of a dense network with its cell, a file for each level that has none yet; each has a seal of
+    its own, since levels may be added. `place` is the cell's."""
     for bird in trained.birds:
         path = folder / bird_name(bird.level)
         if not path.exists():
-            bird.save(path)
+            bird.save(path, f"{place}/{path.name}")
 
 
 def _write_trained(folder: Path, drawn: Drawn, start: Start, keep: str, source: bool) -> None:
@@ -260,7 +312,7 @@ def _when_found(run: Cells, cell: Cell) -> tuple[int | None, str | None]:
     path = run.bird_file(cell.replicate, cell.level)
     if cell.arm != TICKET or not path.exists():
         return None, None
-    bird = Bird.load(path)
+    bird = run.bird(cell.replicate, path)
     why = "masks stood still" if bird.drawn else "masks never stood still, so the last one was taken"
     return bird.iteration, why
 
@@ -278,7 +330,7 @@ def _write_start(run: Cells, drawn: Drawn, start: Start) -> StartPlace:
 def _write_state(run: Cells, state: State) -> str:
     digest = digest_of(state)
     path = run.start_file(digest)
-    if not path.exists():
+    if not (path.exists() and run.start_weights(digest)):
         write_tensors(path, state)
     return digest
 

@@ -141,7 +141,9 @@ class EngineRecord:
             "shapes": {name: list(shape) for name, shape in architecture.shapes.items()},
             "state_dict": dict(architecture.keys),
         }
-        return cls(folder, {**describe_machine(), "network": network, "record": record}, spread)
+        return cls(
+            folder, {**describe_machine(), "network": network, "record": record, "seals": True}, spread
+        )
 
     @property
     def record(self) -> dict[str, Any]:

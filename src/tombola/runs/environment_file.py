@@ -11,6 +11,9 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from tombola.files import checked, read_object
+from tombola.seals import unsealed
+
+ENVIRONMENT_FILE = "environment.json"
 
 
 class NetworkTable(BaseModel):
@@ -55,13 +58,15 @@ class EnvironmentFile(BaseModel):
     record: RecordTable = RecordTable()
     study: StudyTable | None = None
     function: dict[str, Any] | None = None
+    seals: bool = False
 
 
 ENVIRONMENT = TypeAdapter(EnvironmentFile)
 
 
-def environment_in(path: Path) -> dict[str, Any]:
-    """What an environment.json holds, as it is written. Raises UserError where anything in it is of another type."""
+def environment_in(path: Path, place: str) -> dict[str, Any]:
+    """What the environment.json of a place holds, as it was given. Raises UserError where anything in it is of another
+    type, and where it is damaged."""
     found = read_object(path)
     checked(path, found, ENVIRONMENT)
-    return found
+    return unsealed(path, found, place)

@@ -32,9 +32,10 @@ from tombola.files import write_bytes, write_json
 from tombola.lottery.cell import Cell, Drawn
 from tombola.lottery.ticket import Ticket
 from tombola.runs.cells import Cells
-from tombola.runs.environment_file import environment_in
+from tombola.runs.environment_file import ENVIRONMENT_FILE, environment_in
 from tombola.runs.progress import WORDS, Headway, headway
-from tombola.runs.unedited import require_unedited
+from tombola.runs.unedited import require_unedited, say_of_edits
+from tombola.seals import sealed
 from tombola.study.ladders import Kind, ladders_of
 from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
@@ -50,6 +51,7 @@ class Run(Cells):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._read: tuple[tuple[Any, ...], Study] | None = None
+        self._seals = False
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -96,10 +98,12 @@ class Run(Cells):
     def study(self) -> Study:
         """The spec that the folder holds. Raises UserError where it is not that of the cells any more."""
         path = self.path / "study.toml"
-        state = tuple(_state(self.path / name) for name in ("study.toml", "environment.json"))
+        state = tuple(_state(self.path / name) for name in ("study.toml", ENVIRONMENT_FILE))
         if self._read is None or self._read[0] != state:  # read once, and again when a file has changed
             study = parse_study(read_text(path), str(path))
-            require_unedited(self.path, study, self.environment)
+            environment = self.environment
+            require_unedited(self.path, study, environment)
+            say_of_edits(path, study, environment)
             self._read = state, study
         return self._read[1]
 
@@ -109,10 +113,21 @@ class Run(Cells):
         return self.study.store.keep
 
     @property
+    def seals(self) -> bool:
+        self._seals = self._seals or bool(
+            self.environment.get("seals")
+        )  # it is written before the first cell
+        return self._seals
+
+    @property
     def environment(self) -> dict[str, Any]:
-        """Versions, device and engine record."""
-        path = self.path / "environment.json"
-        return environment_in(path) if path.exists() else {}
+        """Versions, device and engine record. Raises UserError where the file is damaged."""
+        path = self.path / ENVIRONMENT_FILE
+        return environment_in(path, self._environment_place) if path.exists() else {}
+
+    @property
+    def _environment_place(self) -> str:
+        return f"{self.ladder}/{ENVIRONMENT_FILE}"
 
     def make(self) -> None:
         """Make the folder, unless it is there. Raises UserError where none can be."""
@@ -163,7 +178,7 @@ class Run(Cells):
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json, unless it holds the same already."""
         if self.environment != environment:
-            write_json(self.path / "environment.json", environment)
+            write_json(self.path / ENVIRONMENT_FILE, sealed(environment, self._environment_place))
 
     def ticket(self, cell: Cell) -> Ticket:
         """A cell as a ticket. Raises UserError for one that is none, see `provenance`."""
@@ -215,7 +230,7 @@ class Ladders(Run):
 
     def __init__(self, run: Run, kind: Kind, study: Study) -> None:
         super().__init__(run.path / kind)
-        self.kind, self._study = kind, study
+        self.kind, self.ladder, self._study = kind, kind, study
 
     @property
     def study(self) -> Study:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from tombola.files import canonical, checked, read_object, write_json
 from tombola.runs.folder import Run
+from tombola.seals import sealed, unsealed
 from tombola.study.claims import Hypothesis
 
 FILE = "hypotheses.json"
@@ -58,7 +59,7 @@ class Registration:
             return cls()
         found = read_object(path)
         densities = checked(path, found, RECORD).densities
-        return cls(densities, tuple(found["history"]))
+        return cls(densities, tuple(unsealed(path, found, FILE)["history"]))
 
     @property
     def digest(self) -> str | None:
@@ -100,7 +101,7 @@ class Registration:
             history = (*history, entry)
         longest = max(self.densities, tuple(densities), key=len)
         if (longest, history) != (self.densities, self.history):
-            write_json(run.path / FILE, {"densities": longest, "history": history})
+            write_json(run.path / FILE, sealed({"densities": longest, "history": history}, FILE))
 
     def extended_after(self) -> int | None:
         """How many cells were done when replicates were last added, None where they never were. Who looks and then

@@ -24,6 +24,7 @@ from tombola.masks.probe import Probing
 from tombola.runs.beside.lender import Lender
 from tombola.runs.beside.reuse import take_dense
 from tombola.runs.beside.siblings import say_of_siblings
+from tombola.runs.cell_record import place_of
 from tombola.runs.cells import write_birds, write_cell
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Ladders, Run
@@ -98,7 +99,8 @@ class Worker:
                 source = drawn.cell.arm in study.source_arms
                 write_cell(self.folder, drawn, study.store.keep, seconds, source)
             elif drawn.trained is not None:
-                write_birds(self.folder.folder(drawn.cell), drawn.trained)
+                place = place_of(drawn.cell, self.folder.ladder)
+                write_birds(self.folder.folder(drawn.cell), drawn.trained, place)
         self.stored()
 
     def _written(self) -> None:

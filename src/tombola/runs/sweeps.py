@@ -19,6 +19,7 @@ from tombola.errors import UserError
 from tombola.files import parse_toml, write_bytes
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
+from tombola.seals import sealed, unsealed
 from tombola.study.load import read_text
 from tombola.study.sweep import label_of, shown
 
@@ -47,6 +48,7 @@ class SweepRun:
             raise
         except (KeyError, TypeError, ValueError) as problem:
             raise UserError(f"{file}: not the file of a sweep ({problem!r})") from None
+        unsealed(file, table, FILE)
         for _, name in listed:
             if name in ("", ".", "..") or Path(name).name != name:
                 raise UserError(f"{file}: names the run {name!r}, expected the name of a folder beside it")
@@ -62,7 +64,8 @@ class SweepRun:
     def save(self) -> None:
         """Write sweep.toml."""
         members = [{"run": run.path.name, "values": dict(values)} for values, run in self.members]
-        write_bytes(self.path / FILE, tomli_w.dumps({"title": self.title, "members": members}).encode())
+        table = sealed({"title": self.title, "members": members}, FILE)
+        write_bytes(self.path / FILE, tomli_w.dumps(table).encode())
 
 
 def sweep_results(found: SweepRun, *, timed: bool = True) -> pl.DataFrame:

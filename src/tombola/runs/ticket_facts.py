@@ -38,7 +38,7 @@ def ticket_facts(path: Path) -> TicketFacts:
     if path.is_dir():
         run, cell = cell_at(path)
         record, provenance = run.record(cell), run.provenance(cell)
-        bits, _, metadata = read_arrays(run.folder(cell) / "mask.safetensors")
+        bits, _, metadata = read_arrays(run.file(cell, "mask.safetensors"))
         there = {"start": record.start is not None, "end": run.keeps_weights(cell)}
         held = tuple(which for which, kept in there.items() if kept)
         return _facts(path, bits, metadata, held, provenance)

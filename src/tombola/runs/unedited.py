@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from tombola.errors import UserError, notice
 from tombola.files import canonical
 from tombola.lottery.arms.catalog import Arm
+from tombola.seals import digest_of_bytes
 from tombola.study.diff import flat
 from tombola.study.spec import DECIDING, Study
 from tombola.study.sweep import shown
@@ -28,10 +29,25 @@ FEW = 3
 
 
 def facts_of(study: Study, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What environment.json holds of a study: what decides its cells, and the actions of its arms beside those of arms
-    that are recorded already."""
+    """What environment.json holds of a study: what decides its cells, the actions of its arms beside those of arms that
+    are recorded already, and the digest of all of it."""
     arms = {entry.name: asdict(entry.arm) for entry in study.arms}
-    return {"deciding": study.deciding(), "arms": {**(before or {}).get("arms", {}), **arms}}
+    known = {**(before or {}).get("arms", {}), **arms}
+    return {"deciding": study.deciding(), "arms": known, "digest": _digest(study)}
+
+
+def say_of_edits(path: Path, study: Study, environment: Mapping[str, Any]) -> None:
+    """A notice where the study in a study.toml is not the one that the run was last run with. In what decides cells
+    they are the same, see `require_unedited`; nothing else tells an edit from damage."""
+    facts = environment.get("study") or {}
+    if facts.get("digest") not in (None, _digest(study)):
+        notice(
+            f"{path}: is not what the run was last run with (its title, extent, arms or claims were edited, or damaged)"
+        )
+
+
+def _digest(study: Study) -> str:
+    return digest_of_bytes(study.to_toml().encode())
 
 
 def require_unedited(folder: Path, study: Study, environment: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from tombola.errors import UserError
-from tombola.files import read_tensors, write_tensors
+from tombola.files import digest_of, read_tensors, write_tensors
+from tombola.seals import sealed, unsealed
 
 
 @dataclass
@@ -17,7 +18,7 @@ class Checkpoint:
     """Where a stack's state is kept while it trains, and how often it is written.
 
     Batches and dropout are functions of the iteration, so tensors and the iteration are all there is to keep.
-    A broken or foreign file is not an error: training then starts from the beginning, to the same bits.
+    A broken, damaged or foreign file is not an error: training then starts from the beginning, to the same bits.
     """
 
     path: Path
@@ -30,7 +31,7 @@ class Checkpoint:
 
     def write(self, iteration: int, tensors: dict[str, Tensor], key: str) -> None:
         """Keep the tensors as they are before step `iteration`; `key` says which stack they belong to."""
-        write_tensors(self.path, tensors, {"iteration": iteration, "key": key})
+        write_tensors(self.path, tensors, sealed({"iteration": iteration, "key": key}, digest_of(tensors)))
         self._last = time.monotonic()
 
     def read(self, key: str) -> tuple[int, dict[str, Tensor]] | None:
@@ -39,9 +40,10 @@ class Checkpoint:
             return None
         try:
             tensors, metadata = read_tensors(self.path)
+            if not isinstance(metadata, dict) or metadata.get("key") != key:
+                return None
+            unsealed(self.path, metadata, digest_of(tensors))
         except UserError:
-            return None
-        if not isinstance(metadata, dict) or metadata.get("key") != key:
             return None
         return int(metadata["iteration"]), tensors
 

@@ -232,8 +232,8 @@ def test_weights_that_are_lost_leave_no_masks() -> None:
 def test_what_was_seen_is_the_same_on_disk(tmp_path: Path) -> None:
     (trained,) = train("odd", watch_of(kind("odd")[0]), 0)
     for bird in trained.birds:
-        bird.save(tmp_path / "bird.safetensors")
-        back = Bird.load(tmp_path / "bird.safetensors")
+        bird.save(tmp_path / "bird.safetensors", "here")
+        back = Bird.load(tmp_path / "bird.safetensors", "here")
         assert (back.level, back.iteration, back.drawn) == (bird.level, bird.iteration, bird.drawn)
         assert back.mask == bird.mask
         assert back.iterations == bird.iterations
@@ -242,10 +242,10 @@ def test_what_was_seen_is_the_same_on_disk(tmp_path: Path) -> None:
     for key, value in {"level": "1", "iteration": [1], "drawn": 1, "shapes": {"w": [-1]}}.items():
         write_tensors(tmp_path / "mask.safetensors", tensors, {**about, key: value})
         with pytest.raises(UserError, match=r"mask.safetensors: not what was seen of an early-bird ticket"):
-            Bird.load(tmp_path / "mask.safetensors")
+            Bird.load(tmp_path / "mask.safetensors", "here")
     bird.mask.save(tmp_path / "mask.safetensors")
     with pytest.raises(UserError, match=r"mask.safetensors: not what was seen of an early-bird ticket"):
-        Bird.load(tmp_path / "mask.safetensors")
+        Bird.load(tmp_path / "mask.safetensors", "here")
 
 
 def test_what_cannot_work_is_refused() -> None:

@@ -66,7 +66,7 @@ class CopyRun(Run):
 
     def __init__(self, run: Run, name: str) -> None:
         super().__init__(run.path / FOLDER / name)
-        self.run = run
+        self.run, self.ladder = run, f"{FOLDER}/{name}"
 
     @property
     def study(self) -> Study:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tombola.files import new_folder, write_bytes, write_json
 from tombola.lottery.cell import Cell
-from tombola.runs.cell_record import timing_in
+from tombola.runs.cell_record import TIMING_FILE, place_of, timing_in, timing_table
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import is_whole
@@ -75,5 +75,6 @@ def _copy(donor: Run, folder: Run, cell: Cell) -> None:
             write_bytes(folder.start_file(digest), donor.start_file(digest).read_bytes())
     with new_folder(folder.folder(cell)) as place:
         shutil.copytree(donor.folder(cell), place, dirs_exist_ok=True)
-        timing = timing_in(place / "timing.json")
-        write_json(place / "timing.json", {"seconds": timing.seconds, "copied_from": donor.path.name})
+        own = place_of(cell, folder.ladder)
+        seconds = timing_in(place / TIMING_FILE, own).seconds
+        write_json(place / TIMING_FILE, timing_table(seconds, own, donor.path.name))

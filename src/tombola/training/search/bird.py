@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tombola.errors import UserError
-from tombola.files import read_tensors, write_tensors
+from tombola.files import digest_of, read_tensors, write_tensors
 from tombola.masks.mask import Mask
 from tombola.masks.structure import Floats
+from tombola.seals import sealed, unsealed
 
 EARLY_BIRD = "early-bird"
 """The name of the mode."""
@@ -26,8 +27,8 @@ class Bird:
     iterations: tuple[int, ...]
     distances: Floats
 
-    def save(self, path: Path) -> None:
-        """Write a safetensors file of packed bits and distances."""
+    def save(self, path: Path, place: str) -> None:
+        """Write a safetensors file of packed bits and distances, sealed for its place in a run."""
         import torch
 
         shapes = {name: list(shape) for name, shape in self.mask.shapes.items()}
@@ -37,11 +38,12 @@ class Bird:
             "iterations": torch.tensor(self.iterations),
             "distances": torch.from_numpy(self.distances),
         }
-        write_tensors(path, {**seen, **bits}, about)
+        tensors = {**seen, **bits}
+        write_tensors(path, tensors, sealed(about, f"{place} {digest_of(tensors)}"))
 
     @classmethod
-    def load(cls, path: Path) -> Bird:
-        """What `save` wrote. Raises UserError when the file is absent, broken or something else."""
+    def load(cls, path: Path, place: str) -> Bird:
+        """What `save` wrote for a place. Raises UserError when the file is absent, damaged or something else."""
         tensors, about = read_tensors(path)
         try:
             shapes = {name: tuple(shape) for name, shape in about["shapes"].items()}
@@ -51,6 +53,8 @@ class Bird:
             level, iteration, drawn = about["level"], about["iteration"], about["drawn"]
             if type(level) is not int or type(iteration) is not int or type(drawn) is not bool:
                 raise TypeError("a number was expected")
-            return cls(level, mask, iteration, drawn, seen, distances)
+            found = cls(level, mask, iteration, drawn, seen, distances)
         except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
             raise UserError(f"{path}: not what was seen of an early-bird ticket") from None
+        unsealed(path, about, f"{place} {digest_of(tensors)}")
+        return found
