@@ -24,6 +24,7 @@ COMMANDS = {
     "diff": ("diff", "{run}", "{run}"),
     "compare": ("compare", "{run}"),
     "connect": ("connect", "{run}"),
+    "predict": ("predict", "{run}", "--level", "1"),
     "show": ("ticket", "show", f"{{run}}/{CELL}"),
     "export": ("ticket", "export", f"{{run}}/{CELL}", "--out", "x.pt"),
     "evaluate": ("evaluate", f"{{run}}/{CELL}", "--data", "digits"),

@@ -11,7 +11,18 @@ import torch
 
 from support.program import TINY, Tombola
 
-READERS = ("status", "results", "report", "diff", "watch", "verdicts", "figure", "compare", "connect")
+READERS = (
+    "status",
+    "results",
+    "report",
+    "diff",
+    "watch",
+    "verdicts",
+    "figure",
+    "compare",
+    "connect",
+    "predict",
+)
 
 
 def helped(tombola: Tombola, *command: str) -> str:

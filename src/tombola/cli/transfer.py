@@ -1,4 +1,4 @@
-"""transfer: a ticket made from other tickets."""
+"""transfer, predict: a ticket made from other tickets, and which weights live in one told from others."""
 
 from __future__ import annotations
 
@@ -8,13 +8,29 @@ from typing import Annotated
 import typer
 
 from tombola.cli import complete
-from tombola.cli.options import DataDir, Json, OutFile, Several, argument, option
+from tombola.cli.options import (
+    READS,
+    RUNS,
+    Csv,
+    DataDir,
+    Device,
+    Json,
+    OutFile,
+    RunName,
+    RunsFolder,
+    Several,
+    argument,
+    exclusive,
+    numbers,
+    option,
+)
 from tombola.errors import UserError
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the command."""
+    """Register the commands."""
     app.command()(transfer)
+    app.command(context_settings=READS)(predict)
 
 
 def transfer(
@@ -77,3 +93,46 @@ def transfer(
         if not isinstance(value, dict):
             print(f"{key}: {value}")
     print(f"saved {out}")
+
+
+Level = Annotated[int | None, option("--level", "The level of the tickets (default: the deepest).", min=1)]
+
+
+def predict(
+    name: RunName,
+    level: Level = None,
+    steps: Annotated[
+        Several,
+        option(
+            "--steps", "Steps of training after which it is told (default: 0, 1/20 and 1/4).", metavar="K,..."
+        ),
+    ] = None,
+    runs: RunsFolder = RUNS,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Tell which weights will live in a ticket before they are trained, each replicate's from the others."""
+    from tombola.analysis.membership.prediction import calibration, estimates, predict_run
+    from tombola.cli.show.prediction import print_prediction
+    from tombola.cli.show.tables import print_csv, print_json
+    from tombola.runs.locate import find_run
+
+    exclusive(as_json, as_csv)
+    found = predict_run(
+        find_run(name, runs),
+        level=level,
+        steps=numbers("--steps", steps, int) if steps else None,
+        device=device,
+        data_dir=data_dir,
+    )
+    if as_json:
+        told = {
+            q: estimates(found, q).to_dicts() for q in ("auc", "brier", "brier of the share", "importance")
+        }
+        print_json({**told, "calibration": calibration(found).to_dicts()})
+    elif as_csv:
+        print_csv(found.values)
+    else:
+        print_prediction(found)

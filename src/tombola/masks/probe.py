@@ -47,6 +47,11 @@ class Probe:
         self._state = {name: value.to(x.device) for name, value in mask.apply(state).items()}
         self._products: dict[float, State] = {}
 
+    @property
+    def reads_numbers(self) -> bool:
+        """False where inputs are whole numbers, such as token ids."""
+        return self._x.is_floating_point()
+
     @cached_property
     def gradient(self) -> State:
         """Gradient of the mean cross-entropy by every prunable weight, also by those that are dead (at zero)."""
@@ -74,7 +79,7 @@ class Probe:
         tensors of that as it computes, and fails in another. Raises UserError where the sum leaves that range,
         and for inputs of whole numbers, such as token ids, of which none stands for one.
         """
-        if not self._x.is_floating_point():
+        if not self.reads_numbers:
             raise UserError(
                 "criterion 'synflow' feeds the network an input of ones, and this one reads whole numbers such as "
                 "token ids; expected another criterion"

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tombola.data.split import Split
+from tombola.data.split import Split, split
 from tombola.errors import UserError
 from tombola.seeds import Seeds
+from tombola.training.start import Start
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,21 @@ class Group:
     seeds: Seeds
     level: int
     split: Split
+
+
+def groups_of(
+    starts: Sequence[Start], n_train: int, validation: int | float
+) -> tuple[list[Group], list[int]]:
+    """The groups of a stack in order of appearance, and which of them each network belongs to."""
+    known: dict[tuple[Seeds, int], int] = {}
+    groups: list[Group] = []
+    for start in starts:
+        name = (start.seeds, start.level)
+        if name not in known:
+            known[name] = len(groups)
+            parts = split(n_train, validation, start.seeds.stream("split"))
+            groups.append(Group(start.seeds, start.level, parts))
+    return groups, [known[start.seeds, start.level] for start in starts]
 
 
 class Batches:

@@ -10,13 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from tombola.data.resident import Resident
-from tombola.data.split import split
 from tombola.files import canonical, digest_of
 from tombola.models.architecture import Architecture
-from tombola.training.batches import Batches, Group
+from tombola.models.state import State
+from tombola.training.batches import Batches, Group, groups_of
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.device import say_if_emulated
-from tombola.training.engines.base import Course, Demand, Job, Trainer
+from tombola.training.engines.base import Course, Demand, Engine, Job, Trainer
 from tombola.training.engines.select import choose
 from tombola.training.foreign_noise import require_batch
 from tombola.training.recipe import Recipe
@@ -49,16 +49,10 @@ def train_stack(
     every evaluation. Raises UserError when a start does not fit the architecture, or the recipe or a start does not
     fit the engine.
     """
-    require_same_shapes(architecture, starts)
-    say_if_emulated(recipe, data.device)
-    require_batch(architecture, recipe)
-    stack = Stack(architecture, starts, data.device, moving=search is not None)
-    groups, index = _groups(starts, data.n_train, validation)
-    keys = [start.seeds.key("dropout", start.level) for start in starts]
-    demand = Demand(recipe, any(start.pinned for start in starts), stack.moving)
-    kind = choose(engine, architecture, data.device, demand)
-    net = kind(Job(architecture, stack, index, keys, recipe))
-    course = Course(recipe, Batches(groups, recipe.batch, data.device), data)
+    net, groups, course = _set_up(
+        architecture, starts, data, recipe, validation, engine, moving=search is not None
+    )
+    stack = net.stack
     if search is None:
         trainer, selects_from = net.trainer(course), 0
     else:
@@ -104,17 +98,52 @@ def train_stack(
     return trained
 
 
-def _groups(starts: Sequence[Start], n_train: int, validation: int | float) -> tuple[list[Group], list[int]]:
-    """The groups of a stack in order of appearance, and which of them each network belongs to."""
-    known: dict[tuple[Any, int], int] = {}
-    groups: list[Group] = []
-    for start in starts:
-        name = (start.seeds, start.level)
-        if name not in known:
-            known[name] = len(groups)
-            parts = split(n_train, validation, start.seeds.stream("split"))
-            groups.append(Group(start.seeds, start.level, parts))
-    return groups, [known[start.seeds, start.level] for start in starts]
+def first_steps(
+    architecture: Architecture,
+    starts: Sequence[Start],
+    data: Resident,
+    recipe: Recipe,
+    validation: int | float,
+    points: Sequence[int],
+    *,
+    engine: str = "auto",
+) -> list[dict[int, State]]:
+    """The states of each network of a stack at these iterations, trained as `train_stack` trains it, and no further.
+
+    Raises UserError as that does.
+    """
+    net, _, course = _set_up(architecture, starts, data, recipe, validation, engine)
+    trainer, now = net.trainer(course), net.stack.iteration
+    found: list[dict[int, State]] = [{} for _ in starts]
+    for point in sorted(points):
+        if point > now:
+            trainer.advance(now, point)
+            now = point
+        for r, states in enumerate(found):
+            states[point] = net.stack.state(r)
+    return found
+
+
+def _set_up(
+    architecture: Architecture,
+    starts: Sequence[Start],
+    data: Resident,
+    recipe: Recipe,
+    validation: int | float,
+    engine: str,
+    moving: bool = False,
+) -> tuple[Engine, list[Group], Course]:
+    """The engine that holds the networks of a stack, the groups that see one batch each, and what they train on."""
+    require_same_shapes(architecture, starts)
+    say_if_emulated(recipe, data.device)
+    require_batch(architecture, recipe)
+    stack = Stack(architecture, starts, data.device, moving)
+    groups, index = groups_of(starts, data.n_train, validation)
+    keys = [start.seeds.key("dropout", start.level) for start in starts]
+    demand = Demand(recipe, any(start.pinned for start in starts), stack.moving)
+    kind = choose(engine, architecture, data.device, demand)
+    net = kind(Job(architecture, stack, index, keys, recipe))
+    return net, groups, Course(recipe, Batches(groups, recipe.batch, data.device), data)
 
 
 def _key(
