@@ -168,6 +168,7 @@ def test_what_is_stored_is_the_same_for_equal_runs(finished: Run, tmp_path: Path
         "sparsest_matching_level",
         "expectations",
         "notes",
+        "seal",
     }
     assert stored["answers"] == [], "no hypothesis says which question it answers"
 

@@ -196,7 +196,7 @@ def without_record(run: Path) -> None:
     """The run as an older Tombola left it."""
     path = run / "environment.json"
     environment = json.loads(path.read_text())
-    del environment["function"], environment["study"]
+    del environment["function"], environment["study"], environment["seal"]
     path.write_text(json.dumps(environment))
 
 

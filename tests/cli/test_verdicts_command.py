@@ -11,6 +11,7 @@ import pytest
 
 from support.program import TINY, Tombola
 from tombola.analysis import wording
+from tombola.seals import sealed
 
 CLAIMS = """
 [[hypothesis]]
@@ -69,7 +70,8 @@ def test_run_and_verdicts(tombola: Tombola, claims_file: Path, tmp_path: Path) -
     assert f"stored in runs/{folder.name}/verdicts.json" in said.out
 
     table = json.loads(tombola("verdicts", folder, "--json").out)
-    assert table == json.loads((folder / "verdicts.json").read_text())
+    stored = json.loads((folder / "verdicts.json").read_text())
+    assert stored == sealed(table, "verdicts.json")
     decisions = [row["decision"] for row in table["verdicts"]]
     assert decisions == ["not resolvable", "not resolvable", "not tested"]
     rows = list(csv.DictReader(io.StringIO(tombola("verdicts", folder, "--csv").out)))

@@ -102,7 +102,6 @@ def test_a_hypothesis_added_to_a_finished_run_is_shown(tmp_path: Path) -> None:
     assert changed(run_tiny(tmp_path, study(A))) == {"a": 8}
 
 
-@pytest.mark.filterwarnings("ignore:.*study.toml. is not what the run was last run with")
 def test_an_edit_by_hand_is_shown(tmp_path: Path) -> None:
     run = run_tiny(tmp_path, study(A))
     path = run.path / "study.toml"

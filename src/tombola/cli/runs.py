@@ -1,4 +1,4 @@
-"""Commands about studies and their runs: run, runs, status, results, report, diff."""
+"""Commands about studies and their runs: run, runs, status, results, report, diff, verify."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STEPS = ("training", "comparison", "report")
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this file."""
     app.command(context_settings=spelt(runs="out"))(run)
-    for command in (runs, status, results, report, diff):
+    for command in (runs, status, results, report, diff, verify):
         app.command(context_settings=READS)(command)
 
 
@@ -197,3 +197,32 @@ def diff(a: RunName, b: RunName, runs: RunsFolder = RUNS, as_json: Json = False)
     from tombola.runs.locate import find_run
 
     print_difference(find_run(a, runs), find_run(b, runs), as_json)
+
+
+def verify(
+    name: RunName,
+    repair: Annotated[
+        bool,
+        option("--repair", "Train damaged cells again, just those, and say whether they are as they were."),
+    ] = False,
+    runs: RunsFolder = RUNS,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Read every file of a run or a sweep, and name those that are not as they were stored; exit code 1 if any is."""
+    from tombola.cli.show.verify import print_damages, print_mended
+    from tombola.runs.check.damage import damages_of
+    from tombola.runs.check.repair import repair as mend
+    from tombola.runs.locate import find
+    from tombola.runs.run_options import RunOptions
+
+    well = True
+    for run in find(name, runs).runs.values():
+        found = damages_of(run)
+        if repair and found:
+            mended = mend(run, found, RunOptions(run.path.parent, data_dir=data_dir))
+            well &= print_mended(run, mended, as_json)
+        else:
+            well &= print_damages(run, found, as_json)
+    if not well:
+        raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -41,6 +42,16 @@ from tombola.training.start import Start
 from tombola.training.trained import NUMBERS, Trained
 
 CELL = re.compile(r"r(\d+)/L(\d+)/([^/]+)/(\d+)")
+
+
+def _names(folder: Path, pattern: str) -> list[str]:
+    """What lies in a folder and is called so; nothing where there is none."""
+    try:
+        return [name for name in os.listdir(folder) if re.fullmatch(pattern, name)]
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        raise UserError(f"{folder}: cannot be read ({problem.strerror})") from None
 
 
 def bird_name(level: int) -> str:
@@ -87,10 +98,16 @@ class Cells(ABC):
         return folder.exists()
 
     def cells(self) -> list[Cell]:
-        """The cells that are done, in order. One that has lost its record is among them, not passed over."""
+        """The cells that are done, in order. One that has lost its record is among them, not passed over. Raises
+        UserError for a folder that cannot be read."""
         root = self.path / "cells"
-        names = [path.relative_to(root).as_posix() for path in root.glob("r*/L*/*/*")]
-        return sorted(cell_named(name) for name in names if CELL.fullmatch(name))
+        return sorted(
+            Cell(int(replicate[1:]), int(level[1:]), arm, int(draw))
+            for replicate in _names(root, r"r\d+")
+            for level in _names(root / replicate, r"L\d+")
+            for arm in _names(root / replicate / level, r"[^.].*")
+            for draw in _names(root / replicate / level / arm, r"\d+")
+        )
 
     def record(self, cell: Cell) -> CellRecord:
         """What cell.json says. Raises UserError where it is lost or damaged, or another file of the cell is missing or
@@ -210,7 +227,9 @@ class Cells(ABC):
     def history(self, cell: Cell) -> pl.DataFrame:
         """Learning curves of a cell: iteration, split, loss, accuracy."""
         with self._advised(cell):
-            return read_parquet(self.file(cell, "history.parquet"), HISTORY)
+            frame = read_parquet(self.folder(cell) / "history.parquet", HISTORY)
+            self.file(cell, "history.parquet")
+            return frame
 
     def forget_weights(self, cell: Cell) -> None:
         """Drop the weights of a cell that nothing is pruned from any more (store.keep = "masks")."""

@@ -35,7 +35,7 @@ from tombola.lottery.ticket import Ticket
 from tombola.runs.cells import Cells
 from tombola.runs.environment_file import ENVIRONMENT_FILE, environment_in
 from tombola.runs.progress import WORDS, Headway, headway
-from tombola.runs.unedited import require_unedited, say_of_edits
+from tombola.runs.unedited import require_unedited
 from tombola.seals import sealed
 from tombola.study.ladders import Kind, ladders_of
 from tombola.study.load import parse_study, read_text
@@ -102,9 +102,7 @@ class Run(Cells):
         state = tuple(_state(self.path / name) for name in ("study.toml", ENVIRONMENT_FILE))
         if self._read is None or self._read[0] != state:  # read once, and again when a file has changed
             study = parse_study(read_text(path), str(path))
-            environment = self.environment
-            require_unedited(self.path, study, environment)
-            say_of_edits(path, study, environment)
+            require_unedited(self.path, study, self.environment)
             self._read = state, study
         return self._read[1]
 

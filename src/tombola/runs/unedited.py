@@ -36,14 +36,9 @@ def facts_of(study: Study, before: Mapping[str, Any] | None = None) -> dict[str,
     return {"deciding": study.deciding(), "arms": known, "digest": _digest(study)}
 
 
-def say_of_edits(path: Path, study: Study, environment: Mapping[str, Any]) -> None:
-    """A notice where the study in a study.toml is not the one that the run was last run with. In what decides cells
-    they are the same, see `require_unedited`; nothing else tells an edit from damage."""
-    facts = environment.get("study") or {}
-    if facts.get("digest") not in (None, _digest(study)):
-        notice(
-            f"{path}: is not what the run was last run with (its title, extent, arms or claims were edited, or damaged)"
-        )
+def is_edited(study: Study, environment: Mapping[str, Any]) -> bool:
+    """Whether the study in a study.toml is not the one that the run was last run with, in what may change."""
+    return (environment.get("study") or {}).get("digest") not in (None, _digest(study))
 
 
 def _digest(study: Study) -> str:

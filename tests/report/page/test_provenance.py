@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -13,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support.study_kit import rewrite_record
 from tombola.analysis.compare_runs import compare_runs
 from tombola.cli.app import main
 from tombola.data.arrays import from_arrays
 from tombola.data.dataset import Dataset
+from tombola.lottery.cell import Cell
 from tombola.report.collect import disk_of, tables_of
 from tombola.report.page.page import notes
 from tombola.report.page.provenance import commands, registered
@@ -114,10 +115,10 @@ def test_without_hypotheses_nothing_was_fixed(tmp_path: Path) -> None:
 def test_layers_are_means_over_replicates_and_disk_leaves_out_the_report(made: Run, tmp_path: Path) -> None:
     own = Run(Path(shutil.copytree(made.path, tmp_path / made.path.name)))
     shutil.rmtree(own.path / "report", ignore_errors=True)
-    cell = own.path / "cells/r1/L01/ticket/0/cell.json"
-    record = json.loads(cell.read_text())
-    record["alive"]["fc1.weight"] += 4
-    cell.write_text(json.dumps(record))
+    cell = Cell(1, 1, "ticket", 0)
+    alive = own.record(cell).alive
+    rewrite_record(own, cell, alive={**alive, "fc1.weight": alive["fc1.weight"] + 4})
+    own = Run(own.path)
     (own.path / "report").mkdir()
     (own.path / "report" / "index.html").write_bytes(b"x" * 1_000_000)
     found = tables_of(own)

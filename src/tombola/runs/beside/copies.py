@@ -96,6 +96,14 @@ def place_of(run: Run, copy: Copy) -> tuple[Run, Cell]:
     return CopyRun(run, copy.folder), replace(copy.cell, arm=DENSE) if copy.dense else copy.cell
 
 
+def copy_of(folder: CopyRun, cell: Cell) -> Copy:
+    """The copy that a cell of such a folder is; see `place_of`."""
+    name = folder.path.name
+    if name == DENSE:
+        return Copy(replace(cell, arm=TICKET), dense=True)
+    return Copy(cell, int(name.removeprefix("copy-")))
+
+
 def rewound(run: Run, replicate: int) -> State:
     """The weights that a replicate's tickets are rewound to."""
     record = run.record(Cell(replicate, 0, TICKET, 0))
