@@ -85,7 +85,8 @@ def test_measures_tell_both_values_and_layers_stand_apart() -> None:
     )
     assert found.more == "Layer by layer: fc1 2.00 points [1.00, 3.00] (too close to say)."
     assert said(whole, fc1, sparser).more == (
-        "Elsewhere: fc1 2.00 points [1.00, 3.00] (too close to say), at 5% 2.00 points [1.00, 3.00] (yes)."
+        "Layer by layer: fc1 2.00 points [1.00, 3.00] (too close to say). "
+        "At 5% of the weights the difference is 2.00 points [1.00, 3.00] (yes)."
     )
     signs = replace(whole, quantity=f"measure:sign-agreement@start,{held}", answers="signs")
     assert said(signs, replace(signs, b="reinit")).said.endswith(
@@ -94,6 +95,35 @@ def test_measures_tell_both_values_and_layers_stand_apart() -> None:
     )
     other = replace(whole, quantity="measure:out-degree-gini")
     assert "the out degree gini of two tickets is 0.0700 above chance, that of two masks" in said(other).said
+
+
+def test_another_density_is_a_sentence_of_its_own_and_its_layers_another() -> None:
+    mask = replace(FOUND, b="random-mask", difference=0.04, low=0.03, high=0.05)
+    sparser = [replace(each, density=0.05) for each in (FOUND, mask)]
+    assert said(FOUND, sparser[0], mask, sparser[1]).more == (
+        "At 5% of the weights it is 2.00 points [1.00, 3.00] more accurate than its mask with fresh weights (yes) and "
+        "4.00 points [3.00, 5.00] more accurate than a random mask of as many weights (yes)."
+    )
+    whole = replace(FOUND, answers="shares", quantity="measure:jaccard", b="rewire", mean_a=0.07, mean_b=0.05)
+    layers = [
+        replace(whole, quantity=f"measure:jaccard@{name}.weight", density=density)
+        for name in ("fc1", "out")
+        for density in (0.1, 0.05)
+    ]
+    assert said(whole, *layers, replace(layers[0], b="reinit", decision=CLOSE)).more == (
+        "Layer by layer: fc1 2.00 points [1.00, 3.00] (yes), out 2.00 points [1.00, 3.00] (yes). "
+        "Layer by layer at 5%: fc1 2.00 points [1.00, 3.00] (yes), out 2.00 points [1.00, 3.00] (yes). "
+        "Layer by layer of ticket less reinit: fc1 2.00 points [1.00, 3.00] (too close to say)."
+    )
+    beside = replace(whole, b="reinit", density=0.05)
+    assert said(whole, replace(whole, density=0.05), beside).more == (
+        "At 5% of the weights the difference is 2.00 points [1.00, 3.00] (yes) and beside tickets' masks with fresh "
+        "weights the difference is 2.00 points [1.00, 3.00] (yes)."
+    )
+    missing = replace(FOUND, b="random-mask", difference=None, low=None, high=None, decision=UNTESTED)
+    assert said(FOUND, missing).said.endswith(
+        "The ticket was not held against a random mask of as many weights (not tested)."
+    )
 
 
 @pytest.mark.parametrize(

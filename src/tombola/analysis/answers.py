@@ -54,7 +54,7 @@ def sentences(verdicts: Sequence[Verdict]) -> list[Sentence]:
             Sentence(
                 question,
                 asked,
-                share + _main(first, bool(share)) + _beside(beside, main),
+                " ".join(filter(None, (share + _main(first, bool(share)), _beside(beside, main)))),
                 _more([each for each in others if each not in beside], main),
                 wording.decided(main),
                 main.decision,
@@ -89,13 +89,28 @@ def _main(verdict: Verdict, named: bool) -> str:
 
 
 def _beside(verdicts: Sequence[Verdict], main: Verdict) -> str:
-    """Other verdicts on whole networks at the same density, in one sentence where they ask the same of another arm."""
+    """Other verdicts on whole networks at one density, in one sentence where they ask the same of the main one's arm;
+    where that is another density than the main one's, the sentence begins with it."""
     if not verdicts:
         return ""
-    if all((each.a, each.quantity) == (main.a, main.quantity) and not each.c for each in (main, *verdicts)):
-        said = listed(f"{plain.against(each)} ({_decided(each)})" for each in verdicts)
-        return f" {_capital(said) if main.of_measure else f'It is {said}'}."
-    return "".join(f" {_capital(plain.compared(each))} ({_decided(each)})." for each in verdicts)
+    where = f"{place(verdicts[0])} " if place(verdicts[0]) != place(main) else ""
+    one = all((each.a, each.quantity) == (main.a, main.quantity) for each in verdicts)
+    if one and all(
+        each.difference is not None and (not each.c or each.arms == main.arms) for each in verdicts
+    ):
+        known = main.of_measure or [each.arms for each in verdicts] == [main.arms]
+        found = listed(f"{_difference(each, main, known)} ({_decided(each)})" for each in verdicts)
+        said = [found if known else f"it is {found}"]
+    else:
+        said = [f"{plain.compared(each)} ({_decided(each)})" for each in verdicts]
+    return " ".join(f"{_capital(where + each)}." for each in said)
+
+
+def _difference(verdict: Verdict, main: Verdict, known: bool) -> str:
+    """The difference alone, where it is `known` what it is of and of the main one's arms; else against which arm."""
+    if known and verdict.arms == main.arms:
+        return f"the difference is {plain.amount(verdict)}"
+    return plain.against(verdict)
 
 
 def _decided(verdict: Verdict) -> str:
@@ -105,23 +120,37 @@ def _decided(verdict: Verdict) -> str:
 
 
 def _more(verdicts: Sequence[Verdict], main: Verdict) -> str:
-    """Layers and other densities, a list for each pair of arms: 'Layer by layer: fc1 0.37 points (yes), ...'."""
-    groups: dict[str, list[str]] = {}
+    """Other densities and layers, a sentence for each density: 'At 1.6% of the weights the difference is 1.09 points
+    (yes). Layer by layer: fc1 0.37 points (yes), ... Layer by layer at 1.6%: fc1 ...'."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Verdict]] = {}
     for each in verdicts:
-        where = where_beside(each, main)
-        found = plain.amount(each) if each.difference is not None else "–"
-        groups.setdefault(wording.contrast(each.arms), []).append(f"{where} {found} ({_decided(each)})")
-    layers = all(plain.layer(each) for each in verdicts)
-    named = {wording.contrast(main.arms): "layer by layer" if layers else "elsewhere"}
+        groups.setdefault((place(each), each.arms if plain.layer(each) else ()), []).append(each)
     return " ".join(
-        f"{_capital(named.get(arms, arms))}: {', '.join(parts)}." for arms, parts in groups.items()
+        _layers(found, main) if layered else _beside(found, main) for (_, layered), found in groups.items()
     )
+
+
+def _layers(verdicts: Sequence[Verdict], main: Verdict) -> str:
+    """Verdicts on layers at one density, of one pair of arms."""
+    first = verdicts[0]
+    arms = f" of {wording.contrast(first.arms)}" if first.arms != main.arms else ""
+    at = f" {_density(first)}" if place(first) != place(main) else ""
+    found = (
+        f"{plain.layer(each)} {plain.amount(each) if each.difference is not None else '–'} ({_decided(each)})"
+        for each in verdicts
+    )
+    return f"Layer by layer{arms}{at}: {', '.join(found)}."
 
 
 def where_beside(verdict: Verdict, main: Verdict) -> str:
     """Where it is asked, as far as it is not where the main one is: 'fc1', 'at 1.7%', 'fc1 at 1.7%'."""
-    density = place(verdict).removesuffix(" of the weights") if place(verdict) != place(main) else ""
+    density = _density(verdict) if place(verdict) != place(main) else ""
     return " ".join(filter(None, (plain.layer(verdict), density)))
+
+
+def _density(verdict: Verdict) -> str:
+    """'at 1.7%'."""
+    return place(verdict).removesuffix(" of the weights")
 
 
 def _of_the_gap(verdicts: Sequence[Verdict]) -> str:
