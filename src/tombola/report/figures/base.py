@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import altair as alt
 import polars as pl
@@ -47,6 +47,11 @@ class Figure:
         chart.config = config()
         return chart
 
+    def caption(self, chart: Picture) -> str:
+        """How the chart is read, and what it leaves out."""
+        found = {} if chart.usermeta is alt.Undefined else chart.usermeta
+        return " ".join(filter(None, (self.reading, found.get(LEFT_OUT, ""))))
+
     def parts(self, tables: Tables) -> dict[str, Tables]:
         """Label -> what each picture is drawn from, '' where it is one.
 
@@ -59,6 +64,19 @@ class Figure:
         few = self.holds_several(tickets) and series_count(tickets) <= MOST_SERIES
         together = {"tickets": tickets} if few and series_count(tickets) > 1 else {}
         return together | ({"every arm": tables} if self.holds_several(tables) else dict(tables.runs))
+
+
+LEFT_OUT = "leftOut"
+"""Where a chart holds what its caption says of arms that it does not draw."""
+
+
+def described(text: str, left_out: str = "") -> dict[str, Any]:
+    """The properties of a chart that is told as this `text`, and leaves something out."""
+    return (
+        {"description": f"{text} {left_out}", "usermeta": {LEFT_OUT: left_out}}
+        if left_out
+        else {"description": text}
+    )
 
 
 FIGURES: Registry[Figure] = Registry("figure", "tombola.report.figures")

@@ -79,12 +79,13 @@ def curves(tables: Tables, value: str, label: str, scale: float, digits: int) ->
     return line_panels(
         alt.Chart().encode(x=x, y=value_axis(frame, value, label)),
         rows,
-        describe_curves(frame, label, names, digits) + left_out,
+        describe_curves(frame, label, names, digits),
         {"iteration:Q": "iteration"},
         panels_of(names),
         label=label,
         marks="lines",
         styles=styles,
+        left_out=left_out,
     )
 
 

@@ -48,7 +48,7 @@ def against_density(
 ) -> Picture:
     """One line an arm of a summarised value times `scale`, density (%) falling to the right on a log axis.
 
-    Accuracies are shown as `errors`. Where there are many arms, those of one level alone are left to `arms`.
+    Accuracies are shown as `errors`. Where there are many arms, only the `leading` ones have lines.
 
     Level 0, the dense network, is the first point of its line and a rule across the picture. Several runs share the
     axes while there are few lines, else each has a panel, with an axis of its own.
@@ -71,13 +71,14 @@ def against_density(
     return line_panels(
         alt.Chart().encode(x=density_axis(frame), y=y),
         rows,
-        describe(frame, label, digits) + left_out,
+        describe(frame, label, digits),
         {"density:Q": "density (%)"},
         panels_of(panels, "run:N") if panels else None,
         size=(WIDTH * 2 // 3, HEIGHT * 4 // 5) if panels else (WIDTH, HEIGHT),
         label=label,
         behind=_dense_rule(frame),
         styles=styles,
+        left_out=left_out,
         own_axes=bool(panels),  # one run may do so badly that the others' lines would all be one at the top
     )
 

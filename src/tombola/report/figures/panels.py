@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 
 from tombola.lottery.arms.catalog import TICKET
-from tombola.report.figures.base import Picture
+from tombola.report.figures.base import Picture, described
 from tombola.report.figures.style import (
     DENSE,
     MOST_SERIES,
@@ -20,12 +20,16 @@ from tombola.report.figures.style import (
     faded,
 )
 from tombola.stats.intervals import FEWEST
-from tombola.text import counted, percent
+from tombola.text import counted, listed, percent
 
 MOST_PANELS = 4
 """Levels or layers that have a panel: the first, the last, and those spread evenly between them."""
 CURVES = (230, 150)
 """Width and height of a panel of curves in px."""
+FIRST = (TICKET, "reinit", "random-mask", "rewire", "one-shot")
+"""Arms that are drawn before others where there are many."""
+FEW_LEVELS = 2
+"""Levels of an arm that is points rather than a line."""
 
 
 def line_panels(
@@ -42,13 +46,15 @@ def line_panels(
     behind: Sequence[alt.Chart] = (),
     styles: Mapping[str, ArmStyle] | None = None,
     own_axes: bool = False,
+    left_out: str = "",
 ) -> Picture:
     """The arms of `rows` in one plot, or in one for each value of `facet`: what is `behind`, intervals, lines, points.
 
     `base` encodes x and y, and `marks` are 'lines', 'points' or both; lines alone are thin and cut at the edge. Rows
     hold a `mean` that is called `label`, with `interval` and `n` (see `tidy`), else `value` and `expected`. The
     pointer shows these, and before them `tooltip` (field -> title). Plots are of `size` px, with `own_axes`
-    for y where their values lie far apart; see `arm_channels` for `styles`.
+    for y where their values lie far apart; see `arm_channels` for `styles`. `left_out` is what a caption says of arms
+    that are not drawn.
     """
     points = "points" in marks
     channels, pick = arm_channels({row["arm"] for row in rows}, points, styles), arm_pick()
@@ -68,12 +74,13 @@ def line_panels(
         layers.append(arms.mark_point(filled=True).encode(shape=channels["shape"], opacity=shown))
     layers[-1] = layers[-1].encode(tooltip=_hints(tooltip, label)).add_params(pick)
     data, (width, height) = alt.InlineData(values=rows), size
+    said = described(description, left_out)
     if facet is None:
-        return alt.layer(*layers, data=data, width=width, height=height, description=description)
+        return alt.layer(*layers, data=data, width=width, height=height, **said)
     picture: Picture = (
         alt.layer(*layers, width=width, height=height)
         .facet(facet=facet, columns=columns, data=data)
-        .properties(description=description)
+        .properties(**said)
     )
     return picture.resolve_scale(y="independent") if own_axes else picture
 
@@ -135,17 +142,34 @@ def tidy(frame: pl.DataFrame, digits: int | None = None) -> list[dict[str, Any]]
     ]
 
 
+def leading(arms: pl.DataFrame, most: int = MOST_SERIES) -> list[str]:
+    """The arms that lines are drawn of and prose speaks of, at most so many, of a frame with `arm` and `level`.
+
+    All where they are few; else FIRST come first, then those of most levels, and arms at no more than FEW_LEVELS, which
+    make no line, are left out where others are at more.
+    """
+    levels = dict.fromkeys(arms["arm"].unique(), 0)
+    below = arms.filter(pl.col("level") > 0).group_by("arm").agg(pl.col("level").n_unique())
+    levels |= dict(below.iter_rows())
+    full = max(levels.values(), default=0)
+    rank = {arm: i for i, arm in enumerate(FIRST)}
+    kept = [
+        arm
+        for arm, count in levels.items()
+        if len(levels) <= most or arm in rank or count > FEW_LEVELS or count == full
+    ]
+    return sorted(kept, key=lambda arm: (rank.get(arm, len(rank)), -levels[arm], arm))[:most]
+
+
 def folded(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
-    """The frame without the arms of one level alone, where one run has more arms than can be told apart, and a sentence
-    that says so; the figure `arms` shows them."""
-    arms = frame["arm"].n_unique()
-    if "run" in frame.columns or arms <= MOST_SERIES:
+    """The frame with the `leading` arms of one run alone, and a sentence that says where the others are; '' where
+    there are none. Several runs have all arms, in panels."""
+    chosen, arms = leading(frame), frame["arm"].n_unique()
+    if "run" in frame.columns or len(chosen) == arms:
         return frame, ""
-    several = frame.filter((pl.col("level").n_unique().over("arm") > 1) | (pl.col("arm") == TICKET))
-    left = arms - several["arm"].n_unique()
-    if not left or several.is_empty():
-        return frame, ""
-    return several, f" {counted(left, 'arm')} of one level alone {'is' if left == 1 else 'are'} left out."
+    left = counted(arms - len(chosen), "other")
+    said = f"Lines are of {listed(chosen)}; the picture “Every arm” and the table of levels have the {left}."
+    return frame.filter(pl.col("arm").is_in(chosen)), said
 
 
 def first_arm(frame: pl.DataFrame) -> str:

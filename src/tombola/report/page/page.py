@@ -130,7 +130,7 @@ def _show_one(
         save_rows(chart, folder / f"{place}.csv")
     # A "<" of the data must not end the script that the chart stands in; it can only be inside a string.
     spec = compact(chart).replace("<", "\\u003c")
-    return Shown(place, title, figure.section, figure.reading, chart.to_dict()["description"], spec)
+    return Shown(place, title, figure.section, figure.caption(chart), chart.to_dict()["description"], spec)
 
 
 def notes(tables: Tables) -> list[str]:

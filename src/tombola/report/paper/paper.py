@@ -117,11 +117,9 @@ def results(m: Material, charts: Charts) -> list[Block]:
 def drawing(m: Material, name: str, charts: Charts) -> Drawing:
     """A figure with its caption, which says over how many replicates its means are."""
     figure, n = FIGURES[name], m.tables.replicates() if m.tables else 0
-    reading = (
-        figure.reading
-        if n >= FEWEST
-        else figure.reading.replace("the band is their 95% t-interval", "no interval")
-    )
+    reading = figure.caption(charts[name])
+    if n < FEWEST:
+        reading = reading.replace("the band is their 95% t-interval", "no interval")
     over = f"n = {n} replicate{'s' * (n > 1)}"
     caption = f"{figure.title} ({over}). {reading}"
     return Drawing(name, (caption,), charts[name].to_dict()["description"], name in HALVES)
