@@ -9,7 +9,6 @@ import torch
 
 from tombola.lottery.arms.catalog import CONTINUED, TICKET, Arm
 from tombola.lottery.arms.context import Rung, Scene
-from tombola.lottery.arms.treat import treat
 from tombola.lottery.cell import Begin, Cell, Drawn, Train
 from tombola.lottery.lottery import Lottery, rewind_point
 from tombola.masks.mask import Mask
@@ -121,9 +120,10 @@ class Climb:
             probing=partial(lottery.probing, r) if lottery.probing else None,
             lent=partial(lottery.lends, r, level) if lottery.lends else None,
         )
-        arm = lottery.treatments[cell.arm] if level else Arm()  # dense, there is nothing to treat
-        mask, state, dead = treat(arm, scene)
-        return Start(state, mask, self.seeds[r], level, lottery.rewind if level else 0, dead)
+        if not level:  # dense, there is nothing to treat
+            return Start(scene.rewound, scene.mask, self.seeds[r])
+        mask, state, dead, made = lottery.treated(cell, scene)
+        return Start(state, mask, self.seeds[r], level, lottery.rewind, dead, made)
 
     def note(self, level: int, drawn: Mapping[Cell, Drawn]) -> None:
         """Keep what the next level is made from. A ticket that collapsed or diverged ends its replicate's ladder,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from tombola.lottery.arms.catalog import Arm
+from tombola.lottery.arms.context import Scene
 from tombola.lottery.arms.donors import Lends
+from tombola.lottery.arms.treat import treat
 from tombola.lottery.cell import Cell, level_cells
 from tombola.lottery.modes import Mode
 from tombola.masks.criteria import CRITERIA
@@ -21,6 +24,10 @@ from tombola.training.search.base import Goal, Method, Search
 from tombola.training.search.early_bird import EarlyBirds, Watch
 from tombola.training.trained import Trained
 
+Route = Callable[[Cell, Scene], tuple[Mask, State, Mapping[str, Any] | None]]
+"""What makes the ticket of a cell from other tickets: a mask, what training starts from, how they were made (JSON). The
+mask is empty where a ladder that it takes from has ended."""
+
 
 @dataclass(frozen=True)
 class Lottery:
@@ -31,7 +38,7 @@ class Lottery:
     `probing(replicate)` is for criteria that look at the network and its data. Where the mode is a search, `method`
     finds the mask of each level by a training of its own, in a cell that has the mode's name. In
     mode `early-bird` the dense training is watched, as `watcher` says, and leaves the masks of all levels. `lends` is
-    for arms that take from donors.
+    for arms that take from donors; `routes` are arms whose tickets are made from others, by name.
     """
 
     architecture: Architecture
@@ -46,6 +53,7 @@ class Lottery:
     method: Method | None = None
     watcher: EarlyBirds | None = None
     lends: Lends | None = None
+    routes: Mapping[str, Route] = field(default_factory=dict)
 
     @property
     def levels(self) -> int:
@@ -55,6 +63,13 @@ class Lottery:
     def cells(self, replicate: int, level: int) -> list[Cell]:
         """The cells of one replicate at one level, the ticket first."""
         return level_cells(replicate, level, self.arms(level))
+
+    def treated(self, cell: Cell, scene: Scene) -> tuple[Mask, State, State, Mapping[str, Any] | None]:
+        """The mask, the state and the dead values that a cell's arm makes of a scene, and how a route made them."""
+        if cell.arm in self.routes:
+            mask, state, made = self.routes[cell.arm](cell, scene)
+            return mask, state, {}, made
+        return *treat(self.treatments[cell.arm], scene), None
 
     def search(self, cell: Cell) -> Search | None:
         """What the training of a cell is to find; None for a cell that has its mask."""

@@ -19,7 +19,7 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 """It is the name of a file as well."""
 TIMING_FILE = "timing.json"
 WEIGHT_FILES = ("end.safetensors", "best.safetensors")
-OPTIONAL = ("found_iteration", "found_because", "digests", SEAL)
+OPTIONAL = ("found_iteration", "found_because", "made", "digests", SEAL)
 """What cell.json holds of some cells only."""
 
 
@@ -40,7 +40,8 @@ class CellRecord:
     that took a snapshot.
 
     The numbers are those of `Trained`; None where there was no training, no early stop, or no finite number. An
-    early-bird ticket says when in the dense training its mask was found, and why it was taken then.
+    early-bird ticket says when in the dense training its mask was found, and why it was taken then; a ticket that a
+    route made from others says how (`made`: route, options, sources by digest, report).
 
     `digests` are those of the files beside it, `seal` that of the record itself, see `tombola.seals`; None in
     cells of old.
@@ -60,6 +61,7 @@ class CellRecord:
     iterations: int | None
     found_iteration: int | None = None
     found_because: str | None = None
+    made: dict[str, Any] | None = None
     digests: Mapping[str, str] | None = None
     seal: str | None = None
 

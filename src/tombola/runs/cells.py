@@ -322,6 +322,7 @@ def _record(run: Cells, drawn: Drawn, start: Start, keep: str) -> CellRecord:
         rewind=None if snapshot is None else _write_state(run, snapshot),
         found_iteration=iteration,
         found_because=why,
+        made=None if start.made is None else dict(start.made),
         **{name: _finite(getattr(trained, name, None)) for name in NUMBERS},
     )
 

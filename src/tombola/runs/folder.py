@@ -10,7 +10,7 @@
     measures.parquet, decisions.parquet, consensus.parquet            of the last comparison
     prediction.parquet, reliability.parquet   how well tickets are told before they are drawn
     connect/          copies trained with another data order, and what lies between networks
-    donors/, twins/   ladders that arms take structure from: cells and starts of their own
+    donors/, twins/, sources/NAME/   ladders that arms take from: cells and starts of their own
 
 A cell is written beside its place and renamed into it: it is whole or it is not there. Everything but
 timing.json, environment.json, hypotheses.json (it holds times), track/ and the report is bit-equal between equal runs.
@@ -37,7 +37,7 @@ from tombola.runs.environment_file import ENVIRONMENT_FILE, environment_in
 from tombola.runs.progress import WORDS, Headway, headway
 from tombola.runs.unedited import require_unedited
 from tombola.seals import sealed
-from tombola.study.ladders import Kind, ladders_of
+from tombola.study.ladders import ladders_of
 from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
 
@@ -225,9 +225,9 @@ class Run(Cells):
 
 
 class Ladders(Run):
-    """Ladders beside the replicates of a run, which hold no ticket but their own: donors or twins."""
+    """Ladders beside the replicates of a run, which hold no ticket but their own: donors, twins or a source."""
 
-    def __init__(self, run: Run, kind: Kind, study: Study) -> None:
+    def __init__(self, run: Run, kind: str, study: Study) -> None:
         super().__init__(run.path / kind)
         self.kind, self.ladder, self._study = kind, kind, study
 

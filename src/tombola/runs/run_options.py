@@ -13,7 +13,7 @@ from tombola.data.dataset import Dataset
 from tombola.models.architecture import Architecture
 from tombola.runs.progress import Progress, Silent
 from tombola.runs.trackers.base import Tracker, open_trackers
-from tombola.study.plan import bind
+from tombola.study.plan import Plan, bind, bind_sources, make_plan
 from tombola.study.spec import Study
 from tombola.training.device import pick_device, prepare
 
@@ -57,6 +57,13 @@ class RunOptions:
     def bind(self, study: Study) -> tuple[Study, Dataset, Architecture]:
         """The study with its data set and its architecture, see `tombola.study.plan.bind`."""
         return bind(study, self.data_dir, self.dataset, self.model)
+
+    def plan(self, study: Study) -> tuple[Plan, Dataset]:
+        """The whole plan of a study with its data set, the sources of its routes among it. Raises UserError for what
+        cannot be run."""
+        study, dataset, net = self.bind(study)
+        study, sources = bind_sources(study, dataset, self.data_dir, self.model)
+        return make_plan(study, net, sources), dataset
 
 
 class RunKeywords(TypedDict, total=False):

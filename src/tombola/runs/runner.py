@@ -14,13 +14,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+from tombola.data.dataset import Dataset
 from tombola.data.resident import Resident
 from tombola.errors import UserError, notice
 from tombola.files import write_parquet
 from tombola.lottery.arms.donors import Lends
 from tombola.lottery.cell import Begin, Cell, Drawn
 from tombola.lottery.draw import draw
+from tombola.lottery.lottery import Route
 from tombola.masks.probe import Probing
+from tombola.runs.beside.departures import Departures
 from tombola.runs.beside.lender import Lender
 from tombola.runs.beside.reuse import take_dense
 from tombola.runs.beside.siblings import say_of_siblings
@@ -37,9 +40,11 @@ from tombola.runs.sweeps import SweepRun
 from tombola.runs.trackers.base import Tracking
 from tombola.runs.unedited import require_unedited
 from tombola.seeds import Seeds
-from tombola.study.ladders import ladder_seeds
-from tombola.study.plan import Plan, make_plan, probing
+from tombola.study.ladders import called, ladder_seeds
+from tombola.study.plan import Plan, Source, make_plan, probing
 from tombola.study.prospects import unanswerable
+from tombola.study.routes import DONORS
+from tombola.study.routing import routes_of
 from tombola.study.spec import Study
 from tombola.study.sweep import Member, Sweep, require_different
 
@@ -53,13 +58,14 @@ class Worker:
         plan: Plan,
         seeds: Callable[[int], Seeds],
         lends: Lends | None = None,
+        routes: Mapping[str, Route] | None = None,
         stored: Callable[[], None] = lambda: None,
     ) -> None:
         """`seeds` are those of each replicate; `stored` is told whenever cells are stored."""
         self.trainer, self.plan, self.seeds, self.stored = trainer, plan, seeds, stored
         self.folder = trainer.folder
         probes = partial(_probes, plan, trainer.data, seeds)
-        self.lottery = replace(plan.lottery, probing=probes, lends=lends)
+        self.lottery = replace(plan.lottery, probing=probes, lends=lends, routes=routes or {})
         self.writing: Future[None] | None = None
 
     def extent(self) -> tuple[int, int]:
@@ -128,8 +134,9 @@ def run_study(
     checked and the study written, before anything is trained. Raises UserError for what a user can mend.
     """
     trackers = options.prepare()
-    study, dataset, net = options.bind(study)
-    for sentence in make_plan(study, net).notices:
+    plan, dataset = options.plan(study)
+    study, net, sources = plan.study, plan.architecture, plan.sources
+    for sentence in plan.notices:
         notice(sentence)
     folder = Run(options.out / study.folder)
     with folder.held():
@@ -165,9 +172,10 @@ def run_study(
         take_dense(folder, study, record, trainer.size, dense_from)
         tracking = Tracking(folder, trackers)
         ladders = folder.ladders()
-        beside = [_beside(each, trainer) for each in ladders]
-        lends = Lender(ladders) if ladders else None
-        worker = Worker(trainer, plan, study.seeds, lends, tracking.catch_up)
+        beside = [_beside(each, trainer, sources, options) for each in ladders]
+        lends = Lender(ladders) if any(each.kind == DONORS for each in ladders) else None
+        routes = routes_of(plan.study.trained_routes, Departures(ladders))
+        worker = Worker(trainer, plan, study.seeds, lends, routes, tracking.catch_up)
         done, left = (sum(each) for each in zip(*(each.extent() for each in (*beside, worker)), strict=True))
         options.progress.begin(done + left, done)
         tracking.begin(spec)
@@ -182,21 +190,45 @@ def run_study(
     return folder
 
 
-def _beside(ladders: Ladders, trainer: StackTrainer) -> Worker:
-    """What trains ladders beside a run, just as the run itself is trained."""
+def _beside(
+    ladders: Ladders, trainer: StackTrainer, sources: Mapping[str, Source], options: RunOptions
+) -> Worker:
+    """What trains ladders beside a run, just as the run itself is trained; those of a source on its own data and with
+    its own network."""
     require_whole(ladders)
     require_weights(ladders, ladders.study)
     ladders.make()
     ladders.sweep()
-    plan = make_plan(ladders.study, trainer.architecture)
-    own = replace(
-        trainer,
-        folder=ladders,
-        study=ladders.study,
-        record=trainer.record.beside(ladders),
-        lottery=plan.lottery,
-    )
+    source = next((each for name, each in sources.items() if called(name) == ladders.kind), None)
+    plan = make_plan(ladders.study, source.plan.architecture if source else trainer.architecture)
+    own = replace(trainer, folder=ladders, study=ladders.study, lottery=plan.lottery)
+    if source:
+        own = _elsewhere(own, plan, source.dataset, options)
+    else:
+        own = replace(own, record=trainer.record.beside(ladders))
     return Worker(own, plan, partial(ladder_seeds, ladders.study, ladders.kind))
+
+
+def _elsewhere(trainer: StackTrainer, plan: Plan, dataset: Dataset, options: RunOptions) -> StackTrainer:
+    """The trainer of a source's ladders, with an engine record of their own."""
+    study, net, folder = plan.study, plan.architecture, trainer.folder
+    main = trainer.record.record
+    record = EngineRecord.of(
+        folder,
+        net,
+        dataset,
+        study.seed,
+        study.recipe,
+        plan.pinned,
+        plan.moving,
+        device=main["device"],
+        engine=options.engine,
+        threads=main["threads"],
+    )
+    data = record.resident(dataset, study.data.normalisation, options.device)
+    record.note(study, net, data)
+    record.save()
+    return replace(trainer, architecture=net, data=data, record=record)
 
 
 def _settled(folder: Run, study: Study) -> Study:
@@ -250,8 +282,6 @@ def bound(sweep: Sweep, options: RunOptions) -> Sweep:
     """The sweep with its members bound to their data and networks, and planned. Raises UserError."""
     members = []
     for member in sweep.members:
-        study, _, net = options.bind(member.study)
-        make_plan(study, net)
-        members.append(replace(member, study=study))
+        members.append(replace(member, study=options.plan(member.study)[0].study))
     require_different(members, sweep.first.name)
     return replace(sweep, members=tuple(members))

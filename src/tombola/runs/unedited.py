@@ -29,11 +29,13 @@ FEW = 3
 
 
 def facts_of(study: Study, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What environment.json holds of a study: what decides its cells, the actions of its arms beside those of arms that
-    are recorded already, and the digest of all of it."""
+    """What environment.json holds of a study: what decides its cells, what its arms and routes do beside those that are
+    recorded already, and the digest of all of it."""
+    known = before or {}
     arms = {entry.name: asdict(entry.arm) for entry in study.arms}
-    known = {**(before or {}).get("arms", {}), **arms}
-    return {"deciding": study.deciding(), "arms": known, "digest": _digest(study)}
+    routes = {**known.get("routes", {}), **{arm.name: arm.actions for arm in study.route_arms}}
+    facts = {"deciding": study.deciding(), "arms": {**known.get("arms", {}), **arms}, "digest": _digest(study)}
+    return {**facts, "routes": routes} if routes else facts
 
 
 def is_edited(study: Study, environment: Mapping[str, Any]) -> bool:
@@ -58,6 +60,7 @@ def require_unedited(folder: Path, study: Study, environment: Mapping[str, Any])
     try:
         deciding = dict(facts["deciding"])
         arms = {name: Arm(**actions) for name, actions in facts["arms"].items()}
+        routes = dict(facts.get("routes", {}))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(f"{folder / 'environment.json'}: does not say which study it is of") from None
     if canonical(deciding) != canonical(study.deciding()):
@@ -75,6 +78,14 @@ def require_unedited(folder: Path, study: Study, environment: Mapping[str, Any])
             raise UserError(
                 f"{folder}: arm '{entry.name}' is {entry.arm}, but its cells were made with {was}; put it back, or "
                 "give the arm another name"
+            )
+    for route in study.route_arms:
+        if routes.get(route.name, route.actions) != route.actions and any(
+            folder.glob(f"cells/r*/L*/{route.name}")
+        ):
+            raise UserError(
+                f"{folder}: arm '{route.name}' is {route}, but its cells were made in another way, which "
+                "environment.json has; put it back, or give the arm another name"
             )
 
 

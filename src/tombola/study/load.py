@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from tombola.errors import UserError, nearest
 from tombola.files import FOUND, parse_toml
+from tombola.study.routes import SOURCE_TABLES
 from tombola.study.spec import Study
 from tombola.study.sweep import Axes, Sweep, axes_of, cross
 from tombola.study.title import SPOKEN_OF
@@ -86,12 +87,33 @@ def parse_sweep(
 
     def read(member: dict[str, Any]) -> Study:
         _require_finite(member, where)
+        _read_sources(member, where)
         try:
             return Study.model_validate(member)
         except ValidationError as problem:
             raise UserError(f"{where}: {_explain(problem.errors()[0])}") from None
 
     return cross(table, axes, where, read)
+
+
+def _read_sources(table: dict[str, Any], where: str) -> None:
+    """Put what a preset or a study file holds in the place of its name in the tables of [sources], changes over it."""
+    given = table.get("sources")
+    sources: dict[str, Any] = given if isinstance(given, dict) else {}
+    for name, source in sources.items():
+        if not isinstance(source, dict) or "study" not in source:
+            continue
+        changes = dict(source)
+        try:
+            read = load_study(str(changes.pop("study")))
+        except UserError as problem:
+            raise UserError(f"{where}: [sources.{name}] study: {problem}") from None
+        whole = read.model_dump(mode="json", include={*SOURCE_TABLES, "seed"}, exclude_none=True)
+        sources[name] = {
+            **whole,
+            **changes,
+            **{key: {**whole[key], **changes.get(key, {})} for key in SOURCE_TABLES},
+        }
 
 
 def _alone(sweep: Sweep, where: str) -> Study:

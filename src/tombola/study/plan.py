@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
@@ -30,7 +30,8 @@ from tombola.models.state import MATRIX
 from tombola.models.trial import EXAMPLES
 from tombola.models.units import unit_axes
 from tombola.seeds import Seeds
-from tombola.study.ladders import ladders_of
+from tombola.study.ladders import SOURCES, called, ladders_of
+from tombola.study.routing import try_routes
 from tombola.study.spec import ArmSpec, Study
 from tombola.training.foreign_noise import require_batch
 from tombola.training.search.base import Method
@@ -41,12 +42,22 @@ CURVE_ROW, SMALL_FILES = 14, 4_000
 
 
 @dataclass(frozen=True)
+class Source:
+    """A source of routes bound to its data and its network, with its own plan."""
+
+    plan: Plan
+    dataset: Dataset
+
+
+@dataclass(frozen=True)
 class Plan:
     """A study bound to an architecture: its lottery with the exact ladder, and its cells."""
 
     study: Study
     architecture: Architecture
     lottery: Lottery
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    """What its routes take from, by name."""
 
     @property
     def densities(self) -> list[float]:
@@ -75,11 +86,16 @@ class Plan:
         return self.study.cells()
 
     def ladder_cells(self) -> list[Cell]:
-        """The cells of the ladders that its arms take from, donors and twins, which have names of their own."""
-        return [cell for study in ladders_of(self.study).values() for cell in study.cells()]
+        """The cells of the ladders of its own network that its arms take from, donors and twins."""
+        return [
+            cell
+            for kind, study in ladders_of(self.study).items()
+            if not kind.startswith(SOURCES)
+            for cell in study.cells()
+        ]
 
     def trainings(self) -> list[Cell]:
-        """Everything that is trained."""
+        """Everything that is trained, sources of routes aside: they have plans of their own."""
         return [*self.ladder_cells(), *self.cells()]
 
     def _frozen_and_pruned(self) -> str | None:
@@ -130,14 +146,14 @@ class Plan:
             rows = len(study.recipe.evaluations(start)) + 2 * len(study.recipe.curve_points(start))
             weights = 0 if keep == "masks" else 4 * (ends + own)
             total += int(prunable / 8 + weights + CURVE_ROW * rows + SMALL_FILES)
-        return total
+        return total + sum(source.plan.bytes_on_disk() for source in self.sources.values())
 
 
-def make_plan(study: Study, architecture: Architecture) -> Plan:
-    """Bind a study to an architecture.
+def make_plan(study: Study, architecture: Architecture, sources: Mapping[str, Source] | None = None) -> Plan:
+    """Bind a study to an architecture, and to the sources of its routes where these are wanted (see `bind_sources`).
 
-    Raises UserError when a rate names nothing, a ladder would empty a layer, an arm needs what is not there, or the
-    network cannot be trained on batches of one that the recipe asks for.
+    Raises UserError when a rate names nothing, a ladder would empty a layer, an arm needs what is not there, a route
+    cannot be gone, or the network cannot be trained on batches of one that the recipe asks for.
     """
     require_batch(architecture, study.recipe)
     rule, search = study.pruning.rule, study.pruning.search
@@ -160,7 +176,11 @@ def make_plan(study: Study, architecture: Architecture) -> Plan:
     )
     for arm in study.arms:
         _require_layer_counts(arm, lottery)
-    return Plan(study, architecture, lottery)
+    plan = Plan(study, architecture, lottery, sources or {})
+    if sources is not None:
+        networks = {name: source.plan.architecture for name, source in sources.items()}
+        try_routes(study.trained_routes, lottery, plan.densities, networks)
+    return plan
 
 
 def _require_what_it_needs(entry: ArmSpec, replicates: int, architecture: Architecture) -> None:
@@ -257,6 +277,35 @@ def bind(
     _require_other_starts(net, study.replicates, instance=isinstance(model, nn.Module))
     named = study.model if model is None else ModelSpec(name=net.name, prune=study.model.prune)
     return study.model_copy(update={"data": spec, "model": named}), dataset, net
+
+
+def bind_sources(
+    study: Study,
+    dataset: Dataset,
+    data_dir: Path | None = None,
+    model: nn.Module | Callable[..., nn.Module] | None = None,
+) -> tuple[Study, dict[str, Source]]:
+    """A bound study's sources, bound as it is; and the study with the digests of data that their names do not fix.
+
+    A source on the study's data or model takes the very objects that were handed in. Raises UserError, naming the
+    source.
+    """
+    found: dict[str, Source] = {}
+    for name in study.sources:
+        source = study.source(name)
+        same_data = source.data.name == study.data.name
+        same_model = model if source.model == study.model else None
+        try:
+            spec, own, net = bind(source, data_dir, dataset if same_data else None, same_model)
+            if spec.data.digest and not same_data:
+                table = study.sources[name]
+                table = table.model_copy(update={"data": {**table.data, "digest": spec.data.digest}})
+                study = study.model_copy(update={"sources": {**study.sources, name: table}})
+            levels = ladders_of(study).get(called(name), study).levels
+            found[name] = Source(make_plan(spec.model_copy(update={"levels": levels}), net), own)
+        except UserError as problem:
+            raise UserError(f"[sources.{name}]: {problem}") from None
+    return study, found
 
 
 def _require_other_starts(net: Architecture, replicates: int, instance: bool) -> None:

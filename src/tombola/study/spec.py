@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any, Literal, Self
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import tomli_w
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -27,16 +29,12 @@ from tombola.models.spec import ModelSpec
 from tombola.seeds import Seeds
 from tombola.study.claims import Expectation, Hypothesis, check_hypotheses
 from tombola.study.compare_table import CompareTable
+from tombola.study.fields import MOST_CELLS, MOST_LEVELS, MOST_REPLICATES, Draws, Level, Name, Replicates
 from tombola.study.pruning import Pruning
+from tombola.study.routes import DONORS, OWN, RouteArm, RouteSpec, SourceSpec
 from tombola.text import counted
 from tombola.training.recipe import Recipe
 
-MOST_REPLICATES, MOST_DRAWS, MOST_LEVELS, MOST_CELLS = 10_000, 10_000, 1_000, 1_000_000
-"""Far beyond any study: a number above them is a slip of the hand, and would be found only when the memory is full."""
-Replicates = Annotated[int, Field(gt=0, le=MOST_REPLICATES, strict=True)]
-Level = Annotated[int, Field(gt=0, le=MOST_LEVELS, strict=True)]
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-"""Names that are folders as well."""
 DECIDING = ("seed", "model", "data", "recipe", "pruning", "store", "donors", "donor_pool")
 """The keys of a study that decide what comes out of a cell."""
 
@@ -50,8 +48,8 @@ class ArmSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=NAME)]
-    draws: Annotated[int, Field(gt=0, le=MOST_DRAWS, strict=True)] = 1
+    name: Name
+    draws: Draws = 1
     levels: tuple[Level, ...] | None = None
     mask: str | None = None
     weights: str | None = None
@@ -123,7 +121,7 @@ class Study(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=NAME)] = "study"
+    name: Name = "study"
     title: str = ""
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     replicates: Replicates = 3
@@ -135,6 +133,8 @@ class Study(BaseModel):
     recipe: Recipe = Recipe()
     pruning: Pruning = Pruning()
     arms: tuple[ArmSpec, ...] = ()
+    route: tuple[RouteSpec, ...] = ()
+    sources: dict[Name, SourceSpec] = {}
     hypothesis: tuple[Hypothesis, ...] = ()
     expect: tuple[Expectation, ...] = ()
     compare: CompareTable | None = None
@@ -145,7 +145,7 @@ class Study(BaseModel):
         check_rewind(self.pruning.rewind, self.recipe.iterations)
         if self.pruning.search:
             self.pruning.search.require(self.pruning.rule, self.recipe)
-        names = [arm.name for arm in self.arms]
+        names = [*(arm.name for arm in self.arms), *(arm.name for arm in self.route_arms)]
         for arm in self.arms if self.pruning.after == "fine-tune" else ():
             if arm.arm.weights != "trained":
                 raise ValueError(
@@ -162,14 +162,89 @@ class Study(BaseModel):
                 raise ValueError(
                     f"[compare] has arm '{arm_name}', which is not trained{nearest(arm_name, known)}"
                 )
-        if taking := [arm.name for arm in self.arms if "donor" in arm.arm.traits]:
+        taking = [arm.name for arm in self.arms if "donor" in arm.arm.traits]
+        if taking := taking + [arm.name for arm in self.route_arms if DONORS in arm.sources]:
             self._can_be_lent_to(taking[0])
         if self.donor_pool and not self.donors:
             raise ValueError(
                 f"donor_pool = {self.donor_pool} names a pool of donors, and this study has none; expected donors = 1 "
                 "or more, or an arm that takes from them"
             )
+        self._routes_fit()
         return self
+
+    def _routes_fit(self) -> None:
+        """Raises ValueError for routes from sources that are not there, and for sources that none takes from or that
+        cannot lend."""
+        arms = self.route_arms
+        if arms and self.pruning.after == "fine-tune":
+            raise ValueError(
+                f"after = 'fine-tune' trains at the last learning rate, from which route '{arms[0].name}' could not "
+                "learn: expected 'rewind' or 'learning-rate'"
+            )
+        for arm in arms:
+            if arm.name in parts.names("search"):
+                raise ValueError(f"route '{arm.name}' has the name of a mode; give it another name")
+            for source in arm.sources:
+                if source not in (known := [OWN, DONORS, *self.sources]):
+                    raise ValueError(
+                        f"route '{arm.name}': there is no [sources.{source}] to take from{nearest(source, known)}"
+                    )
+        for name in self.sources:
+            if name in (OWN, DONORS) or not any(name in arm.sources for arm in arms):
+                why = (
+                    "is what the study's own are called"
+                    if name in (OWN, DONORS)
+                    else "is a source of no route"
+                )
+                raise ValueError(f"[sources.{name}] {why}; give it another name, or leave it out")
+            if self.store.keep == "masks":
+                raise ValueError(
+                    f'[sources.{name}] lends its start weights, which [store] keep = "masks" drops; expected "living" '
+                    'or "all"'
+                )
+            self._shares_its_split(name, self.source(name))
+
+    def _shares_its_split(self, name: str, source: Study) -> None:
+        """Raises ValueError where tickets of a source were selected by what a replicate that takes one has to learn."""
+        if source.data.name != self.data.name or source.data.digest != self.data.digest:
+            return
+        if (source.data.validation, source.data.split) != (self.data.validation, self.data.split):
+            raise ValueError(
+                f"[sources.{name}] has the study's data, and another validation set; leave that out"
+            )
+        if self.data.split == "replicate" and (source.seed, source.replicates) != (
+            self.seed,
+            self.replicates,
+        ):
+            raise ValueError(
+                f"[sources.{name}] has the study's data, and its masks have seen the validation examples of other "
+                'replicates: expected [data] split = "study", one validation set for all'
+            )
+
+    def source(self, name: str) -> Study:
+        """The study that a source is, without arms and with as many levels as this one. Raises UserError for a table
+        that is none."""
+        own = self.model_dump(mode="json", exclude_defaults=True, exclude={"route", "sources"})
+        own |= {"seed": self.seed, "replicates": self.replicates}
+        try:
+            return Study.model_validate(
+                {
+                    **self.sources[name].over(own),
+                    "name": name,
+                    "levels": self.levels,
+                    "store": self.store.model_dump(),
+                }
+            )
+        except ValidationError as problem:
+            error = problem.errors()[0]
+            place, said = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
+            raise UserError(f"[sources.{name}] {place}: {said[:1].lower()}{said[1:]}") from None
+
+    @property
+    def route_arms(self) -> tuple[RouteArm, ...]:
+        """The arms of routes, each route's own before its controls."""
+        return tuple(arm for route in self.route for arm in route.arms)
 
     def _is_of_a_size(self) -> None:
         """Raises ValueError for more cells than anyone can train: they are listed more than once."""
@@ -204,7 +279,8 @@ class Study(BaseModel):
 
     def arms_at(self, level: int) -> list[tuple[str, int]]:
         """(name, draws) of the arms at a level."""
-        listed = [(arm.name, arm.draws) for arm in self.arms if arm.levels is None or level in arm.levels]
+        every: list[ArmSpec | RouteArm] = [*self.arms, *self.route_arms]
+        listed = [(arm.name, arm.draws) for arm in every if arm.levels is None or level in arm.levels]
         if self.pruning.mode == "continued":  # what is pruned has to be trained, listed or not
             return [(CONTINUED, 1), *(arm for arm in listed if arm[0] != CONTINUED)]
         return listed
@@ -226,6 +302,16 @@ class Study(BaseModel):
             here = arm.levels and tuple(level for level in arm.levels if level <= self.levels)
             if here != ():
                 found.append(arm.model_copy(update={"levels": here}))
+        return tuple(found)
+
+    @property
+    def trained_routes(self) -> tuple[RouteArm, ...]:
+        """The arms of routes as this ladder has them, see `trained_arms`."""
+        found = []
+        for arm in self.route_arms if self.levels else ():
+            here = arm.levels and tuple(level for level in arm.levels if level <= self.levels)
+            if here != ():
+                found.append(replace(arm, levels=here))
         return tuple(found)
 
     @property
@@ -272,6 +358,8 @@ class Study(BaseModel):
         content = self.model_dump(mode="json", include=set(DECIDING), exclude_defaults=True)
         if content.get("pruning", {}).get("search") == {}:
             del content["pruning"]["search"]  # which search it is, `mode` says
+        if self.sources:
+            content["sources"] = {name: self.source(name).deciding() for name in sorted(self.sources)}
         return content
 
     def identity(self) -> str:
@@ -302,24 +390,39 @@ class Study(BaseModel):
         name is another arm here than there.
         """
         arms = {arm.name: arm for arm in other.arms}
-        for arm in self.arms:
-            old = arms.get(arm.name)
-            if old is not None:
-                if arm.arm != old.arm:
-                    raise UserError(
-                        f"arm '{arm.name}' is {arm.arm}, but the run has an arm of that name that is {old.arm}; "
-                        "give it another name"
-                    )
-                either = (
-                    None if None in (arm.levels, old.levels) else {*(arm.levels or ()), *(old.levels or ())}
+        routes = {route.name: route for route in other.route}
+        was = {**{arm.name: str(arm.arm) for arm in other.arms}, **{a.name: str(a) for a in other.route_arms}}
+        now = {**{arm.name: str(arm.arm) for arm in self.arms}, **{a.name: str(a) for a in self.route_arms}}
+        for name in now:
+            if was.get(name, now[name]) != now[name]:
+                raise UserError(
+                    f"arm '{name}' is {now[name]}, but the run has an arm of that name that is {was[name]}; give it "
+                    "another name"
                 )
-                levels = None if either is None else tuple(sorted(either))
-                arm = arm.model_copy(update={"draws": max(arm.draws, old.draws), "levels": levels})
-            arms[arm.name] = arm
+        for arm in self.arms:
+            arms[arm.name] = _of_both(arm, arms.get(arm.name, arm))
+        for route in self.route:
+            both = _of_both(route, old := routes.get(route.name, route))
+            controls = {each.name: each for each in (*old.controls, *route.controls)}
+            routes[route.name] = both.model_copy(update={"controls": tuple(controls.values())})
         return self.model_copy(
             update={
                 "levels": max(self.levels, other.levels),
                 "replicates": max(self.replicates, other.replicates),
                 "arms": tuple(arms.values()),
+                "route": tuple(routes.values()),
             }
         )
+
+
+Entry = TypeVar("Entry", ArmSpec, RouteSpec)
+
+
+def _of_both(new: Entry, old: Entry) -> Entry:
+    """An arm's or a route's table with the draws and the levels of either."""
+    levels = (
+        None
+        if None in (new.levels, old.levels)
+        else tuple(sorted({*(new.levels or ()), *(old.levels or ())}))
+    )
+    return new.model_copy(update={"draws": max(new.draws, old.draws), "levels": levels})

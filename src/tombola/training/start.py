@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tombola.masks.mask import Mask
 from tombola.models.state import State
@@ -22,6 +24,8 @@ class Start:
     level: int = 0
     iteration: int = 0
     dead: State = field(default_factory=dict)
+    made: Mapping[str, Any] | None = None
+    """How a route made it from other tickets, as JSON; None where it was drawn here."""
 
     @property
     def pinned(self) -> bool:

@@ -14,14 +14,14 @@ from tombola.masks.mask import Mask
 from tombola.masks.structure import lowest
 from tombola.models.state import State
 from tombola.transfer.cut_out import operations_if_cut
-from tombola.transfer.route import ROUTES, Made, MaskFrom, Request, WeightsFrom
+from tombola.transfer.route import CARRIED, ROUTES, Made, MaskFrom, Request, WeightsFrom
 
 Score = Literal["l1", "count", "activation", "saliency"]
 WHOLE = ("conv", "shortcut", "linear")
 """Roles of the layers whose output units are channels that may go: not those of the output."""
 
 
-@ROUTES.register("refill")
+@ROUTES.register("refill", controls=CARRIED)
 def refill(
     request: Request,
     /,

@@ -12,7 +12,7 @@ from tombola.errors import UserError
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 from tombola.transfer.layout import Layout, layout_of
-from tombola.transfer.route import ROUTES, Made, MaskFrom, Request, WeightsFrom
+from tombola.transfer.route import CARRIED, ROUTES, Made, MaskFrom, Request, WeightsFrom
 
 Scheme = Literal["appending", "interpolation"]
 Explicit = list[list[list[int]]]
@@ -21,7 +21,7 @@ Sources = tuple[int, ...]
 """Of each unit of a target's stage: the unit of the source's stage that it is a copy of."""
 
 
-@ROUTES.register("elastic")
+@ROUTES.register("elastic", controls={**CARRIED, "permuted": {"permute_new": True}})
 def elastic(
     request: Request,
     /,

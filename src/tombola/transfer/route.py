@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn, get_type_hints
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tombola.errors import UserError, nearest
 from tombola.files import digest_of
+from tombola.lottery.arms.context import Scene
 from tombola.lottery.ticket import Ticket
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
@@ -27,6 +28,12 @@ from tombola.registry import Registry
 
 MaskFrom = Literal["transferred", "random"]
 WeightsFrom = Literal["transferred", "reinit"]
+CARRIED: Mapping[str, Mapping[str, Any]] = {
+    "random": {"mask": "random"},
+    "reinit": {"weights": "reinit"},
+    "both": {"mask": "random", "weights": "reinit"},
+}
+"""The controls of routes that have both options."""
 SHORT = ("cell", "study", "seed", "level", "density", "route")
 """What is told of a source's own provenance, beside the names of its model and data."""
 
@@ -50,6 +57,10 @@ class Request:
     rng: np.random.Generator
     scores: Mapping[str, Tensor] = field(default_factory=dict)
     """Scores of output channels that were measured elsewhere: weight name -> [channels]."""
+    laid_on_own: bool = False
+    """Whether the mask alone is wanted: the start comes from elsewhere and has every weight."""
+    scene: Scene | None = None
+    """In a study: the replicate that the ticket is for, its own ticket, start, dense network, streams and donors."""
 
     @property
     def ticket(self) -> Ticket:
@@ -151,7 +162,10 @@ class Request:
         raise UserError(f"route '{self.kind}': {why}")
 
 
-ROUTES: Registry[Callable[..., Made]] = Registry("route", "tombola.transfer")
+ROUTES: Registry[Callable[..., Made]] = Registry(
+    "route", "tombola.transfer", defaults={"controls": {}, "several": False}
+)
+"""A route's facts: its `controls`, name -> options that make them, and whether it takes `several` tickets."""
 
 
 def make(
@@ -162,13 +176,17 @@ def make(
     rng: np.random.Generator,
     *,
     scores: Mapping[str, Tensor] | None = None,
+    own: State | None = None,
+    scene: Scene | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Ticket:
     """The ticket for `target` that a route makes from others, with its provenance.
 
     `options` are the route's keywords (see `options_of`); `rng` is what is drawn from; `scores` are
-    measured scores of output channels, for routes that rank them. Raises UserError for an unknown route or option, an
-    option of another type, tickets without start weights, none at all, and those that do not fit the target.
+    measured scores of output channels, for routes that rank them. The mask is laid over `own`, a whole state of the
+    target, where that is given; else the ticket starts from what the route makes. Raises UserError for an unknown route
+    or option, an option of another type, tickets without start weights, none at all, and those that do not fit the
+    target.
     """
     given = read_options(kind, options)
     if not tickets:
@@ -178,8 +196,10 @@ def make(
             raise UserError(
                 f"route '{kind}': ticket {place} holds no start weights, and a route carries them"
             )
-    request = Request(kind, tuple(tickets), target, rng, scores or {})
+    request = Request(kind, tuple(tickets), target, rng, scores or {}, own is not None, scene)
     made = ROUTES[kind](request, **given)
+    if own is not None:
+        made = replace(made, start=own)
     _require_fit(request, made)
     provenance = {
         "route": kind,

@@ -4,8 +4,10 @@ Tickets", section 5): over tasks of one initialisation, or over replicates whose
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from itertools import combinations
 from math import ceil, prod
+from operator import or_
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,12 +19,12 @@ from tombola.masks.mask import Mask
 from tombola.masks.structure import lowest
 from tombola.models.state import State
 from tombola.stats.exact import shared, total
-from tombola.transfer.route import ROUTES, Made, Request
+from tombola.transfer.route import ROUTES, Made, MaskFrom, Request
 
 Keep = Literal["intersection", "threshold", "union", "top"]
 
 
-@ROUTES.register("votes")
+@ROUTES.register("votes", several=True, controls={"random": {"mask": "random"}})
 def votes(
     request: Request,
     /,
@@ -30,6 +32,7 @@ def votes(
     keep: Keep = "intersection",
     share: Annotated[float, Field(gt=0, le=1)] = 0.5,
     counts: dict[str, Annotated[int, Field(ge=0)]] | None = None,
+    mask: MaskFrom = "transferred",
 ) -> Made:
     """A mask by the votes of several tickets of one network (Paganini & Forde 2020).
 
@@ -38,8 +41,10 @@ def votes(
     ties are drawn. A weight starts from the value of the first ticket that keeps it, which is its initial one where
     all are of one initialisation; all that is not masked is the first ticket's. The report has for each layer how many
     weights all keep, and what two keep together on average, beside what independent masks of these counts would.
+    `mask` random is the control, as many weights in each layer: they need a start that has them all.
 
-    Raises UserError for fewer than two tickets, those of other networks, and counts that there are no votes for.
+    Raises UserError for fewer than two tickets, those of other networks, counts that there are no votes for, and random
+    masks over weights that no ticket has.
     """
     if len(request.tickets) < 2:
         request.refuse("it takes two tickets at least, found 1")
@@ -53,6 +58,10 @@ def votes(
         least = {"intersection": len(masks), "union": 1, "threshold": ceil(share * len(masks) - 1e-9)}[keep]
         made = Mask({name: number >= least for name, number in cast.items()})
     starts = [ticket.weights("start") for ticket in request.tickets]
+    if mask == "random":
+        made = request.shuffled(made, made)
+        if not request.laid_on_own and not made <= reduce(or_, masks):
+            request.refuse("a random mask has weights that no ticket has; expected start = 'own'")
     report = {
         "voters": len(masks),
         "weights": made.count(),

@@ -14,10 +14,10 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 from tombola.models.units import UnitGroup, unit_axes
-from tombola.transfer.route import ROUTES, Made, MaskFrom, Request, WeightsFrom
+from tombola.transfer.route import CARRIED, ROUTES, Made, MaskFrom, Request, WeightsFrom
 
 
-@ROUTES.register("widen")
+@ROUTES.register("widen", controls=CARRIED)
 def widen(
     request: Request,
     /,

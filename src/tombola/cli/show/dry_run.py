@@ -16,7 +16,7 @@ from tombola.runs.folder import Ladders, Run
 from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import bound
 from tombola.study.ladders import ladders_of
-from tombola.study.plan import Plan, make_plan
+from tombola.study.plan import Plan
 from tombola.study.spec import Study
 from tombola.study.sweep import Sweep, label_of
 from tombola.text import duration, percent, size
@@ -41,8 +41,8 @@ def dry_run(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
 
 def _planned(study: Study, options: RunOptions) -> tuple[Plan, dict[str, Any]]:
     """The plan of a study, and what there is to say of it."""
-    study, dataset, net = options.bind(study)
-    plan = make_plan(study, net)
+    plan, dataset = options.plan(study)
+    study = plan.study
     for sentence in plan.notices:
         notice(sentence)
     folder = Run(options.out / study.folder)
