@@ -273,6 +273,7 @@ READING = {
     "compare": ["compare", "RUN", "--measures", "jaccard", "--n-null", "2"],
     "connect": ["connect", "RUN", "--alphas", "3"],
     "predict": ["predict", "RUN", "--steps", "0"],
+    "seeding": ["seeding", "RUN"],
     "figure": ["figure", "accuracy-final", "RUN"],
     "ticket": ["ticket", "show", "RUN/cells/r0/L01/ticket/0"],
     "evaluate": ["evaluate", "RUN/cells/r0/L01/ticket/0", "--data", "npz:clouds.npz"],

@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": ("compare", "{run}"),
     "connect": ("connect", "{run}"),
     "predict": ("predict", "{run}", "--level", "1"),
+    "seeding": ("seeding", "{run}", "--level", "1"),
     "show": ("ticket", "show", f"{{run}}/{CELL}"),
     "export": ("ticket", "export", f"{{run}}/{CELL}", "--out", "x.pt"),
     "evaluate": ("evaluate", f"{{run}}/{CELL}", "--data", "digits"),

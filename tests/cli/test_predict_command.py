@@ -1,4 +1,4 @@
-"""predict: a table for people, JSON for programs, and what is refused."""
+"""predict and seeding: a table for people, JSON for programs, and what is refused."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def test_predicting_on_the_command_line(tombola: Tombola, tmp_path: Path) -> Non
         "shuffled labels",
     }
     assert {row["feature"] for row in known["importance"]} >= {"votes", "input mean", "snip"}
+
+    said = tombola("seeding", "tiny", "--times", "3")
+    assert (
+        "Weights that were seeded before training, and pruning once to level 1 after it (n = 3)" in said.out
+    )
+    assert [line.split()[:2] for line in said.out.splitlines()[3:6]] == [
+        ["predicted", how] for how in ("none", "scaled", "signs")
+    ]
 
 
 def test_two_replicates_are_refused(tombola: Tombola, done: Path) -> None:

@@ -35,7 +35,7 @@ SLOW = {
 COMMANDS = (
     "run", "runs", "status", "results", "report", "diff", "watch", "verdicts", "figure", "train", "evaluate", "compare",
     "connect", "catalog", "doctor", "bench", "ticket", "ticket show", "ticket export", "ticket apply", "data",
-    "data list", "data fetch", "transfer", "predict",
+    "data list", "data fetch", "transfer", "predict", "seeding",
 )  # fmt: skip
 CALL = """
 import json, sys

@@ -1,4 +1,4 @@
-"""transfer, predict: a ticket made from other tickets, and which weights live in one told from others."""
+"""transfer, predict, seeding: tickets made from others, told from others, and put there before training."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(transfer)
     app.command(context_settings=READS)(predict)
+    app.command(context_settings=READS)(seeding)
 
 
 def transfer(
@@ -136,3 +137,29 @@ def predict(
         print_csv(found.values)
     else:
         print_prediction(found)
+
+
+def seeding(
+    name: RunName,
+    level: Level = None,
+    times: Annotated[float, option("--times", "How many times as large chosen weights are made.")] = 2.0,
+    runs: RunsFolder = RUNS,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Make weights larger, or give them signs, before training, and see whether pruning finds them."""
+    from tombola.analysis.membership.seeding import seed_run, seeding_estimates
+    from tombola.cli.show.prediction import print_seeding
+    from tombola.cli.show.tables import print_csv, print_json
+    from tombola.runs.locate import find_run
+
+    exclusive(as_json, as_csv)
+    table = seed_run(find_run(name, runs), level=level, times=times, device=device, data_dir=data_dir)
+    if as_json:
+        print_json({"seeding": table.to_dicts(), "estimates": seeding_estimates(table).to_dicts()})
+    elif as_csv:
+        print_csv(table)
+    else:
+        print_seeding(table)

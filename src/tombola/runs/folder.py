@@ -8,7 +8,7 @@
     results.parquet   one row a cell                hypotheses.json   what was claimed, and when
     verdicts.json     what came of the claims        track/NAME       what a tracker was told
     measures.parquet, decisions.parquet, consensus.parquet            of the last comparison
-    prediction.parquet, reliability.parquet   how well tickets are told before they are drawn
+    prediction.parquet, reliability.parquet, seeding.parquet   which weights will live, and what seeding does
     connect/          copies trained with another data order, and what lies between networks
     donors/, twins/, sources/NAME/   ladders that arms take from: cells and starts of their own
 

@@ -89,7 +89,7 @@ def cross_validated(
             findings += [*_scored(kind, one, chances), *_importances(kind, one, table, model, chances)]
             reliable += _reliability(kind, one, chances)
         rng = one.seeds.stream("predict", "shuffled")
-        guess = fit(kinds[0], [(features, _shuffled(mask, rng)) for features, mask in known], rng)
+        guess = fit(kinds[0], [(features, shuffled(mask, rng)) for features, mask in known], rng)
         findings += [each for each in _scored(SHUFFLED, one, guess.chances(table)) if each.quantity == "auc"]
     return findings, reliable
 
@@ -189,7 +189,8 @@ def _reliability(by: str, one: Told, chances: Mapping[str, Floats]) -> Iterator[
         yield Reliable(by, one.replicate, tenth, weights, mean, lived)
 
 
-def _shuffled(mask: Mask, rng: np.random.Generator) -> Mask:
+def shuffled(mask: Mask, rng: np.random.Generator) -> Mask:
+    """As many living weights in each tensor, at random places."""
     return Mask(
         {
             name: torch.from_numpy(rng.permutation(bits.reshape(-1).numpy())).view(bits.shape)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,19 +21,23 @@ from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
 from tombola.masks.mask import Mask
+from tombola.masks.probe import Probing
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
 from tombola.models.units import permute
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
+from tombola.seeds import Seeds
 from tombola.study.plan import Plan, bind, make_plan, probing
 from tombola.training.device import prepare
-from tombola.training.loop import first_steps
+from tombola.training.loop import first_steps, train_stack
 from tombola.training.memory import networks_that_fit
 from tombola.training.start import Start
+from tombola.training.trained import Trained
 from tombola.transfer.features import Columns, Floats, Young, saliency, seen
 from tombola.transfer.prediction import Aligned, Told
 
+T = TypeVar("T")
 EXAMPLES = 5000
 """Training examples that means and deviations of inputs are taken over."""
 
@@ -98,9 +103,7 @@ class Replicates:
                     f"--steps {k}: expected 0 to the recipe's {study.recipe.iterations} iterations"
                 )
         found: dict[int, dict[int, State]] = {}
-        size = networks_that_fit(self.net, self.data.device, study.recipe, self.engine)
-        for place in range(0, len(starts), size):
-            part = list(starts)[place : place + size]
+        for part in self._stacks(list(starts)):
             states = first_steps(
                 self.net,
                 [starts[r] for r in part],
@@ -112,6 +115,25 @@ class Replicates:
             )
             found |= dict(zip(part, states, strict=True))
         return found
+
+    def trained(self, starts: Sequence[Start]) -> list[Trained]:
+        """Networks trained to the end from these starts, by the study's recipe."""
+        study = self.plan.study
+        return [
+            trained
+            for part in self._stacks(starts)
+            for trained in train_stack(
+                self.net, part, self.data, study.recipe, study.data.validation, engine=self.engine
+            )
+        ]
+
+    def prober(self, seeds: Seeds) -> Probing:
+        """What makes the probes of a replicate, from its training examples."""
+        return probing(self.plan, self.data, seeds)
+
+    def _stacks(self, networks: Sequence[T]) -> list[Sequence[T]]:
+        size = networks_that_fit(self.net, self.data.device, self.plan.study.recipe, self.engine)
+        return [networks[place : place + size] for place in range(0, len(networks), size)]
 
     def told(self, states: dict[int, dict[int, State]], steps: int) -> list[Told]:
         """Their features after so many steps (0 is among `states`), their tickets and their streams."""
@@ -135,7 +157,7 @@ class Replicates:
 
     def _seen(self, r: int, states: dict[int, State], steps: int) -> dict[str, Columns]:
         early = states[steps]
-        probe = probing(self.plan, self.data, self.plan.study.seeds(r))
+        probe = self.prober(self.plan.study.seeds(r))
         scores = saliency(probe(early, Mask.dense(self.net.prunable_shapes)), early, self.net.prunable)
         return seen(self.net, Young(states[0], early, scores, self._inputs))
 

@@ -1,4 +1,4 @@
-"""Printing how well membership in tickets is told."""
+"""Printing how well membership in tickets is told, and what becomes of weights that were seeded."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import polars as pl
 
 from tombola.alignment.words import WHOLE
 from tombola.analysis.membership.prediction import Prediction, beyond, calibration, estimates
+from tombola.analysis.membership.seeding import seeding_estimates, treatments
 from tombola.cli.show.tables import print_table
 from tombola.text import with_interval
 from tombola.transfer.features import AT_START, EARLY
@@ -66,3 +67,26 @@ def _print_importances(found: Prediction) -> None:
     if rows:
         print("\nWhat boosting rests on: AUC lost where one feature is in random order")
         print_table(["k", "layer", "features"], rows, left=3)
+
+
+SEEDED = (
+    ("lived", "of them drawn, %"),
+    ("by_chance", "by chance, %"),
+    ("dense_accuracy", "dense, test %"),
+    ("ticket_accuracy", "drawn ticket, test %"),
+)
+"""Columns of the table: value and heading."""
+
+
+def print_seeding(table: pl.DataFrame) -> None:
+    """Means over replicates with 95% intervals: one line for each choice of weights and what was done to them."""
+    means = {
+        (row["chosen"], row["treatment"], row["value"]): row for row in seeding_estimates(table).to_dicts()
+    }
+    rows = []
+    for chosen, how in treatments(table):
+        known = [means.get((chosen, how, value)) for value, _ in SEEDED]
+        rows.append([chosen, how, *("-" if row is None else with_interval(row, 100) for row in known)])
+    n, level = table["replicate"].n_unique(), table["level"][0]
+    print(f"Weights that were seeded before training, and pruning once to level {level} after it (n = {n})")
+    print_table(["chosen", "seeded", *(head for _, head in SEEDED)], rows, left=2)
