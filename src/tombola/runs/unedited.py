@@ -34,7 +34,11 @@ def facts_of(study: Study, before: Mapping[str, Any] | None = None) -> dict[str,
     known = before or {}
     arms = {entry.name: asdict(entry.arm) for entry in study.arms}
     routes = {**known.get("routes", {}), **{arm.name: arm.actions for arm in study.route_arms}}
-    facts = {"deciding": study.deciding(), "arms": {**known.get("arms", {}), **arms}, "digest": _digest(study)}
+    facts = {
+        "deciding": study.deciding(),
+        "arms": {**known.get("arms", {}), **arms},
+        "digest": _digest(study),
+    }
     return {**facts, "routes": routes} if routes else facts
 
 

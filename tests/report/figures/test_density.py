@@ -9,8 +9,8 @@ import vl_convert
 
 from support.report_frames import HALF, history_frame, odd_tables, results_frame, tables
 from tombola.report.figures.base import FIGURES
-from tombola.report.figures.panels import leading
 from tombola.report.figures.export import VEGA_LITE, compact, rows
+from tombola.report.figures.panels import leading
 from tombola.report.tables import NothingToDrawError, Tables
 
 AGAINST_DENSITY = ("accuracy-early-stop", "accuracy-final", "early-stop", "gap")
@@ -156,7 +156,8 @@ def test_many_arms_of_one_level_alone_are_in_a_picture_of_their_own() -> None:
     assert set(rows(FIGURES["accuracy-early-stop"](many))["arm"]) == {"ticket", "reinit", "rewire"}
     for name in ("learning-curves", "gap"):
         chart = FIGURES[name](many)
-        said = "Lines are of ticket, reinit and rewire; the picture “Every arm” and the table of levels have the 7 other"
+        others = "the picture “Every arm” and the table of levels have the 7 other"
+        said = f"Lines are of ticket, reinit and rewire; {others}"
         assert f"{said}s." in FIGURES[name].caption(chart)
         assert f"{said}s." in chart.to_dict()["description"]
         assert "Lines are" not in FIGURES[name].caption(FIGURES[name](few))

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from tombola.data.resident import Resident
 from tombola.errors import UserError
@@ -24,7 +23,6 @@ from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import Progress
 from tombola.runs.stacks import StackTrainer
-from tombola.study.ladders import Kind
 from tombola.study.spec import Study
 from tombola.training.start import Start
 
@@ -44,7 +42,7 @@ class Copy:
     cell: Cell
     number: int = 0
     dense: bool = False
-    beside: Kind | Literal[""] = ""
+    beside: str = ""
 
     @property
     def own(self) -> bool:
