@@ -15,7 +15,7 @@ from tombola.analysis.wording import DECIDED
 from tombola.comparison.decisions import DECISIONS
 from tombola.runs.folder import Run
 from tombola.stats.verdict import CLOSE, UNRESOLVED, YES
-from tombola.study.plan import bind
+from tombola.study.bind import bind
 
 ARMS = [{"name": "reinit"}, {"name": "random-mask"}, {"name": "rewire"}]
 

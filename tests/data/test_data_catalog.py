@@ -161,3 +161,12 @@ def test_the_real_data_have_the_known_sizes_and_statistics(
     shift, scale = statistics(data, "standard")
     assert (shift / 255).tolist() == pytest.approx(mean, abs=6e-5)
     assert (scale / 255).tolist() == pytest.approx(deviation, abs=6e-5)
+
+
+def test_digits_in_the_shape_of_mnist_are_the_same_images_each_pixel_three_by_three() -> None:
+    small, large = load("digits"), load("digits-28")
+    assert large.shape == (1, 28, 28)
+    assert torch.equal(large.test_y, small.test_y)
+    assert torch.equal(large.train_x[:, :, 2:26:3, 3:26:3], small.train_x)
+    assert int(large.train_x.sum()) == 9 * int(small.train_x.sum())
+    assert int(large.train_x[:, :, :2].sum()) == int(large.train_x[..., 26:].sum()) == 0

@@ -19,9 +19,10 @@ from tombola.runs import stacks
 from tombola.runs.folder import Run
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
+from tombola.study.arm_spec import ArmSpec
 from tombola.study.load import load_study
 from tombola.study.plan import make_plan
-from tombola.study.spec import ArmSpec, Study
+from tombola.study.spec import Study
 
 PRUNED = ["one-shot", "magnitude-at-init", "snip-at-init", "grasp-at-init", "synflow-at-init"]
 ARMS = [{"name": "fresh", "draws": 2}, *({"name": name} for name in PRUNED)]

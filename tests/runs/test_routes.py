@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from support.route_parts import ROUTE_TABLES, by, travelling
-from support.study_kit import Notes, cells_of, contents, no_leftovers, run_tiny
+from support.study_kit import Notes, cells_of, contents, no_leftovers, rewrite_record, run_tiny
 from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.lottery.cell import Cell
@@ -111,8 +111,7 @@ def test_a_route_from_the_studys_own_extends_a_run(tmp_path: Path) -> None:
 def test_where_a_sources_ladder_ends_the_arms_that_took_from_it_collapse(tmp_path: Path) -> None:
     study = travelling(by("elastic", controls=[]), levels=1)
     run = run_tiny(tmp_path, study)
-    record = source(run, "narrow").folder(Cell(1, 1, "ticket", 0)) / "cell.json"
-    record.write_text(record.read_text().replace('"ok"', '"diverged"'))
+    rewrite_record(source(run, "narrow"), Cell(1, 1, "ticket", 0), status="diverged")
     for file in (folder := run.folder(Cell(1, 1, "by-elastic", 0))).iterdir():
         file.unlink()
     folder.rmdir()

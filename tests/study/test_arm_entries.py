@@ -14,9 +14,10 @@ from tombola.errors import UserError
 from tombola.lottery.arms.catalog import ARMS, Arm
 from tombola.lottery.cell import Cell
 from tombola.models.architecture import Architecture, architecture
+from tombola.study.arm_spec import ArmSpec
 from tombola.study.load import load_study, parse_study
 from tombola.study.plan import make_plan
-from tombola.study.spec import ArmSpec, Study
+from tombola.study.spec import Study
 
 OWN: dict[str, Any] = {"name": "my-arm", "mask": "rewire", "weights": "reinit-signs", "dead": "zero"}
 

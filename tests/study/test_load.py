@@ -9,8 +9,9 @@ import pytest
 from support.study_kit import tiny
 from tombola.errors import UserError
 from tombola.study import load
+from tombola.study.arm_spec import ArmSpec
 from tombola.study.load import load_study
-from tombola.study.spec import ArmSpec, Study
+from tombola.study.spec import Study
 
 
 def test_a_setting_by_its_dotted_key_or_its_last_part() -> None:

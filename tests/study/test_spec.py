@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from support.study_kit import tiny
+from tombola.study.arm_spec import ArmSpec
 from tombola.study.load import parse_study
-from tombola.study.spec import ArmSpec, Study
+from tombola.study.spec import Study
 
 EXTENSIONS: list[dict[str, Any]] = [
     {"levels": 5},

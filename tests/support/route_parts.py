@@ -8,6 +8,7 @@ from support.study_kit import tiny
 from tombola.study.spec import Study
 
 ROUTE_TABLES: dict[str, dict[str, Any]] = {
+    "carry": {"from": "other", "controls": ["random", "reinit", "both", "new-head"]},
     "elastic": {"from": "narrow", "controls": ["random", "reinit", "both", "permuted"]},
     "widen": {"from": "thin", "options": {"noise": 0.1}, "controls": ["random", "reinit", "both"]},
     "votes": {"from": "donors", "start": "own", "options": {"keep": "top"}, "controls": ["random"]},
@@ -19,7 +20,11 @@ ROUTE_TABLES: dict[str, dict[str, Any]] = {
     },
 }
 """Kind -> the [[route]] table that tries it, with all its controls, in a study of lenet-8-8-8."""
-SOURCES = {"narrow": {"model": {"name": "lenet-8-8"}}, "thin": {"model": {"name": "lenet-6-6-6"}}}
+SOURCES: dict[str, dict[str, Any]] = {
+    "other": {"pruning": {"mode": "one-shot"}},
+    "narrow": {"model": {"name": "lenet-8-8"}},
+    "thin": {"model": {"name": "lenet-6-6-6"}},
+}
 
 
 def travelling(*tables: dict[str, Any], sources: dict[str, Any] | None = None, **changes: Any) -> Study:

@@ -18,6 +18,7 @@ from tombola.seeds import stream
 from tombola.transfer.route import ROUTES, Made, Request, make, options_of
 
 JOURNEYS = {
+    "carry": ("lenet-8-8", "lenet-8-8", {"head": "new"}),
     "elastic": ("lenet-8-8", "lenet-8-8-8", {"mask": "random"}),
     "widen": ("lenet-8-8", "lenet-12-12", {"noise": 0.1}),
     "votes": (

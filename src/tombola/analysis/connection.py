@@ -32,7 +32,7 @@ from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import Progress, Silent
 from tombola.runs.results import summary
-from tombola.study.plan import bind
+from tombola.study.bind import bind
 from tombola.training.device import prepare
 
 TRAIN_EXAMPLES = 5000

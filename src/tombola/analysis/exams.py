@@ -17,7 +17,7 @@ from tombola.errors import UserError
 from tombola.runs.environment import require_same_function
 from tombola.runs.folder import Run
 from tombola.seeds import stream
-from tombola.study.plan import bind
+from tombola.study.bind import bind
 
 EXAMPLES = 500
 """Training examples that activations are taken on."""

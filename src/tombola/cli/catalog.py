@@ -118,8 +118,9 @@ def _microseconds(engine: str) -> float:
     import torch
 
     from tombola.runs.estimate import estimate_time
+    from tombola.study.bind import bind
     from tombola.study.load import load_study
-    from tombola.study.plan import bind, make_plan
+    from tombola.study.plan import make_plan
 
     spec = load_study("quick", ["replicates=5", "levels=0"])
     spec, dataset, net = bind(spec)

@@ -140,13 +140,31 @@ def status(name: RunName, runs: RunsFolder = RUNS, as_json: Json = False) -> Non
     print_status(find(name, runs), as_json)
 
 
-def results(name: RunName, runs: RunsFolder = RUNS, as_json: Json = False, as_csv: Csv = False) -> None:
+def results(
+    name: RunName,
+    cost: Annotated[bool, option("--cost", "What each ticket cost instead, against the ladder.")] = False,
+    margin: Annotated[
+        float | None,
+        option("--margin", "Accuracy (0..1) that a ticket as good may lose, with --cost.", min=0.0, max=1.0),
+    ] = None,
+    runs: RunsFolder = RUNS,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
     """Print a run's results: means with 95% intervals over replicates, or one row a cell as --csv or --json."""
     from tombola.cli.show.run import print_results
-    from tombola.runs.locate import find
+    from tombola.runs.locate import find, find_run
 
     exclusive(as_json, as_csv)
-    print_results(find(name, runs), as_json, as_csv)
+    if margin is not None and not cost:
+        raise UserError("--margin goes with --cost")
+    if not cost:
+        print_results(find(name, runs), as_json, as_csv)
+        return
+    from tombola.analysis.savings import MARGIN
+    from tombola.cli.show.cost import print_costs
+
+    print_costs(find_run(name, runs), MARGIN if margin is None else margin, as_json, as_csv)
 
 
 def report(

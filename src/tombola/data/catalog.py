@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,17 @@ def digits(data_dir: Path | None = None) -> Dataset:
     in_test = torch.zeros(len(x), dtype=torch.bool)
     in_test[torch.from_numpy(stream("digits", "test").permutation(len(x))[:DIGITS_TEST])] = True
     return Dataset("digits", x[~in_test], y[~in_test], x[in_test], y[in_test], classes=10, peak=16.0)
+
+
+@DATASETS.register("digits-28")
+def digits_28(data_dir: Path | None = None) -> Dataset:
+    """The digits in the shape of MNIST, 1x28x28: each pixel 3x3 of its kind, and a border of 2 pixels of 0."""
+    small = digits(data_dir)
+
+    def large(x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(x.repeat_interleave(3, 2).repeat_interleave(3, 3), (2, 2, 2, 2))
+
+    return replace(small, name="digits-28", train_x=large(small.train_x), test_x=large(small.test_x))
 
 
 @DATASETS.register("mnist")

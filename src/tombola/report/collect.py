@@ -19,6 +19,8 @@ from pydantic import TypeAdapter
 
 from tombola.analysis.compared import compared
 from tombola.analysis.connection import Connection, connection_estimates, connections_of
+from tombola.analysis.costs import AMOUNTS, costs_of
+from tombola.analysis.savings import ACCURACY, savings_of
 from tombola.analysis.verdict import VERDICTS, Verdict
 from tombola.comparison.consensus import CONSENSUS
 from tombola.comparison.table import SCHEMA
@@ -28,7 +30,7 @@ from tombola.models.scope import Scope
 from tombola.report.tables import Looks, Tables
 from tombola.runs.folder import Run
 from tombola.runs.progress import missing
-from tombola.runs.results import histories, results_of, summary
+from tombola.runs.results import by_replicate, histories, results_of, summary
 from tombola.seals import unsealed
 from tombola.study.title import title_of
 from tombola.training.search.bird import Bird
@@ -56,8 +58,31 @@ def tables_of(run: Run) -> Tables:
         beside=beside_of(run),
     )
     connection = connections_of(run)
-    tables = replace(tables, verdicts=verdicts_in(run), overlap=overlap_of(run))
+    costs = costs_of(run)
+    tables = replace(
+        tables,
+        verdicts=verdicts_in(run),
+        overlap=overlap_of(run),
+        ways=ways_of(costs),
+        savings=savings_of(costs, study.seed),
+    )
     return tables if connection is None else with_connection(tables, connection)
+
+
+WAYS = (TICKET, "route", "without")
+"""The sorts of arms that are ways to a ticket: not controls, nor what is trained beside the ladder."""
+
+
+def ways_of(costs: pl.DataFrame) -> pl.DataFrame | None:
+    """The means of `Tables.ways`; None where no cost is known in operations."""
+    frame = costs.filter(pl.col("way").is_in(WAYS) & (pl.col("operations") > 0))
+    if frame.is_empty():
+        return None
+    found = summary(frame, ACCURACY)
+    for amount in AMOUNTS:
+        means = by_replicate(frame, amount).group_by("arm", "level").agg(pl.col(amount).mean())
+        found = found.join(means, on=["arm", "level"])
+    return found.sort("arm", "level")
 
 
 def overlap_of(run: Run) -> pl.DataFrame | None:

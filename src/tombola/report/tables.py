@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tombola.analysis.savings import Saving
 from tombola.errors import UserError
 from tombola.models.scope import Scope
 
@@ -60,6 +61,10 @@ class Tables:
     overlap: `level, arm, overlap`: the mean share (%) of the ticket's places that an arm keeps, over replicates and
         tensors that are pruned; None where no arm was asked about.
     verdicts: one row a test of the run's claims (`analysis.verdict.VERDICTS`); None where none was decided.
+    ways: one row an arm and level of the tickets (dense among them) and of every other way to one: `arm, level,
+        density, n, mean, low, high` of test accuracy at early stop, and the whole cost in `iterations, operations,
+        seconds`, means over replicates; None where costs are not known.
+    savings: every arm at every level beside the ticket, in accuracy and in cost; empty where nothing is known.
     runs: label -> the tables of each run, where there are several: all frames then have a column `run` of labels.
     """
 
@@ -79,6 +84,8 @@ class Tables:
     seen: Mapping[int, Looks] = field(default_factory=dict)
     verdicts: pl.DataFrame | None = None
     overlap: pl.DataFrame | None = None
+    ways: pl.DataFrame | None = None
+    savings: Sequence[Saving] = ()
     runs: Mapping[str, Tables] = field(default_factory=dict)
 
     @classmethod

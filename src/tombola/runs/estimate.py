@@ -35,12 +35,15 @@ class Estimate:
     seconds: float
     high: float
 
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate(self.low + other.low, self.seconds + other.seconds, self.high + other.high)
+
 
 def estimate_time(plan: Plan, dataset: Dataset, device: torch.device, engine: str) -> Estimate:
     """How long the whole study will take on this machine, from short timed probes of one stack.
 
     Steps and evaluations are timed apart, since their share differs between recipes. What an engine compiles once is
-    left out.
+    left out. Sources of routes are timed in the same way, on their own data and networks.
     """
     study, architecture = plan.study, plan.architecture
     per_level = len(plan.lottery.cells(0, min(1, study.levels))) * study.replicates
@@ -58,7 +61,8 @@ def estimate_time(plan: Plan, dataset: Dataset, device: torch.device, engine: st
         scored += len(study.recipe.curve_points(start)) * everything + n_test
     probes = _probes(plan, dataset, device, chosen.name, size)
     totals = [steps * step + scored * example for step, example in probes]
-    return Estimate(min(totals), median(totals), max(totals))
+    sources = [estimate_time(each.plan, each.dataset, device, engine) for each in plan.sources.values()]
+    return sum(sources, Estimate(min(totals), median(totals), max(totals)))
 
 
 def _probes(

@@ -13,7 +13,8 @@ from tombola.data.dataset import Dataset
 from tombola.models.architecture import Architecture
 from tombola.runs.progress import Progress, Silent
 from tombola.runs.trackers.base import Tracker, open_trackers
-from tombola.study.plan import Plan, bind, bind_sources, make_plan
+from tombola.study.bind import bind, bind_sources
+from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
 from tombola.training.device import pick_device, prepare
 
@@ -55,7 +56,7 @@ class RunOptions:
         return trackers
 
     def bind(self, study: Study) -> tuple[Study, Dataset, Architecture]:
-        """The study with its data set and its architecture, see `tombola.study.plan.bind`."""
+        """The study with its data set and its architecture, see `tombola.study.bind.bind`."""
         return bind(study, self.data_dir, self.dataset, self.model)
 
     def plan(self, study: Study) -> tuple[Plan, Dataset]:

@@ -39,6 +39,11 @@ class RouteArm:
     levels: tuple[int, ...] | None
 
     @property
+    def several(self) -> bool:
+        """Whether it takes several tickets: of donors, all of them."""
+        return bool(parts.facts("route", self.kind)["several"])
+
+    @property
     def actions(self) -> dict[str, Any]:
         """What decides its cells beside the sources, as JSON."""
         found = asdict(self)

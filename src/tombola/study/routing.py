@@ -25,7 +25,7 @@ from tombola.models.architecture import Architecture
 from tombola.models.state import State
 from tombola.seeds import Seeds, stream
 from tombola.study.routes import DONORS, OWN, RouteArm
-from tombola.transfer.route import ROUTES, make
+from tombola.transfer.route import make
 
 Read = Callable[[str, int, int], Sequence[Ticket]]
 """Source, replicate and level -> that ticket, and the dense network that it was drawn from. Raises LadderEndedError."""
@@ -42,9 +42,8 @@ def _made(
     arm: RouteArm, read: Read, cell: Cell, scene: Scene
 ) -> tuple[Mask, State, Mapping[str, Any] | None]:
     """The ticket of a cell of a route's arm; an empty mask where a ladder that it takes from has ended."""
-    several = bool(ROUTES.facts(arm.kind)["several"])
     try:
-        groups = [_tickets(arm, source, several, read, cell, scene) for source in arm.sources]
+        groups = [_tickets(arm, source, read, cell, scene) for source in arm.sources]
         tickets = [ticket for group in groups for ticket in group]
     except LadderEndedError:
         return Mask.empty(scene.mask.shapes), scene.rewound, None
@@ -55,25 +54,23 @@ def _made(
     return made.mask, made.weights("start"), {**told, "from": list(arm.sources), "start": arm.start}
 
 
-def _tickets(
-    arm: RouteArm, source: str, several: bool, read: Read, cell: Cell, scene: Scene
-) -> Sequence[Ticket]:
+def _tickets(arm: RouteArm, source: str, read: Read, cell: Cell, scene: Scene) -> Sequence[Ticket]:
     """What an arm takes from a source: a ticket and its dense network, or only tickets where it takes several."""
     if source == DONORS:
-        return list(_donors(arm, several, scene))
+        return list(_donors(arm, scene))
     if source == OWN:
         about = {"cell": str(Cell(cell.replicate, cell.level, "ticket", 0))}
         found: Sequence[Ticket] = _with_dense(scene.mask, scene.rewound, scene.trained, about)
     else:
         found = read(source, cell.replicate, cell.level)
-    return found[:1] if several else found
+    return found[:1] if arm.several else found
 
 
-def _donors(arm: RouteArm, several: bool, scene: Scene) -> Iterator[Ticket]:
+def _donors(arm: RouteArm, scene: Scene) -> Iterator[Ticket]:
     """The tickets of all donors, or the replicate's own donor and its dense network; hidden units in the replicate's
     order unless the arm takes them as they come."""
     taken = Recipient(scene)
-    for place in taken.places if several else (0,):
+    for place in taken.places if arm.several else (0,):
         donor = taken.donor(place)
         mask, start, dense = donor.mask, donor.start, donor.dense
         if arm.aligned:
@@ -81,7 +78,7 @@ def _donors(arm: RouteArm, several: bool, scene: Scene) -> Iterator[Ticket]:
             start, dense = (taken.aligned(state, place) for state in (start, dense))
         ticket, whole = _with_dense(mask, start, dense, {"donor": place})
         yield ticket
-        if not several:
+        if not arm.several:
             yield whole
 
 

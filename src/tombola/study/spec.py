@@ -13,8 +13,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 
@@ -22,14 +20,15 @@ from tombola import parts
 from tombola.data.spec import DataSpec
 from tombola.errors import UserError, nearest
 from tombola.files import canonical
-from tombola.lottery.arms.catalog import ACTIONS, ARMS, CONTINUED, TICKET, Arm
+from tombola.lottery.arms.catalog import ARMS, CONTINUED, TICKET, Arm
 from tombola.lottery.cell import Cell, level_cells
 from tombola.lottery.modes import check_rewind
 from tombola.models.spec import ModelSpec
 from tombola.seeds import Seeds
+from tombola.study.arm_spec import ArmSpec
 from tombola.study.claims import Expectation, Hypothesis, check_hypotheses
 from tombola.study.compare_table import CompareTable
-from tombola.study.fields import MOST_CELLS, MOST_LEVELS, MOST_REPLICATES, Draws, Level, Name, Replicates
+from tombola.study.fields import MOST_CELLS, MOST_LEVELS, MOST_REPLICATES, Name, Replicates
 from tombola.study.pruning import Pruning
 from tombola.study.routes import DONORS, OWN, RouteArm, RouteSpec, SourceSpec
 from tombola.text import counted
@@ -37,69 +36,6 @@ from tombola.training.recipe import Recipe
 
 DECIDING = ("seed", "model", "data", "recipe", "pruning", "store", "donors", "donor_pool")
 """The keys of a study that decide what comes out of a cell."""
-
-
-class ArmSpec(BaseModel):
-    """An [[arms]] entry: an arm, how many draws, and at which levels (all when left out).
-
-    The arm is a registered one, by name. Or it spells its actions, `mask`, `weights` and `dead`, of which those
-    left out are the ticket's, and has a name of its own.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Name
-    draws: Draws = 1
-    levels: tuple[Level, ...] | None = None
-    mask: str | None = None
-    weights: str | None = None
-    dead: str | None = None
-
-    @field_validator("mask", "weights", "dead")
-    @classmethod
-    def _known_action(cls, name: str | None, info: ValidationInfo) -> str | None:
-        if name is not None:
-            parts.facts(ACTIONS[str(info.field_name)], name)
-        return name
-
-    @model_validator(mode="after")
-    def _is_an_arm(self) -> Self:
-        if self.name in parts.names("search"):
-            raise ValueError(
-                f"'{self.name}' is what the networks of mode '{self.name}' are called in which masks are searched for; "
-                "give the arm another name"
-            )
-        arm = self.arm
-        if self.name in ARMS and arm != ARMS[self.name]:
-            raise ValueError(
-                f"arm '{self.name}' is {arm}, but the registered arm of that name is {ARMS[self.name]}; "
-                "give it another name"
-            )
-        if self.name == TICKET and (self.draws != 1 or self.levels is not None):
-            raise ValueError("the ticket has one draw, at every level")
-        steps = list(range(1, max(self.levels or (0,)) + 1))
-        if "ladder" in arm.traits and self.levels is not None and sorted(self.levels) != steps:
-            raise ValueError(
-                f"arm '{self.name}' has a ladder of its own, which starts at level 1 and leaves none out: found "
-                f"levels = {list(self.levels)}, expected {steps}"
-            )
-        if {"ladder", "trained"} <= arm.traits:
-            raise ValueError(
-                f"arm '{self.name}' is {arm}: its masks come from trainings of its own, and what it does to weights "
-                "from the ticket's; expected actions that look at one of the two"
-            )
-        if self.draws > 1 and "random" not in arm.traits:
-            raise ValueError(
-                f"arm '{self.name}' draws nothing at random, so draws = {self.draws} would train the same "
-                "network again and again; leave draws out"
-            )
-        return self
-
-    @property
-    def arm(self) -> Arm:
-        """What is done: the actions that it spells, else those of the registered arm of its name."""
-        spelled = {key: getattr(self, key) for key in ACTIONS if getattr(self, key) is not None}
-        return Arm(**spelled) if spelled else ARMS[self.name]
 
 
 class StoreSpec(BaseModel):

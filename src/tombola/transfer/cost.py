@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -41,6 +41,10 @@ class Cost:
             raise UserError(f"a cost is shared by one user at least, found {users:g}")
         return Cost(self.iterations / users, self.operations / users, self.seconds / users)
 
+    def part(self, share: float) -> Cost:
+        """That of a share (0..1) of the training."""
+        return Cost(self.iterations * share, self.operations * share, self.seconds * share)
+
 
 @dataclass(frozen=True)
 class Use:
@@ -67,15 +71,19 @@ def multiply_adds(architecture: Architecture, mask: Mask) -> dict[str, int]:
 def of_training(
     architecture: Architecture, mask: Mask, iterations: int, batch: int, seconds: float = 0.0
 ) -> Cost:
-    """The cost of a training of so many iterations on batches of so many examples.
+    """The cost of a training of so many iterations on batches of so many examples, see `of_weights`."""
+    return Cost(iterations, of_weights(uses_of(architecture), mask.counts(), iterations, batch), seconds)
+
+
+def of_weights(uses: Mapping[str, Use], living: Mapping[str, int], iterations: int, batch: int) -> float:
+    """The floating-point operations of a training, given how many weights live in each tensor.
 
     Forward, and backward to weights, every living weight takes a multiply-add each time it is used; backward to
     inputs one more, but for layers that read what no parameter has touched. Biases, norms, activations and the
     optimizer are left out, as is what a dense engine computes on dead weights.
     """
-    passes = {name: 3 if use.inner else 2 for name, use in uses_of(architecture).items()}
-    each = sum(passes[name] * number for name, number in multiply_adds(architecture, mask).items())
-    return Cost(iterations, float(OPERATIONS * each) * iterations * batch, seconds)
+    each = sum((3 if use.inner else 2) * use.times * living.get(name, 0) for name, use in uses.items())
+    return float(OPERATIONS * each) * iterations * batch
 
 
 def of_ladder(architecture: Architecture, masks: Iterable[Mask], iterations: int, batch: int) -> Cost:

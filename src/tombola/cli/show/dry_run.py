@@ -107,7 +107,7 @@ def _dry_run_sweep(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
 
 
 def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
-    cells, scope = plan.trainings(), plan.architecture.scope
+    plans, scope = [plan, *(source.plan for source in plan.sources.values())], plan.architecture.scope
     beside = [Ladders(folder, kind, study) for kind, study in ladders_of(plan.study).items()]
     places = [(folder, plan.cells()), *((each, each.study.cells()) for each in beside)]
     return {
@@ -120,10 +120,10 @@ def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
         "levels": plan.study.levels,
         "densities": plan.densities,
         "replicates": plan.study.replicates,
-        "trainings": len(cells),
+        "trainings": sum(len(each.trainings()) for each in plans),
         "trainings_done": sum(there.has(cell) for there, planned in places for cell in planned),
         "ladders": {each.kind: each.study.replicates for each in beside},
-        "iterations": sum(plan.network_iterations(cell) for cell in cells),
+        "iterations": sum(each.network_iterations(cell) for each in plans for cell in each.trainings()),
         "estimated_seconds": time.seconds,
         "estimated_seconds_low": time.low,
         "estimated_seconds_high": time.high,

@@ -14,7 +14,14 @@ import vl_convert
 from tombola.files import write_bytes
 from tombola.report.figures.base import FIGURES
 from tombola.report.figures.export import VEGA_LITE, compact, save, save_rows
-from tombola.report.page.tables import MARKS, VerdictSection, cost_ledgers, layer_ledgers, level_rows
+from tombola.report.page.savings import saving_ledgers
+from tombola.report.page.tables import (
+    MARKS,
+    VerdictSection,
+    cost_ledgers,
+    layer_ledgers,
+    level_rows,
+)
 from tombola.report.tables import NothingToDrawError, Tables
 from tombola.runs.stops import ends_in_words
 from tombola.stats.intervals import FEWEST
@@ -80,7 +87,7 @@ def write(
         missing={section: _reasons([s for s in figures if s.section == section]) for section in order},
         levels=level_rows(tables),
         layers=layer_ledgers(tables),
-        costs=cost_ledgers(tables),
+        costs=cost_ledgers(tables) + saving_ledgers(tables),
         provenance=provenance,
         spec=spec_toml,
         formats=[suffix.removeprefix(".") for suffix in (*beside, ".csv")] if beside else [],

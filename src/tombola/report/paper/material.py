@@ -23,7 +23,8 @@ from tombola.runs.estimate import estimate_time
 from tombola.runs.folder import Run
 from tombola.runs.preregistration import Registration
 from tombola.runs.progress import missing
-from tombola.study.plan import bind, make_plan
+from tombola.study.bind import bind
+from tombola.study.plan import make_plan
 from tombola.study.prospects import Prospect, prospects
 from tombola.study.spec import Study
 from tombola.training.device import pick_device

@@ -1,0 +1,198 @@
+"""What every ticket of a run cost: its own training, and the trainings that its mask and its start took.
+
+The ordinary ticket of a level took all trainings of its ladder up to it. An arm took what its actions look at; a ticket
+that a route made took what its sources took. Donors and sources that lend to several replicates are shared out among
+these, each paying an equal part; what it would be to pay them alone stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cache
+
+import polars as pl
+
+from tombola.errors import UserError
+from tombola.lottery.arms.catalog import CONTINUED, TICKET
+from tombola.lottery.cell import Cell
+from tombola.models.architecture import architecture
+from tombola.runs.folder import Run
+from tombola.study.ladders import TWINS, called
+from tombola.study.routes import DONORS, OWN
+from tombola.study.spec import Study
+from tombola.training.search.bird import EARLY_BIRD
+from tombola.transfer.cost import Cost, Use, of_route, of_weights, uses_of
+from tombola.transfer.taking import Took, takes
+
+AMOUNTS = ("iterations", "operations", "seconds")
+"""What a cost is told in."""
+COSTS = {
+    "replicate": pl.Int64,
+    "level": pl.Int64,
+    "arm": pl.String,
+    "draw": pl.Int64,
+    "status": pl.String,
+    "density": pl.Float64,
+    "early_stop_test_accuracy": pl.Float64,
+    "way": pl.String,
+    **{f"{part}{amount}": pl.Float64 for part in ("", "alone_", "training_") for amount in AMOUNTS},
+}
+"""Columns of `costs_of`: the whole cost of a ticket, shared out; the same where it had all sources to pay alone; and
+that of its own training. `way` says what sort of arm it is: the `ticket`, a `route`, a `control` of one, an arm
+`beside` the ticket that takes its ladder, or one that does `without`."""
+
+
+def costs_of(run: Run) -> pl.DataFrame:
+    """One row a cell that is done, in order. Operations are null for networks that cannot be built from the study
+    alone. Raises UserError where the study in the folder is not that of the cells."""
+    every = Accounts(run)
+    rows = []
+    for cell in run.cells():
+        record = run.record(cell)
+        own, shares = every.home.training(cell), list(every.shares(cell))
+        parts = {
+            "": of_route(own, shares),
+            "alone_": of_route(own, [(cost, 1) for cost, _ in shares]),
+            "training_": own,
+        }
+        amounts = {
+            f"{part}{key}": value for part, cost in parts.items() for key, value in asdict(cost).items()
+        }
+        known = {"status": record.status, "density": record.density, "way": every.way(cell)}
+        accuracy = record.early_stop_test_accuracy
+        rows.append({**asdict(cell), **known, "early_stop_test_accuracy": accuracy, **amounts})
+    frame = pl.DataFrame(rows, schema=COSTS)
+    return frame.with_columns(pl.col(name).fill_nan(None) for name in COSTS if name.endswith("operations"))
+
+
+class Books:
+    """What the trainings in one folder cost: those of a run, or of ladders beside it."""
+
+    def __init__(self, folder: Run, study: Study) -> None:
+        self.folder, self.study = folder, study
+        self.training = cache(self._training)
+        self._uses = _uses_of(folder, study)
+
+    def mask(self, r: int, level: int) -> Cost:
+        """What the mask of the ticket of a replicate at a level took, and what it goes back to."""
+        mode, dense = self.study.pruning.mode, Cell(r, 0, TICKET, 0)
+        if mode in ("iterative", CONTINUED):
+            arm = CONTINUED if mode == CONTINUED else TICKET
+            below = [self.training(Cell(r, each, arm, 0)) for each in range(1, level)]
+            return sum(below, self.training(dense))
+        if mode == "one-shot":
+            return self.training(dense)
+        if mode == EARLY_BIRD:
+            found = self.folder.record(Cell(r, level, TICKET, 0)).found_iteration
+            return self.dense(r, found)
+        start = self.dense(r, self.study.pruning.rewind)
+        return start if mode == "at-init" else start + self.training(Cell(r, level, mode, 0))
+
+    def dense(self, r: int, iterations: int | None = None) -> Cost:
+        """What the dense network of a replicate took, up to an iteration, and at least to that which tickets go back
+        to."""
+        whole = self.training(Cell(r, 0, TICKET, 0))
+        if iterations is None or not whole.iterations:
+            return whole
+        return whole.part(min(max(iterations, self.study.pruning.rewind) / whole.iterations, 1.0))
+
+    def _training(self, cell: Cell) -> Cost:
+        """What one training took; of a search, whose masks move, as if it were dense throughout."""
+        record, study = self.folder.record(cell), self.study
+        if record.iterations is None:
+            return Cost()
+        living = dict(record.alive)
+        if cell.arm == study.search_arm:
+            living = dict(self.folder.record(Cell(cell.replicate, 0, TICKET, 0)).alive)
+        operations = float("nan")
+        if self._uses is not None:
+            operations = of_weights(self._uses, living, record.iterations, study.recipe.batch)
+        return Cost(record.iterations, operations, self.folder.seconds(cell))
+
+
+class Accounts:
+    """The books of a run and of the ladders beside it, and who pays what."""
+
+    def __init__(self, run: Run) -> None:
+        study = run.study
+        self.study, self.home = study, Books(run, study)
+        self.beside = {each.kind: Books(each, each.study) for each in run.ladders()}
+        self._routes = {arm.name: arm for arm in study.route_arms}
+        self._arms = study.treatments
+
+    def way(self, cell: Cell) -> str:
+        """What sort of arm a cell's is, see `COSTS`."""
+        if cell.arm in self._routes:
+            return "route" if any(route.name == cell.arm for route in self.study.route) else "control"
+        if cell.arm == TICKET:
+            return TICKET
+        searched = cell.arm == self.study.search_arm
+        return "beside" if searched or Took.LADDER in self._taken(cell) else "without"
+
+    def shares(self, cell: Cell) -> Iterator[tuple[Cost, int]]:
+        """What a cell's ticket took beside its own training, each with how many replicates share it."""
+        r, level = cell.replicate, cell.level
+        if not level:
+            return
+        if cell.arm == self.study.search_arm:  # a search starts from the initial weights
+            return
+        for took in self._taken(cell):
+            if took == Took.LADDER:
+                yield self.home.mask(r, level), 1
+            elif took == Took.DENSE:
+                yield self.home.dense(r), 1
+            elif took == Took.START:
+                yield self.home.dense(r, self.study.pruning.rewind), 1
+            elif took == Took.OWN:
+                yield (
+                    sum(
+                        (self.home.training(Cell(r, each, cell.arm, cell.draw)) for each in range(1, level)),
+                        Cost(),
+                    ),
+                    1,
+                )
+            elif took == Took.TWIN:
+                yield self.beside[TWINS].mask(r, level), 1
+            else:
+                yield from self._donors(r, level, every=took == Took.DONORS)
+        for source in self._routes[cell.arm].sources if cell.arm in self._routes else ():
+            if source not in (OWN, DONORS):
+                yield from self._lent(self.beside[called(source)], r, level)
+
+    def _taken(self, cell: Cell) -> frozenset[Took]:
+        """What an arm took of the replicate's own ladder and of the donors."""
+        route = self._routes.get(cell.arm)
+        if route is None:
+            return takes(self._arms[cell.arm], counts_are_fixed=self.study.pruning.allocation != "global")
+        found = {Took.LADDER} if OWN in route.sources else set()
+        if DONORS in route.sources:
+            several = route.several
+            found |= {Took.DONORS if several else Took.DONOR} | ({Took.DENSE} if route.aligned else set())
+        if route.start == "own" and not found & {Took.LADDER, Took.DENSE}:
+            found.add(Took.START)
+        return frozenset(found)
+
+    def _donors(self, r: int, level: int, every: bool) -> Iterator[tuple[Cost, int]]:
+        books = self.beside[DONORS]
+        if not every:
+            yield from self._lent(books, r, level)
+            return
+        for number in range(books.study.replicates):
+            yield books.mask(number, level), self.study.replicates
+
+    def _lent(self, books: Books, r: int, level: int) -> Iterator[tuple[Cost, int]]:
+        """What one ladder lends to replicate r, and to how many others."""
+        count = books.study.replicates
+        yield books.mask(r % count, level), len(range(r % count, self.study.replicates, count))
+
+
+def _uses_of(folder: Run, study: Study) -> dict[str, Use] | None:
+    """How an example uses the weights of a folder's network, built anew; None where it cannot be."""
+    network = folder.environment.get("network")
+    if network is None:
+        return None
+    try:
+        return uses_of(architecture(study.model, tuple(network["input_shape"]), network["classes"]))
+    except UserError:
+        return None

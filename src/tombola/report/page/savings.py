@@ -1,0 +1,74 @@
+"""The table of what other ways to a ticket cost and lose, as rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tombola.analysis.costs import AMOUNTS
+from tombola.analysis.savings import Saving
+from tombola.lottery.arms.catalog import TICKET
+from tombola.report.page.tables import Ledger
+from tombola.report.tables import Tables
+from tombola.text import percent
+
+
+def saving_ledgers(tables: Tables) -> list[Ledger]:
+    """Every way to a ticket beside the ladder, in accuracy and cost, a table a run; none where there is no other."""
+    runs = (tables.runs or {"": tables}).items()
+    return [
+        saving_ledger(label, each.savings)
+        for label, each in runs
+        if len({one.arm for one in each.savings}) > 1
+    ]
+
+
+def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
+    """The table of a run's arms beside its tickets, in accuracy and cost; there is one row at least."""
+    heads = ["arm", "level", "density", "n", "accuracy, points", "as good", *AMOUNTS, "iterations alone"]
+    rows = [
+        [
+            one.arm,
+            str(one.level),
+            percent(one.density),
+            str(one.n),
+            "–" if one.arm == TICKET else points(one),
+            "–" if one.arm == TICKET else f"{'yes' if one.as_good else 'no'}, p = {one.p:.2g}",
+            *(cost_cell(one, amount) for amount in AMOUNTS),
+            in_short(one.alone["iterations"]),
+        ]
+        for one in savings
+    ]
+    margin = percent(savings[0].margin)
+    return Ledger(
+        label,
+        heads,
+        rows,
+        "Whole cost of a ticket: of its training, and of the trainings that its mask and start took; in brackets the "
+        "share of what the ordinary ladder took to that level, with Fieller's 95% interval where it varies. Operations "
+        "are floating-point operations on living weights. Donors and sources that lend to several replicates are "
+        "shared out evenly among these; alone, each would pay them whole. Accuracy is that at early stop less the "
+        "ticket's, mean paired difference with its 95% interval; as good is shown where it is not below by "
+        f"{margin} or more (sign-flip test, p by Holm over this table), and no says that it is not shown.",
+    )
+
+
+def points(one: Saving) -> str:
+    """A difference of accuracies in percentage points with its interval."""
+    between = "" if one.low is None or one.high is None else f" [{100 * one.low:+.2f}, {100 * one.high:+.2f}]"
+    return f"{100 * one.difference:+.2f}{between}"
+
+
+def cost_cell(one: Saving, amount: str) -> str:
+    """A mean cost, and what share of the ladder's it is."""
+    ratio = one.ratios[amount]
+    if ratio is None or one.arm == TICKET:
+        return in_short(one.means[amount])
+    low, high = percent(ratio.low), percent(ratio.high)
+    return f"{in_short(one.means[amount])} ({low if low == high else f'{low} to {high}'})"
+
+
+def in_short(amount: float | None) -> str:
+    """A cost at three figures: 1,250, 3.1e+09, – where it is not known."""
+    if amount is None:
+        return "–"
+    return f"{amount:,.0f}" if 100 <= amount < 1e6 else f"{amount:.3g}"

@@ -1,0 +1,74 @@
+"""The [[arms]] entries of a study."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+
+from tombola import parts
+from tombola.lottery.arms.catalog import ACTIONS, ARMS, TICKET, Arm
+from tombola.study.fields import Draws, Level, Name
+
+
+class ArmSpec(BaseModel):
+    """An [[arms]] entry: an arm, how many draws, and at which levels (all when left out).
+
+    The arm is a registered one, by name. Or it spells its actions, `mask`, `weights` and `dead`, of which those
+    left out are the ticket's, and has a name of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    draws: Draws = 1
+    levels: tuple[Level, ...] | None = None
+    mask: str | None = None
+    weights: str | None = None
+    dead: str | None = None
+
+    @field_validator("mask", "weights", "dead")
+    @classmethod
+    def _known_action(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None:
+            parts.facts(ACTIONS[str(info.field_name)], name)
+        return name
+
+    @model_validator(mode="after")
+    def _is_an_arm(self) -> Self:
+        if self.name in parts.names("search"):
+            raise ValueError(
+                f"'{self.name}' is what the networks of mode '{self.name}' are called in which masks are searched for; "
+                "give the arm another name"
+            )
+        arm = self.arm
+        if self.name in ARMS and arm != ARMS[self.name]:
+            raise ValueError(
+                f"arm '{self.name}' is {arm}, but the registered arm of that name is {ARMS[self.name]}; "
+                "give it another name"
+            )
+        if self.name == TICKET and (self.draws != 1 or self.levels is not None):
+            raise ValueError("the ticket has one draw, at every level")
+        steps = list(range(1, max(self.levels or (0,)) + 1))
+        if "ladder" in arm.traits and self.levels is not None and sorted(self.levels) != steps:
+            raise ValueError(
+                f"arm '{self.name}' has a ladder of its own, which starts at level 1 and leaves none out: found "
+                f"levels = {list(self.levels)}, expected {steps}"
+            )
+        if {"ladder", "trained"} <= arm.traits:
+            raise ValueError(
+                f"arm '{self.name}' is {arm}: its masks come from trainings of its own, and what it does to weights "
+                "from the ticket's; expected actions that look at one of the two"
+            )
+        if self.draws > 1 and "random" not in arm.traits:
+            raise ValueError(
+                f"arm '{self.name}' draws nothing at random, so draws = {self.draws} would train the same "
+                "network again and again; leave draws out"
+            )
+        return self
+
+    @property
+    def arm(self) -> Arm:
+        """What is done: the actions that it spells, else those of the registered arm of its name."""
+        spelled = {key: getattr(self, key) for key in ACTIONS if getattr(self, key) is not None}
+        return Arm(**spelled) if spelled else ARMS[self.name]

@@ -1,0 +1,207 @@
+"""What tickets cost, worked out by hand from the records of small runs; and what is saved, from made-up costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from support.route_parts import by, travelling
+from support.study_kit import run_tiny, tiny
+from tombola.analysis.costs import AMOUNTS, costs_of
+from tombola.analysis.savings import savings_of
+from tombola.lottery.arms.catalog import ARMS
+from tombola.lottery.cell import Cell
+from tombola.runs.folder import Run
+from tombola.study.routes import RouteArm
+from tombola.transfer.taking import Took, takes
+
+BATCH, STEPS = 10, 20
+FIRST = 2 * 2 * BATCH * STEPS
+"""Operations of a training on each living weight that reads the input: forward and to weights."""
+INNER = 2 * 3 * BATCH * STEPS
+"""Those of every other weight: to inputs as well."""
+
+
+def training(run: Run, cell: Cell) -> float:
+    """The operations of one training of a network of linear layers."""
+    alive = run.record(cell).alive
+    return sum((FIRST if name == "fc1.weight" else INNER) * count for name, count in alive.items())
+
+
+def row(costs: pl.DataFrame, r: int, level: int, arm: str) -> dict[str, Any]:
+    found = costs.filter((pl.col("replicate") == r) & (pl.col("level") == level) & (pl.col("arm") == arm))
+    return found.row(0, named=True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A ladder with an arm of each sort, routes from everywhere, and three donors for two replicates."""
+    study = travelling(
+        by("refill", controls=["reinit"]),
+        by("votes", controls=[{"name": "apart", "aligned": False}]),
+        by("elastic", controls=[]),
+        by("carry", controls=[]),
+        sources={"narrow": {"model": {"name": "lenet-8-8"}, "replicates": 1}},
+        arms=[
+            {"name": name} for name in ("reinit", "random-mask", "snip-at-init", "one-shot", "fresh", "donor")
+        ],
+        donors=3,
+    )
+    return run_tiny(tmp_path_factory.mktemp("costs"), study)
+
+
+def test_the_ladder_costs_all_its_trainings_up_to_a_level(run: Run) -> None:
+    costs = costs_of(run)
+    own = [training(run, Cell(1, level, "ticket", 0)) for level in range(3)]
+    for level in range(3):
+        found = row(costs, 1, level, "ticket")
+        assert found["operations"] == found["alone_operations"] == sum(own[: level + 1])
+        assert found["iterations"] == STEPS * (level + 1)
+        assert found["training_operations"] == own[level]
+        seconds = [run.seconds(Cell(1, each, "ticket", 0)) for each in range(level + 1)]
+        assert found["seconds"] == pytest.approx(sum(seconds))
+    assert row(costs, 1, 2, "ticket")["way"] == "ticket"
+
+
+def test_arms_cost_what_they_look_at(run: Run) -> None:
+    costs, dense = costs_of(run), Cell(0, 0, "ticket", 0)
+    below = training(run, dense) + training(run, Cell(0, 1, "ticket", 0))
+    for arm, extra, way in (
+        ("reinit", below, "beside"),
+        ("random-mask", 0, "without"),
+        ("snip-at-init", 0, "without"),
+        ("one-shot", training(run, dense), "without"),
+        ("fresh", training(run, dense) + training(run, Cell(0, 1, "fresh", 0)), "without"),
+    ):
+        found = row(costs, 0, 2, arm)
+        assert found["operations"] == extra + training(run, Cell(0, 2, arm, 0)), arm
+        assert found["way"] == way
+
+
+def test_donors_and_sources_are_shared_out_among_those_they_lend_to(run: Run) -> None:
+    costs = costs_of(run)
+    beside = {each.kind: each for each in run.ladders()}
+    donors, narrow, other = (beside[kind] for kind in ("donors", "sources/narrow", "sources/other"))
+
+    def drawn(folder: Run, r: int) -> float:
+        return sum(training(folder, Cell(r, level, "ticket", 0)) for level in (0, 1))
+
+    own = training(run, Cell(1, 2, "donor", 0))
+    assert row(costs, 1, 2, "donor")["operations"] == own + drawn(
+        donors, 1
+    )  # one donor each: nothing to share
+    voted, pool = Cell(1, 2, "by-votes", 0), sum(drawn(donors, d) for d in range(3))
+    found, dense = row(costs, 1, 2, "by-votes"), training(run, Cell(1, 0, "ticket", 0))
+    assert found["operations"] == pytest.approx(training(run, voted) + dense + pool / 2)
+    assert found["alone_operations"] == pytest.approx(training(run, voted) + dense + pool)
+    apart = row(costs, 1, 2, "by-votes-apart")  # not aligned: the replicate's dense network is not looked at
+    assert apart["operations"] == pytest.approx(training(run, Cell(1, 2, "by-votes-apart", 0)) + pool / 2)
+    assert apart["way"] == "control"
+    stretched = row(costs, 1, 2, "by-elastic")  # one source for two replicates
+    own = training(run, Cell(1, 2, "by-elastic", 0))
+    assert stretched["operations"] == pytest.approx(own + drawn(narrow, 0) / 2)
+    assert stretched["alone_operations"] == pytest.approx(own + drawn(narrow, 0))
+    carried = row(costs, 1, 2, "by-carry")  # pruned once: its dense network and itself
+    assert carried["operations"] == training(run, Cell(1, 2, "by-carry", 0)) + training(
+        other, Cell(1, 0, "ticket", 0)
+    )
+    assert carried["way"] == "route"
+
+
+def test_a_route_from_ones_own_ticket_costs_its_ladder(run: Run) -> None:
+    costs = costs_of(run)
+    below = training(run, Cell(0, 0, "ticket", 0)) + training(run, Cell(0, 1, "ticket", 0))
+    for arm in ("by-refill", "by-refill-reinit"):
+        assert row(costs, 0, 2, arm)["operations"] == below + training(run, Cell(0, 2, arm, 0))
+
+
+def test_an_early_bird_costs_its_dense_training_to_where_its_mask_was_found(tmp_path: Path) -> None:
+    run = run_tiny(tmp_path, tiny(pruning={"mode": "early-bird", "search": {"window": 2}}, arms=[]))
+    costs, cell = costs_of(run), Cell(0, 2, "ticket", 0)
+    found = run.record(cell).found_iteration
+    assert found is not None
+    dense = training(run, Cell(0, 0, "ticket", 0))
+    assert row(costs, 0, 2, "ticket")["operations"] == pytest.approx(
+        dense * found / STEPS + training(run, cell)
+    )
+
+
+def test_tickets_that_go_back_to_a_later_iteration_cost_the_way_to_it(tmp_path: Path) -> None:
+    run = run_tiny(tmp_path, tiny(pruning={"rewind": 5}, arms=[{"name": "snip-at-init"}], levels=1))
+    found = row(costs_of(run), 0, 1, "snip-at-init")
+    assert found["iterations"] == 5 + 15  # of the dense training, and its own
+
+
+def test_every_arm_takes_something_that_is_there() -> None:
+    for name, arm in ARMS.items():
+        traits, took = arm.traits, takes(arm, counts_are_fixed=True)
+        assert ("donor" in traits and "twin" not in traits) == bool(took & {Took.DONOR, Took.DONORS}), name
+        assert ("twin" in traits) == (Took.TWIN in took), name
+        assert ("ladder" in traits) == (Took.OWN in took), name
+    assert takes(ARMS["random-mask"], counts_are_fixed=False) == {Took.LADDER}
+    assert takes(ARMS["donor-aligned"], counts_are_fixed=True) == {Took.DONOR, Took.DENSE}
+    assert takes(ARMS["shared-rewired"], counts_are_fixed=True) == {Took.LADDER, Took.DENSE, Took.DONORS}
+
+
+def made_up(accuracy: dict[str, list[float]], cost: dict[str, list[float]]) -> pl.DataFrame:
+    rows = []
+    for arm, values in accuracy.items():
+        for r, value in enumerate(values):
+            keys = {
+                "replicate": r,
+                "level": 1,
+                "arm": arm,
+                "draw": 0,
+                "status": "ok",
+                "density": 0.2,
+                "way": "route",
+            }
+            amounts = {f"{part}{amount}": cost[arm][r] for part in ("", "alone_") for amount in AMOUNTS}
+            rows.append({**keys, "early_stop_test_accuracy": value, **amounts})
+    return pl.DataFrame(rows)
+
+
+def test_what_is_saved_by_hand() -> None:
+    """8 replicates: as accurate to a tenth of a point at half the cost; two points worse at a quarter."""
+    ticket = [0.9, 0.91, 0.92, 0.9, 0.89, 0.91, 0.9, 0.92]
+    costs = made_up(
+        {
+            "ticket": ticket,
+            "near": [value - 0.001 for value in ticket],
+            "far": [value - 0.02 for value in ticket],
+        },
+        {"ticket": [100.0] * 8, "near": [50.0] * 8, "far": [20.0, 30.0] * 4},
+    )
+    found = {one.arm: one for one in savings_of(costs, 0)}
+    near, far = found["near"], found["far"]
+    assert near.n == 8
+    assert near.difference == pytest.approx(-0.001)
+    assert near.p == pytest.approx(2 / 256)  # the smallest that 8 signs give, twice: two tests
+    assert near.as_good
+    assert not far.as_good
+    assert far.p == pytest.approx(1.0)
+    ratio = near.ratios["operations"]
+    assert ratio is not None
+    assert (ratio.low, ratio.value, ratio.high) == pytest.approx((0.5, 0.5, 0.5))
+    spread = far.ratios["operations"]
+    assert spread is not None
+    # The ladder's cost does not vary, so Fieller's interval is t's: 25 +- 2.365 * 5.345 / sqrt(8).
+    assert (spread.low, spread.value, spread.high) == pytest.approx((0.2053, 0.25, 0.2947), abs=1e-4)
+    assert not {one.arm: one for one in savings_of(costs, 0, margin=0.0)}["near"].as_good
+
+
+def test_of_two_replicates_there_is_no_interval_and_nothing_is_shown_to_be_as_good() -> None:
+    costs = made_up({"ticket": [0.9, 0.9], "near": [0.9, 0.9]}, {"ticket": [2.0, 2.0], "near": [1.0, 1.0]})
+    near = next(one for one in savings_of(costs, 0) if one.arm == "near")
+    assert (near.low, near.high, near.ratios["seconds"], near.as_good) == (None, None, None, False)
+
+
+def test_how_a_route_is_told() -> None:
+    arm = RouteArm("x", "votes", ("donors",), "own", False, {"keep": "top"}, 1, None)
+    assert (
+        str(arm)
+        == "route 'votes' from donors, as they come (keep = 'top'), starting as the replicate's own tickets do"
+    )
