@@ -18,6 +18,7 @@ ROUTE_TABLES: dict[str, dict[str, Any]] = {
         "options": {"groups": 2, "rows": 2, "columns": 2},
         "controls": ["reinit"],
     },
+    "predicted": {"from": "donors", "controls": ["shuffled"]},
 }
 """Kind -> the [[route]] table that tries it, with all its controls, in a study of lenet-8-8-8."""
 SOURCES: dict[str, dict[str, Any]] = {

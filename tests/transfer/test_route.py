@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,16 +29,23 @@ JOURNEYS = {
     ),
     "refill": ("lenet-8-8", "lenet-8-8", {"mask": "random"}),
     "regroup": ("lenet-8-8", "lenet-8-8", {"groups": 2, "rows": 2, "columns": 2, "weights": "reinit"}),
+    "predicted": ("lenet-8-8", "lenet-8-8", {"labels": "shuffled"}),
 }
 """A source, a target and options of which most draw something."""
 ARCH: Architecture = net("lenet-8-8", (1, 5, 5))
 
 
+def sources_of(kind: str) -> list[Ticket]:
+    """A ticket and its dense network; of a prediction, a dense network and those of two others."""
+    arch = net(JOURNEYS[kind][0], (1, 5, 5))
+    return [pair(arch)[1], *pair(arch, seed=1), *pair(arch, seed=2)] if kind == "predicted" else pair(arch)
+
+
 def travel(kind: str, seed: int = 0) -> tuple[list[Ticket], Ticket, Architecture]:
     source, target, options = JOURNEYS[kind]
-    tickets = pair(
-        net(source, (1, 5, 5)), model={"name": source, "options": {}, "prune": []}, cell="r0/L01/ticket/0"
-    )
+    about = {"model": {"name": source, "options": {}, "prune": []}, "cell": "r0/L01/ticket/0"}
+    tickets = sources_of(kind)
+    tickets[0] = replace(tickets[0], provenance=about)
     arch = net(target, (1, 5, 5))
     return tickets, made(kind, tickets, arch, seed, **options), arch
 
@@ -70,7 +78,7 @@ def test_what_comes_of_a_route_is_a_ticket_of_the_target(kind: str, tmp_path: Pa
     first = {"cell": "r0/L01/ticket/0", "model": "lenet-8-8"}
     assert known["sources"] == [
         {**about, "mask": digest_of(source.mask), "start": digest_of(source.start or {})}
-        for about, source in zip((first, {}), tickets, strict=True)
+        for about, source in zip((first, *[{}] * (len(tickets) - 1)), tickets, strict=True)
     ]
 
 
@@ -84,8 +92,7 @@ def test_one_stream_makes_one_ticket_and_sources_are_left_as_they_are(kind: str)
     assert one.mask == again.mask
     assert digest_of(one.start) == digest_of(again.start)
     assert one.mask != other.mask or digest_of(one.start) != digest_of(other.start)
-    before = pair(net(JOURNEYS[kind][0], (1, 5, 5)))
-    for source, untouched in zip(sources, before, strict=True):
+    for source, untouched in zip(sources, sources_of(kind), strict=True):
         assert source.mask == untouched.mask
         assert digest_of(source.start or {}) == digest_of(untouched.start or {})
 
