@@ -156,10 +156,9 @@ def test_many_arms_of_one_level_alone_are_in_a_picture_of_their_own() -> None:
     assert set(rows(FIGURES["accuracy-early-stop"](many))["arm"]) == {"ticket", "reinit", "rewire"}
     for name in ("learning-curves", "gap"):
         chart = FIGURES[name](many)
-        others = "the picture “Every arm” and the table of levels have the 7 other"
-        said = f"Lines are of ticket, reinit and rewire; {others}"
-        assert f"{said}s." in FIGURES[name].caption(chart)
-        assert f"{said}s." in chart.to_dict()["description"]
+        said = "Lines are of ticket, reinit and rewire; the picture “Every arm” and the table of levels have the 7 "
+        assert f"{said}others." in FIGURES[name].caption(chart)
+        assert f"{said}others." in chart.to_dict()["description"]
         assert "Lines are" not in FIGURES[name].caption(FIGURES[name](few))
     found = rows(FIGURES["arms"](many))
     # By error: dense 100 - 92, ticket 100 - 90, then all that have reinit's 100 - 82.
