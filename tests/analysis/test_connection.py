@@ -35,7 +35,7 @@ from tombola.runs import stacks
 from tombola.runs.beside.copies import Copy, CopyRun, start_of
 from tombola.runs.folder import Ladders, Run
 from tombola.seeds import NOISE, Seeds
-from tombola.study.plan import bind
+from tombola.study.bind import bind
 from tombola.training.checkpoint import Checkpoint
 
 QUICK: dict[str, Any] = {"alphas": 3, "dataset": toy_data()}

@@ -28,7 +28,8 @@ from tombola.models.units import permute
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.seeds import Seeds
-from tombola.study.plan import Plan, bind, make_plan, probing
+from tombola.study.bind import bind
+from tombola.study.plan import Plan, make_plan, probing
 from tombola.training.device import prepare
 from tombola.training.loop import first_steps, train_stack
 from tombola.training.memory import networks_that_fit
