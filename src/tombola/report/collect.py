@@ -106,7 +106,7 @@ def overlap_of(run: Run) -> pl.DataFrame | None:
     rows += [(level, TICKET, 100.0) for level in {level for level, _, _ in rows}]
     schema = {"level": pl.Int64, "arm": pl.String, "overlap": pl.Float64}
     frame = pl.DataFrame(rows, schema=schema, orient="row")
-    return frame.group_by("level", "arm").agg(pl.col("overlap").mean())
+    return frame.group_by("level", "arm").agg(pl.col("overlap").mean()).sort("level", "arm")
 
 
 ROWS = TypeAdapter(tuple[Verdict, ...])
@@ -116,13 +116,12 @@ def verdicts_in(run: Run) -> pl.DataFrame | None:
     """The verdicts that a run's folder holds; None where there are none, or those of an earlier version."""
     path = run.path / "verdicts.json"
     stored = read_object(path) if path.is_file() else {}
-    rows = stored.get("verdicts")
+    rows = unsealed(path, stored, path.name).get("verdicts")
     if not isinstance(rows, list) or not all(
         isinstance(row, dict) and VERDICTS.keys() <= row.keys() for row in rows
     ):
         return None
     found = checked(path, rows, ROWS)
-    unsealed(path, stored, path.name)
     return pl.DataFrame([each.row() for each in found], schema=VERDICTS)
 
 

@@ -28,7 +28,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tombola import html
-from tombola.errors import UserError
+from tombola.errors import UserError, notice
 from tombola.files import write_bytes, write_json
 from tombola.lottery.cell import Cell, Drawn
 from tombola.lottery.ticket import Ticket
@@ -122,7 +122,13 @@ class Run(Cells):
     def environment(self) -> dict[str, Any]:
         """Versions, device and engine record. Raises UserError where the file is damaged."""
         path = self.path / ENVIRONMENT_FILE
-        return environment_in(path, self._environment_place) if path.exists() else {}
+        if path.exists():
+            return environment_in(path, self._environment_place)
+        if (self.path / "cells").is_dir():
+            notice(
+                f"{path}: is missing; nothing says on what machine and by what code the cells were trained"
+            )
+        return {}
 
     @property
     def _environment_place(self) -> str:

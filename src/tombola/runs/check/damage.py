@@ -46,13 +46,13 @@ def damages_of(run: Run) -> list[Damage]:
     """What is damaged in a run: its own files, its cells and starts, and those of ladders and copies beside it."""
     own = list(_own(run))
     if any(each.path.name in (ENVIRONMENT_FILE, "study.toml") for each in own):
-        beside: Sequence[Run] = ()  # nothing says which there are
+        beside: Sequence[Run] | None = None  # nothing says which there are
     else:
         beside = (*run.ladders(), *copies_of(run))
-    found = [*own, *(each for folder in (run, *beside) for each in _in_folder(folder, folder is not run))]
-    if not found and not missing(run, run.study):
-        found += _stale_results(run)
-    return found
+    folders = (run, *(beside or ()))
+    found = [*own, *(each for folder in folders for each in _in_folder(folder, folder is not run))]
+    spoilt = any(each.cell or each.path.parent.name == "starts" for each in found)
+    return found if beside is None or spoilt else [*found, *_stale_results(run)]
 
 
 def copies_of(run: Run) -> list[CopyRun]:
@@ -62,6 +62,8 @@ def copies_of(run: Run) -> list[CopyRun]:
 
 def _own(run: Run) -> Iterator[Damage]:
     """The tables of the run itself, and the tables that one of them has the digests of."""
+    if not (run.path / ENVIRONMENT_FILE).exists() and run.cells():
+        yield Damage(run.path / ENVIRONMENT_FILE, "is missing", run)
     edited = list(_tried(run, None, run.path / "study.toml", _require_last, run))
     yield from (each for each in edited if not each.wrong.startswith(str(run.path / ENVIRONMENT_FILE)))
     for path in sorted(run.path.glob("*.json")):
@@ -98,6 +100,8 @@ def _in_folder(folder: Run, beside: bool) -> Iterator[Damage]:
         yield from cell_damages(folder, cell, sealed)
         record = record_or_none(folder, cell)
         starts |= record.starts if record else set()
+    if isinstance(folder, CopyRun):
+        return  # copies start from what lies in the run's folder
     starts |= {file.stem for file in (folder.path / "starts").glob("[!.]*.safetensors")}
     for digest in sorted(starts):
         if wrong := start_damage(folder, digest):
@@ -160,10 +164,12 @@ def start_damage(folder: Run, digest: str) -> str:
 
 
 def _stale_results(run: Run) -> Iterator[Damage]:
-    """The table of results, which is made of the cells."""
+    """The table of results, which is made of the cells when they are all there."""
     path, made = run.path / RESULTS, io.BytesIO()
+    if not path.exists() or missing(run, run.study):
+        return
     results_of(run, timed=False).write_parquet(made)
-    if path.exists() and path.read_bytes() != made.getvalue():
+    if path.read_bytes() != made.getvalue():
         yield Damage(path, OTHER, run)
 
 

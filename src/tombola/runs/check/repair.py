@@ -110,8 +110,9 @@ def _writer(folder: Run, digest: str) -> Cell | None:
 
 
 def _removed(run: Run, damage: Damage) -> Mended:
-    damage.path.unlink(missing_ok=True)
     command = DERIVED[damage.path.name]
+    for name in (each for each in DERIVED if DERIVED[each] == command):  # they are of one comparison
+        (run.path / name).unlink(missing_ok=True)
     return Mended(f"{damage.path}: removed; tombola {command} {run.path} makes it again", True)
 
 
