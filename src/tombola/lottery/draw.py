@@ -14,6 +14,7 @@ from tombola.lottery.lottery import Lottery, rewind_point
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 from tombola.seeds import Seeds
+from tombola.training.search.bird import SHORT_ROUNDS
 from tombola.training.start import Start
 
 Ladder = tuple[int, str, int]
@@ -73,7 +74,7 @@ class Climb:
         self.whole: dict[int, Rung] = {}
         """Dense networks."""
         self.birds: dict[tuple[int, int], Mask] = {}
-        """Of (replicate, level), where the dense training was watched."""
+        """Of (replicate, level), where trainings were watched."""
         self.ladders = OwnLadders(lottery.treatments)
 
     def prune(self, level: int, train: Train) -> Mapping[Cell, Drawn]:
@@ -123,7 +124,7 @@ class Climb:
         if not level:  # dense, there is nothing to treat
             return Start(scene.rewound, scene.mask, self.seeds[r])
         mask, state, dead, made = lottery.treated(cell, scene)
-        return Start(state, mask, self.seeds[r], level, lottery.rewind, dead, made)
+        return Start(state, mask, self.seeds[r], level, lottery.rewind, dead, made, cell.arm == TICKET)
 
     def note(self, level: int, drawn: Mapping[Cell, Drawn]) -> None:
         """Keep what the next level is made from. A ticket that collapsed or diverged ends its replicate's ladder,
@@ -137,11 +138,11 @@ class Climb:
                 continue
             source = ends[-1].trained
             assert source is not None
+            self.birds |= {(r, bird.level): bird.mask for bird in source.birds}
             if level == 0:
                 self.rewound[r] = rewind_point(self.lottery.rewind, self.initial[r], source)
                 self.whole[r] = Rung(self.dense, self.initial[r], source.end)
-                self.birds |= {(r, bird.level): bird.mask for bird in source.birds}
-            if level == 0 or self.lottery.mode in ("iterative", "continued"):
+            if level == 0 or self.lottery.mode in ("iterative", "continued", SHORT_ROUNDS):
                 self.trained[r] = last_lived(self.masks[r], source.end, self.trained.get(r, {}))
 
     def _seek(self, cell: Cell) -> Start:

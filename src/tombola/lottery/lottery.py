@@ -21,6 +21,7 @@ from tombola.models.architecture import Architecture
 from tombola.models.state import State
 from tombola.seeds import Seeds
 from tombola.training.search.base import Goal, Method, Search
+from tombola.training.search.bird import seen_from
 from tombola.training.search.early_bird import EarlyBirds, Watch
 from tombola.training.trained import Trained
 
@@ -37,7 +38,8 @@ class Lottery:
     `rewind` is the iteration that weights go back to; `arms(level)` lists (name, draws) of the controls;
     `probing(replicate)` is for criteria that look at the network and its data. Where the mode is a search, `method`
     finds the mask of each level by a training of its own, in a cell that has the mode's name. In
-    mode `early-bird` the dense training is watched, as `watcher` says, and leaves the masks of all levels. `lends` is
+    mode `early-bird` the dense training is watched, as `watcher` says, and leaves the masks of all levels, in mode
+    `short-rounds` each ticket's, which leaves that of the next. `lends` is
     for arms that take from donors; `routes` are arms whose tickets are made from others, by name.
     """
 
@@ -78,10 +80,12 @@ class Lottery:
         return Search(self.method, Goal(self.alive[cell.level], self.rates, self.rule))
 
     def watch(self, cell: Cell) -> Watch | None:
-        """Who looks at the training of a cell; None for all but dense networks whose early birds are drawn."""
-        if self.watcher is None or cell.level > 0:
+        """Who looks at the trainings of a cell's level; None where no mask is made of weights on their way."""
+        seen = seen_from(self.mode, cell.level, self.levels)
+        if self.watcher is None or not seen:
             return None
-        return Watch(self.watcher, [Goal(counts, self.rates, self.rule) for counts in self.alive[1:]])
+        goals = [Goal(self.alive[level], self.rates, self.rule) for level in seen]
+        return Watch(self.watcher, goals, seen.start)
 
     def pruned(self, r: int, seeds: Seeds, level: int, mask: Mask, initial: State, trained: State) -> Mask:
         """The mask of replicate r at a level, from the one a level above and the weights it ended with."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tombola import parts
 from tombola.errors import UserError
-from tombola.training.search.bird import EARLY_BIRD
+from tombola.training.search.bird import EARLY_BIRD, SHORT_ROUNDS
 
 Mode = str
 """A name of MODES."""
@@ -18,6 +18,7 @@ MODES: Mapping[Mode, str] = {
     "one-shot": "the trained dense network is pruned once, to every level (Frankle & Carbin 2019, 2)",
     "at-init": "the untrained network is pruned once, to every level (Lee et al. 2019)",
     EARLY_BIRD: "the dense network is pruned once, to every level, when its masks stand still (You et al. 2020)",
+    SHORT_ROUNDS: "the ticket of the level before is pruned when the next mask stands still (after You et al. 2020)",
     **{name: parts.facts("search", name) for name in parts.names("search")},
 }
 """When masks are made, or the training that finds them."""

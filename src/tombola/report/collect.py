@@ -234,8 +234,8 @@ def disk_of(run: Run) -> int:
 
 
 def looks_of(run: Run) -> dict[int, Looks]:
-    """Level -> the masks made while dense networks trained: distances averaged over the replicates that were looked at
-    to the end. Empty unless early birds were drawn."""
+    """Level -> the masks made while networks trained: distances averaged over the replicates that were looked at to the
+    end. Empty unless trainings were watched for them."""
     found: dict[int, list[Bird]] = defaultdict(list)
     for replicate in sorted({cell.replicate for cell in run.cells()}):
         for bird in run.birds(replicate):

@@ -57,7 +57,7 @@ class Tables:
     disk: bytes that the run takes without its report; None where it is not known.
     beside: the results of the ladders beside the replicates, their `arm` being `donors` or `twins`; None without any.
     consensus: the rows of the run's `study.Comparison.consensus`; None where nothing was compared.
-    seen: level -> the masks made while the dense networks trained; empty unless early birds were drawn.
+    seen: level -> the masks made while networks trained; empty unless trainings were watched for them.
     overlap: `level, arm, overlap`: the mean share (%) of the ticket's places that an arm keeps, over replicates and
         tensors that are pruned; None where no arm was asked about.
     verdicts: one row a test of the run's claims (`analysis.verdict.VERDICTS`); None where none was decided.
@@ -182,6 +182,6 @@ class Tables:
         """What was seen of the dense trainings, ascending by level; NothingToDrawError where nobody looked."""
         if not self.seen:
             raise NothingToDrawError(
-                "No masks were made while dense networks trained, as mode 'early-bird' does."
+                "No masks were made while networks trained, as modes 'early-bird' and 'short-rounds' do."
             )
         return {level: self.seen[level] for level in sorted(self.seen)}

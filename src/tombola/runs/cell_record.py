@@ -39,9 +39,9 @@ class CellRecord:
     where the study keeps masks only), and the digest of the weights that tickets are rewound to, of a dense network
     that took a snapshot.
 
-    The numbers are those of `Trained`; None where there was no training, no early stop, or no finite number. An
-    early-bird ticket says when in the dense training its mask was found, and why it was taken then; a ticket that a
-    route made from others says how (`made`: route, options, sources by digest, report).
+    The numbers are those of `Trained`; None where there was no training, no early stop, or no finite number. A ticket
+    whose mask was seen in a training says at which iteration, and why it was taken then; one that a route made from
+    others says how (`made`: route, options, sources by digest, report).
 
     `digests` are those of the files beside it, `seal` that of the record itself, see `tombola.seals`; None in
     cells of old.

@@ -162,20 +162,22 @@ class Cells(ABC):
         """Whether the cell's end weights are there."""
         return (self.folder(cell) / "end.safetensors").is_file()
 
-    def bird_file(self, replicate: int, level: int) -> Path:
-        """Where the early-bird mask of a level lies, or would: with the dense network that it was seen in."""
-        return self.folder(Cell(replicate, 0, TICKET, 0)) / bird_name(level)
+    def bird_file(self, cell: Cell, level: int) -> Path:
+        """Where the mask of a level lies, or would, that was made while a ticket trained: with that ticket."""
+        return self.folder(cell) / bird_name(level)
 
     def birds(self, replicate: int) -> tuple[Bird, ...]:
-        """What was seen of the dense network of a replicate, one entry a level; empty where it was not watched."""
-        files = self.folder(Cell(replicate, 0, TICKET, 0)).glob("early-bird-L*.safetensors")
-        return tuple(sorted((self.bird(replicate, file) for file in files), key=lambda bird: bird.level))
+        """What was seen of the tickets of a replicate while they trained, one entry a level; empty where none was
+        watched."""
+        files = (self.path / "cells" / f"r{replicate}").glob(f"L*/{TICKET}/0/{bird_name(0).replace('00', '*')}")
+        levels = {file: int(file.parents[2].name.removeprefix("L")) for file in files}
+        found = [self.bird(Cell(replicate, level, TICKET, 0), file) for file, level in levels.items()]
+        return tuple(sorted(found, key=lambda bird: bird.level))
 
-    def bird(self, replicate: int, path: Path) -> Bird:
-        """What was seen of the dense network of a replicate, in one of its files."""
-        dense = Cell(replicate, 0, TICKET, 0)
-        with self._advised(dense):
-            return Bird.load(path, f"{place_of(dense, self.ladder)}/{path.name}")
+    def bird(self, cell: Cell, path: Path) -> Bird:
+        """What was seen of a ticket while it trained, in one of its files."""
+        with self._advised(cell):
+            return Bird.load(path, f"{place_of(cell, self.ladder)}/{path.name}")
 
     def mask(self, cell: Cell) -> Mask:
         """The mask of a cell."""
@@ -250,7 +252,7 @@ class Cells(ABC):
         """How a finished cell trained, as far as that is kept: without its curves, and its end for its best."""
         end = self.weights(record.cell, "end")
         snapshot = self.start_weights(record.rewind) if record.rewind else None
-        birds = self.birds(record.cell.replicate) if record.cell.level == 0 else ()
+        birds = self.birds(record.cell.replicate) if record.cell.arm == TICKET else ()
         return Trained(
             end=end, best=end, snapshot=snapshot, history={}, diverged=False, birds=birds, **record.numbers
         )
@@ -283,8 +285,8 @@ def write_cell(run: Cells, drawn: Drawn, keep: str, seconds: float, source: bool
 
 
 def write_birds(folder: Path, trained: Trained, place: str) -> None:
-    """Store what was seen of a dense network with its cell, a file for each level that has none yet; each has a seal of
-    its own, since levels may be added. `place` is the cell's."""
+    """Store what was seen of a ticket with its cell, a file for each level that has none yet; each has a seal of its
+    own, since levels may be added. `place` is the cell's."""
     for bird in trained.birds:
         path = folder / bird_name(bird.level)
         if not path.exists():
@@ -328,11 +330,12 @@ def _record(run: Cells, drawn: Drawn, start: Start, keep: str) -> CellRecord:
 
 
 def _when_found(run: Cells, cell: Cell) -> tuple[int | None, str | None]:
-    """When and why the mask of an early-bird ticket was taken; nothing of any other cell."""
-    path = run.bird_file(cell.replicate, cell.level)
-    if cell.arm != TICKET or not path.exists():
+    """When and why the mask of a ticket was taken that was seen in a training; nothing of any other cell."""
+    tickets = [Cell(cell.replicate, level, TICKET, 0) for level in range(cell.level)]
+    seen = next((each for each in tickets if run.bird_file(each, cell.level).exists()), None)
+    if cell.arm != TICKET or seen is None:
         return None, None
-    bird = run.bird(cell.replicate, path)
+    bird = run.bird(seen, run.bird_file(seen, cell.level))
     why = "masks stood still" if bird.drawn else "masks never stood still, so the last one was taken"
     return bird.iteration, why
 

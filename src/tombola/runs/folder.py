@@ -3,7 +3,7 @@
     study.toml        the whole resolved spec       environment.json  versions, device, commit, engine record, and
                       what decides the cells and what the network computes, so that an edit of either is found
     cells/r0/L03/ticket/0/  mask.safetensors  end.safetensors  best.safetensors  history.parquet  cell.json  timing.json
-    cells/r0/L00/ticket/0/early-bird-L03.safetensors   where the dense training was watched: a mask, and distances
+    cells/r0/L00/ticket/0/early-bird-L03.safetensors   where a training was watched: a mask, and distances
     starts/<digest>.safetensors   the weights that networks start from, once each
     results.parquet   one row a cell                hypotheses.json   what was claimed, and when
     verdicts.json     what came of the claims        track/NAME       what a tracker was told

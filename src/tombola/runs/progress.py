@@ -18,13 +18,13 @@ from tombola.runs.integrity import fault
 from tombola.study.spec import Study
 from tombola.study.title import title_of
 from tombola.text import ticket_first
-from tombola.training.search.bird import EARLY_BIRD
+from tombola.training.search.bird import seen_from
 
 
 def missing(folder: Cells, study: Study) -> list[Cell]:
     """Cells of the study that are still to be trained: not done, and not above the end of a ladder whose
     ticket, or of an arm's own ladder whose network, collapsed or diverged. Where a search failed there is no ticket.
-    A dense network of which early birds are missing has to be trained again, to be watched."""
+    A ticket whose training was to be watched for masks that are missing has to be trained again."""
     ends: dict[int | tuple[int, str, int], int] = {}
     for cell in folder.cells():
         if cell.arm == study.search_arm and folder.record(cell).status != "ok":
@@ -41,10 +41,11 @@ def missing(folder: Cells, study: Study) -> list[Cell]:
 
 
 def is_done(folder: Cells, study: Study, cell: Cell) -> bool:
-    """Whether a cell is there and, of a dense network that is watched, what was seen for every level of the study."""
-    if not folder.has(cell) or cell.level > 0 or study.pruning.mode != EARLY_BIRD:
+    """Whether a cell is there and, of a ticket that is watched, what was seen for every level it is watched for."""
+    levels = seen_from(study.pruning.mode, cell.level, study.levels) if cell.arm == TICKET else ()
+    if not folder.has(cell) or not levels:
         return folder.has(cell)
-    seen = all(folder.bird_file(cell.replicate, level).exists() for level in range(1, study.levels + 1))
+    seen = all(folder.bird_file(cell, level).exists() for level in levels)
     return seen or folder.record(cell).status != "ok"
 
 

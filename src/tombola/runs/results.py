@@ -32,7 +32,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "final_test_accuracy": pl.Float64,
     "final_train_accuracy": pl.Float64,
     "iterations": pl.Int64,
-    "found_iteration": pl.Int64,  # of the dense training, at which an early-bird mask was made
+    "found_iteration": pl.Int64,  # of the training in which the mask was seen
 }
 
 CURVES = {**{name: SCHEMA[name] for name in (*KEYS, "density")}, **HISTORY}

@@ -15,7 +15,7 @@ from tombola.masks.allocation import LIKE, allocation_like
 from tombola.masks.mask import Mask
 from tombola.masks.rule import PruneRule
 from tombola.training.recipe import Count
-from tombola.training.search.bird import EARLY_BIRD
+from tombola.training.search.bird import EARLY_BIRD, SHORT_ROUNDS
 from tombola.training.search.options import Options
 
 
@@ -34,9 +34,9 @@ def with_ticket_read(allocation: str) -> str:
 def options_of(mode: str) -> type[Options]:
     """The options that a mode has in [pruning.search], of one that searches or watches."""
     from tombola.training.search.base import SEARCHES
-    from tombola.training.search.early_bird import EarlyBirds
+    from tombola.training.search.early_bird import EarlyBirds, ShortRounds
 
-    return EarlyBirds if mode == EARLY_BIRD else SEARCHES[mode]
+    return {EARLY_BIRD: EarlyBirds, SHORT_ROUNDS: ShortRounds}.get(mode) or SEARCHES[mode]
 
 
 class Pruning(PruneRule):
@@ -45,7 +45,8 @@ class Pruning(PruneRule):
     `mode`: `iterative` prunes the ticket of the level before (Frankle & Carbin 2019, Strategy 1); `continued` a network
     that is trained on and on and never reset, beside which each ticket is trained from its rewound weights (Strategy
     2, App. B); `one-shot` prunes the trained dense network once, to the same counts, and `at-init` the initial one.
-    `early-bird` prunes the dense network once, to the same counts, as soon as its masks stand still. Any other mode is
+    `early-bird` prunes the dense network once, to the same counts, as soon as its masks stand still;
+    `short-rounds` the ticket of the level before, as soon as the next mask stands still. Any other mode is
     a search: a training of its own finds the mask of each level. `search` has the options of these two kinds.
 
     `after`: `rewind` puts a ticket's weights and its schedule back to iteration `rewind`; `learning-rate` the schedule
@@ -74,7 +75,7 @@ class Pruning(PruneRule):
     @classmethod
     def _options_of_the_mode(cls, given: object, info: ValidationInfo) -> Options | None:
         mode = info.data.get("mode", "")  # absent where it was refused
-        if mode not in (known := [*parts.names("search"), EARLY_BIRD]):
+        if mode not in (known := [*parts.names("search"), EARLY_BIRD, SHORT_ROUNDS]):
             if given is not None and mode:
                 raise ValueError(
                     f"mode = '{mode}' does not search; expected mode = {' or '.join(map(repr, known))}"

@@ -27,6 +27,9 @@ class Start:
     made: Mapping[str, Any] | None = None
     """How a route made it from other tickets, as JSON; None where it was drawn here."""
 
+    watched: bool = True
+    """Whether a watch of its stack looks at it."""
+
     @property
     def pinned(self) -> bool:
         """Whether a dead weight is frozen at another value than zero."""

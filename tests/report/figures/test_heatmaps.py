@@ -74,7 +74,7 @@ def test_the_renderer_takes_it() -> None:
 
 
 def test_without_early_birds_there_is_nothing_to_draw() -> None:
-    with pytest.raises(NothingToDrawError, match="mode 'early-bird'"):
+    with pytest.raises(NothingToDrawError, match="modes 'early-bird' and 'short-rounds'"):
         FIGURES["early-bird"](tables())
 
 

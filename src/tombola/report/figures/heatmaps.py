@@ -1,4 +1,4 @@
-"""Heat maps: where surviving input weights look, masks while dense networks train, and which tickets are alike."""
+"""Heat maps: where surviving input weights look, masks while networks train, and which tickets are alike."""
 
 from __future__ import annotations
 
@@ -100,10 +100,11 @@ LABELS = 4
 
 @figure(
     "early-bird",
-    "Masks while the dense network trains",
+    "Masks while networks train",
     SECTION,
-    "Each tile is the share of weights in which two masks differ, made of the dense network's weights at two times of "
-    "its training. Where the lower right corner is dark, masks stand still from there on.",
+    "Each tile is the share of weights in which two masks differ, made of a network's weights at two times of its "
+    "training (in mode short-rounds, of the weights that the round prunes). Where the lower right corner is dark, "
+    "masks stand still from there on.",
 )
 def early_bird(tables: Tables) -> Picture:
     """Distance (share of all weights) between the masks of any two looks at the dense training, a panel a density."""
@@ -158,7 +159,7 @@ def describe_looks(panels: dict[str, Looks]) -> str:
             else f"{name}: one mask alone."
         )
     return (
-        f"Heat maps of the distances between masks made while the dense network trains, for {listed(panels)}. "
+        f"Heat maps of the distances between masks made while networks train, for {listed(panels)}. "
         f"{' '.join(sentences)}"
     )
 

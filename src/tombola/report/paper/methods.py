@@ -253,6 +253,13 @@ def _steps(m: Material) -> list[str]:
             "Prune the untrained network for each level, to its counts.",
             f"Train what is left up to iteration {iterations:,}: this is the ticket of the level.",
         ],
+        "short-rounds": [
+            f"{begin} Watch the mask that pruning by one step would leave.",
+            "Take that mask as soon as it stands still.",
+            rewound,
+            f"{train} Watch it in turn.",
+            f"{repeat}, You et al. 2020).",
+        ],
         "early-bird": [
             f"{dense}, watching the masks that pruning would leave.",
             "For each level take the mask as soon as it stands still.",

@@ -11,8 +11,15 @@ from tombola.masks.mask import Mask
 from tombola.masks.structure import Floats
 from tombola.seals import sealed, unsealed
 
-EARLY_BIRD = "early-bird"
-"""The name of the mode."""
+EARLY_BIRD, SHORT_ROUNDS = "early-bird", "short-rounds"
+"""The names of the modes: a dense training is watched for the masks of all levels, or each ticket's for the next."""
+
+
+def seen_from(mode: str, level: int, levels: int) -> range:
+    """The levels, of 1 to `levels`, whose masks are made while a ticket of a level trains; none in other modes."""
+    if mode == EARLY_BIRD and level == 0:
+        return range(1, levels + 1)
+    return range(level + 1, min(level + 1, levels) + 1) if mode == SHORT_ROUNDS else range(0)
 
 
 @dataclass(frozen=True)

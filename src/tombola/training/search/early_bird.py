@@ -1,4 +1,4 @@
-"""Early-bird tickets: the masks that pruning a dense network would give, made again and again while it trains.
+"""Early-bird tickets: the masks that pruning a network would give, made again and again while it trains.
 
 The training stays what it is: its weights are read between two steps (You et al. 2020).
 """
@@ -6,9 +6,10 @@ The training stays what it is: its weights are read between two steps (You et al
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from tombola.masks.rule import PruneRule
 from tombola.masks.structure import Floats
 from tombola.training.recipe import PositiveInt, Recipe
 from tombola.training.search.base import Goal
-from tombola.training.search.bird import Bird
+from tombola.training.search.bird import EARLY_BIRD, SHORT_ROUNDS, Bird
 from tombola.training.search.options import Options
 from tombola.training.stack import Stack
 from tombola.training.start import Start
@@ -34,20 +35,31 @@ def mask_distance(first: Mask, second: Mask) -> float:
     return (first ^ second).count() / max(first.size(), 1)
 
 
-def distance_map(masks: Sequence[Mask]) -> Floats:
+def exchanged(first: Mask, second: Mask, before: Mask) -> float:
+    """Of the weights that pruning takes from `before`, the share, 0..1, that one mask takes and the other does not; 0
+    where none are taken."""
+    return (first ^ second).count() / max(2 * (before.count() - first.count()), 1)
+
+
+Distance = Callable[[Mask, Mask], float]
+
+
+def distance_map(masks: Sequence[Mask], distance: Distance = mask_distance) -> Floats:
     """Distances of all pairs [n, n]: the heat map of You et al. 2020 (Figure 3), zero on the diagonal."""
     distances = np.zeros((len(masks), len(masks)))
     for i, j in itertools.combinations(range(len(masks)), 2):
-        distances[i, j] = distances[j, i] = mask_distance(masks[i], masks[j])
+        distances[i, j] = distances[j, i] = distance(masks[i], masks[j])
     return distances
 
 
-def first_calm(masks: Sequence[Mask], threshold: float, window: int) -> int | None:
+def first_calm(
+    masks: Sequence[Mask], threshold: float, window: int, distance: Distance = mask_distance
+) -> int | None:
     """Index of the first mask, of one an epoch, at which the last `window` distances from one mask to the next were all
     below `threshold` (You et al. 2020, section 3); None if there is none yet."""
     calm = 0
     for epoch, (before, now) in enumerate(itertools.pairwise(masks), start=1):
-        calm = calm + 1 if mask_distance(before, now) < threshold else 0
+        calm = calm + 1 if distance(before, now) < threshold else 0
         if calm == window:
             return epoch
     return None
@@ -62,16 +74,21 @@ class EarlyBirds(Options):
     differ, so that at a density p none is above 2p: far down a ladder a threshold of 0.1 is no condition.
     """
 
+    called: ClassVar[str] = EARLY_BIRD
     every: PositiveInt | None = None
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.1
     window: PositiveInt = 5
+
+    def distance(self, before: Mask) -> Distance:
+        """How far two masks that are pruned from `before` are apart."""
+        return mask_distance
 
     def require(self, rule: PruneRule, recipe: Recipe) -> None:
         """Raise UserError where masks cannot be made of weights on their way."""
         if CRITERIA.facts(rule.criterion)["probe"]:
             raise UserError(
-                f"early-bird masks are made of weights while they train, which criterion '{rule.criterion}' cannot: it "
-                "looks at the network and its data; expected another criterion"
+                f"{self.called} masks are made of weights while they train, which criterion '{rule.criterion}' cannot: "
+                "it looks at the network and its data; expected another criterion"
             )
         if self.every is not None and self.every >= recipe.iterations:
             raise UserError(
@@ -85,16 +102,33 @@ class EarlyBirds(Options):
         return [*range(self.every or epoch, recipe.iterations, self.every or epoch), recipe.iterations]
 
 
+class ShortRounds(EarlyBirds):
+    """The ticket of the level before is pruned as soon as the next mask stands still: rounds cut short (after You et
+    al. 2020, 3).
+
+    Options and looks are those of early birds, and the weights of each round are looked at until its end, so that every
+    ticket is trained whole and `found_iteration` tells how long its ladder needed that round. A distance is the share
+    of the round's pruned weights that two masks exchange, so that a threshold means the same at every level.
+    """
+
+    called: ClassVar[str] = SHORT_ROUNDS
+
+    def distance(self, before: Mask) -> Distance:
+        return partial(exchanged, before=before)
+
+
 @dataclass(frozen=True)
 class Watch:
-    """Which masks are made: the options, and the goals of levels 1, 2, ...; what `train_stack` takes."""
+    """Which masks are made: the options, and the goals of levels `first` and those after it; what `train_stack`
+    takes. Looked at are the starts that are `watched`."""
 
     options: EarlyBirds
     goals: Sequence[Goal]
+    first: int = 1
 
     def describe(self) -> list[object]:
         """What a checkpoint must agree on."""
-        return [self.options.model_dump(mode="json"), *(goal.describe() for goal in self.goals)]
+        return [self.options.model_dump(mode="json"), self.first, *(goal.describe() for goal in self.goals)]
 
 
 class Watching:
@@ -107,7 +141,7 @@ class Watching:
         self, watch: Watch, stack: Stack, starts: Sequence[Start], recipe: Recipe, examples: int
     ) -> None:
         self.watch, self.stack, self.starts = watch, stack, starts
-        self.points = watch.options.points(recipe, examples)
+        self.points = [t for t in watch.options.points(recipe, examples) if t > stack.iteration]
         self.seen: list[list[list[dict[str, Tensor]]]] = [[[] for _ in watch.goals] for _ in starts]
 
     def see(self, iteration: int) -> None:
@@ -116,19 +150,17 @@ class Watching:
         if iteration not in self.points:
             return
         for start, levels, weights in zip(self.starts, self.seen, self._weights(), strict=True):
-            if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+            if not start.watched or not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
                 continue
-            for level, (goal, masks) in enumerate(zip(self.watch.goals, levels, strict=True), start=1):
-                # The stream that one-shot pruning breaks ties by, the same at every look: equal ties, equal masks.
-                ties = start.seeds.stream("ties", level)
-                dense = goal.dense(start.state)
-                mask = Pruner(goal.rule, goal.rates, ties).to_counts(dense, start.state, weights, goal.counts)
-                masks.append(mask.pack())
+            for level, (goal, masks) in self._numbered(levels):
+                # The stream that pruning breaks ties by, the same at every look: equal ties, equal masks.
+                pruner = Pruner(goal.rule, goal.rates, start.seeds.stream("ties", level))
+                masks.append(pruner.to_counts(start.mask, start.state, weights, goal.counts).pack())
 
     def birds(self) -> list[tuple[Bird, ...]]:
         """The tickets of each network, one a level; none of a network that was never finite."""
         return [
-            tuple(self._bird(level, start, masks) for level, masks in enumerate(levels, start=1) if masks)
+            tuple(self._bird(level, start, masks) for level, (_, masks) in self._numbered(levels) if masks)
             for start, levels in zip(self.starts, self.seen, strict=True)
         ]
 
@@ -150,6 +182,12 @@ class Watching:
             for bits, packed in zip(masks, stacked, strict=True):
                 bits[name] = packed
 
+    def _numbered(
+        self, levels: Sequence[list[dict[str, Tensor]]]
+    ) -> Iterator[tuple[int, tuple[Goal, list[dict[str, Tensor]]]]]:
+        """Each level with its goal and the masks that were made for it."""
+        return enumerate(zip(self.watch.goals, levels, strict=True), start=self.watch.first)
+
     def _weights(self) -> list[dict[str, Tensor]]:
         """The prunable weights of each network, on the CPU."""
         names = self.starts[0].mask
@@ -159,6 +197,8 @@ class Watching:
     def _bird(self, level: int, start: Start, packed: Sequence[dict[str, Tensor]]) -> Bird:
         masks = [Mask.unpack(bits, start.mask.shapes) for bits in packed]
         options, seen = self.watch.options, tuple(self.points[: len(masks)])
-        drawn = first_calm(masks, options.threshold, options.window)
+        distance = options.distance(start.mask)
+        drawn = first_calm(masks, options.threshold, options.window, distance)
         chosen = len(masks) - 1 if drawn is None else drawn
-        return Bird(level, masks[chosen], seen[chosen], drawn is not None, seen, distance_map(masks))
+        apart = distance_map(masks, distance)
+        return Bird(level, masks[chosen], seen[chosen], drawn is not None, seen, apart)
