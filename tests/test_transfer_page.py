@@ -13,6 +13,7 @@ import torch
 
 from tombola.cli.app import main
 from tombola.lottery.ticket import Ticket
+from tombola.study.load import parse_study
 from tombola.transfer.route import ROUTES, options_of
 
 TEXT = (Path(__file__).parents[1] / "docs" / "transfer.md").read_text()
@@ -44,12 +45,13 @@ def test_the_commands_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    [study] = [block for kind, block in BLOCKS if kind == "toml"]
-    Path("home.toml").write_text(study)
+    for study in (block for kind, block in BLOCKS if kind == "toml"):
+        name = parse_study(study, "docs/transfer.md").name
+        Path(f"{name}.toml").write_text(study)
     for command in COMMANDS:
         assert called(command, monkeypatch) == 0, f"{command}: {capsys.readouterr().err}"
     files = {path.stem: Ticket.load(path) for path in Path().glob("*.safetensors")}
-    assert len(files) == len(COMMANDS) - 1
+    assert len(files) == sum(line.startswith("tombola transfer") for line in COMMANDS)
     assert all(ticket.start is not None for ticket in files.values())
     source = next(path for path in Path("runs").glob("home-*/cells/r0/L03/ticket/0"))
     assert called(f"tombola ticket export {source} --out home.pt", monkeypatch) == 0

@@ -58,6 +58,10 @@ IDS = {
     "conv4-cifar10-dropout": "a1839e5b",
     "conv6-cifar10": "2fbe7708",
     "conv6-cifar10-dropout": "fe088304",
+    "consensus-mnist": "d976cf83",
+    "elastic-14-56-cifar10": "024230fc",
+    "elastic-20-32-cifar10": "940a1157",
+    "elastic-32-20-cifar10": "8fdd0c53",
     "findings-digits": "b70e2064",
     "findings-fashion": "d75ad548",
     "findings-mnist": "bbe3b2b5",
@@ -69,6 +73,7 @@ IDS = {
     "resnet20-cifar10-low": "211b920b",
     "resnet20-cifar10-reset": "43a30152",
     "resnet20-cifar10-warmup": "f48e6f51",
+    "travel-digits": "e1726e2e",
     "vgg16-cifar10": "69118fb4",
     "vgg19-cifar10": "c55f5983",
     "vgg19-cifar10-low": "406f5a8f",
@@ -183,7 +188,34 @@ def test_every_expectation_can_be_met_by_its_preset() -> None:
         densities = make_plan(study, architecture(study.model, SHAPES[study.data.name], 10)).densities
         for expected in study.expect:
             assert min(abs(math.log(d / expected.density)) for d in densities) < 0.1
-            assert expected.arm in {"ticket", *(arm.name for arm in study.arms)}
+            assert expected.arm in {"ticket", *(arm.name for arm in (*study.arms, *study.route_arms))}
+
+
+ELASTIC = {
+    "elastic-20-32-cifar10": (20, 32),
+    "elastic-32-20-cifar10": (32, 20),
+    "elastic-14-56-cifar10": (14, 56),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ELASTIC))
+def test_an_elastic_preset_says_what_the_paper_says(name: str) -> None:
+    """Chen et al. 2021, section 4: rewound to iteration 1,000, and 89.26% sparse after 10 rounds."""
+    there, here = ELASTIC[name]
+    study = load_study(name)
+    assert study.model.name == f"resnet-{here}"
+    assert study.source("other").model == study.model.model_copy(update={"name": f"resnet-{there}"})
+    assert (study.pruning.allocation, study.pruning.rate, study.pruning.rewind) == ("global", 0.2, 1000)
+    recipe = study.recipe
+    assert (recipe.iterations, recipe.batch, recipe.milestones) == (160 * 352, 128, (80 * 352, 120 * 352))
+    assert {arm.name for arm in study.route_arms} >= {
+        "elastic",
+        "elastic-random",
+        "elastic-reinit",
+        "elastic-both",
+    }
+    plan = make_plan(study, architecture(study.model, (3, 32, 32), 10))
+    assert 1 - plan.densities[10] == pytest.approx(0.8926, abs=0.0025)  # the output layer stays whole
 
 
 CLAIMED = {

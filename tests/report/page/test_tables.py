@@ -113,4 +113,4 @@ def test_donors_and_twins_are_counted_last_and_in_all() -> None:
     counts = {row[0]: row[1] for row in ledger.rows}
     assert list(counts) == ["ticket", "reinit", "donors", "twins", "all"]
     assert (counts["donors"], counts["twins"], counts["all"]) == ("1", "1", "16")  # 2 x 3, 2 x 2 x 2, and two
-    assert "Donors and twins are ladders of their own" in ledger.caption
+    assert "Donors, twins and sources are ladders of their own" in ledger.caption

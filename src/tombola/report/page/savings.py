@@ -24,13 +24,11 @@ def saving_ledgers(tables: Tables) -> list[Ledger]:
 
 def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
     """The table of a run's arms beside its tickets, in accuracy and cost; there is one row at least."""
-    heads = ["arm", "level", "density", "n", "accuracy, points", "as good", *AMOUNTS, "iterations alone"]
+    heads = ["arm", "level", "accuracy, points", "as good", *AMOUNTS, "iterations alone"]
     rows = [
         [
             one.arm,
-            str(one.level),
-            percent(one.density),
-            str(one.n),
+            f"{one.level} ({percent(one.density)})",
             "–" if one.arm == TICKET else points(one),
             "–" if one.arm == TICKET else f"{'yes' if one.as_good else 'no'}, p = {one.p:.2g}",
             *(cost_cell(one, amount) for amount in AMOUNTS),
@@ -38,7 +36,8 @@ def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
         ]
         for one in savings
     ]
-    margin = percent(savings[0].margin)
+    margin, counts = percent(savings[0].margin), sorted({one.n for one in savings})
+    replicates = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return Ledger(
         label,
         heads,
@@ -47,8 +46,9 @@ def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
         "share of what the ordinary ladder took to that level, with Fieller's 95% interval where it varies. Operations "
         "are floating-point operations on living weights. Donors and sources that lend to several replicates are "
         "shared out evenly among these; alone, each would pay them whole. Accuracy is that at early stop less the "
-        "ticket's, mean paired difference with its 95% interval; as good is shown where it is not below by "
-        f"{margin} or more (sign-flip test, p by Holm over this table), and no says that it is not shown.",
+        f"ticket's, mean paired difference over {replicates} replicates with its 95% interval; as good is shown where "
+        f"it is not below by {margin} or more (sign-flip test, p by Holm over this table); no says that it is not "
+        "shown.",
     )
 
 

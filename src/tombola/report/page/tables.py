@@ -29,7 +29,6 @@ LEVELS = (
 COLUMNS = 5
 """Levels in the table of layers: the first below dense, the last, and those spread evenly between them."""
 NETWORK = "whole network"
-LADDERS = ("donors", "twins")
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,8 @@ def _cost(label: str, tables: Tables) -> Ledger:
     )
     costs = {row["arm"]: row for row in each.iter_rows(named=True)}
     total = {key: sum(row[key] for row in costs.values()) for key in ("trainings", "iterations", "seconds")}
-    order = [(arm, costs[arm]) for arm in sorted(arm_styles(costs), key=LADDERS.__contains__)]
+    beside = set() if tables.beside is None else set(tables.beside["arm"])
+    order = [(arm, costs[arm]) for arm in sorted(arm_styles(costs), key=beside.__contains__)]
     rows = [
         [
             name,
@@ -154,7 +154,7 @@ def _cost(label: str, tables: Tables) -> Ledger:
     ]
     caption = "Networks that train as one share their stack's time among them; measuring them is in it."
     if tables.beside is not None:
-        caption += " Donors and twins are ladders of their own, dense networks and tickets."
+        caption += " Donors, twins and sources are ladders of their own, dense networks and tickets."
     if tables.disk is not None:
         caption += f" The run takes {size(tables.disk)} of disk, the report not counted."
     return Ledger(label, ["arm", "trainings", "iterations", "time", "time a training"], rows, caption)
