@@ -20,13 +20,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The preset of ResNet-20 to 32, a size smaller, in a handful of steps on noise."""
     rng = np.random.default_rng(0)
     parts = [
-        (rng.integers(0, 256, (count, 3, 32, 32), np.uint8), np.arange(count) % 10) for count in (60, 20)
+        (rng.integers(0, 256, (count, 3, 32, 32), np.uint8), np.arange(count) % 10) for count in (160, 20)
     ]
     small = [
         "name=elastic-14-20", "model.name=resnet-20", 'sources={other={model={name="resnet-14"}}}', "replicates=2",
         "levels=1", "validation=20", "iterations=4", "batch=10", "evaluate_every=2", "curve_every=0", "milestones=[]",
         "schedule=constant", "rewind=2", "arms=[]", "expect=[]",
-        'route=[{name="deeper",kind="elastic",from="other",controls=["random","reinit","both","permuted"]}]',
+        'route=[{name="deeper",kind="elastic",from="other",controls=["random","reinit","both","permuted","snip"]}]',
     ]  # fmt: skip
     study = load_study("elastic-20-32-cifar10", small)
     options = RunOptions(
@@ -53,7 +53,7 @@ def test_blocks_are_the_sources_and_all_else_goes_one_to_one(run: Run) -> None:
 
 @pytest.mark.slow
 def test_every_control_is_trained_and_the_source_is_paid_for(run: Run) -> None:
-    names = ["deeper", *(f"deeper-{each}" for each in ("random", "reinit", "both", "permuted"))]
+    names = ["deeper", *(f"deeper-{each}" for each in ("random", "reinit", "both", "permuted", "snip"))]
     costs = costs_of(run)
     for name in names:
         record = run.record(Cell(0, 1, name, 0))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 
 from support.route_parts import ROUTE_TABLES, by, travelling
 from support.study_kit import Notes, cells_of, contents, no_leftovers, rewrite_record, run_tiny
+from tombola.analysis.costs import costs_of
 from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.lottery.cell import Cell
@@ -47,6 +49,7 @@ def test_every_route_is_trained_as_an_arm_and_says_how_its_tickets_were_made(kin
         assert record.made["from"] == list(arm.sources)
         assert record.made["options"].items() >= arm.options.items()
         starts.add((digest_of(run.mask(cell)), digest_of(run.start(cell))))
+        assert run.ticket(cell).provenance["made"] == record.made
     assert len(starts) == len(arms)
     assert run.record(Cell(1, 2, "ticket", 0)).made is None
 
@@ -118,6 +121,11 @@ def test_where_a_sources_ladder_ends_the_arms_that_took_from_it_collapse(tmp_pat
     again = run_tiny(tmp_path, study)
     assert again.record(Cell(1, 1, "by-elastic", 0)).status == "collapsed"
     assert again.record(Cell(0, 1, "by-elastic", 0)).status == "ok"
+    costs = costs_of(again).filter(pl.col("arm") == "by-elastic")
+    assert costs["iterations"].to_list() == [
+        40.0,
+        20.0,
+    ]  # a dense network each, and a ticket where there is one
 
 
 def test_an_edited_route_is_found(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from tombola.study.spec import Study
 
 ROUTE_TABLES: dict[str, dict[str, Any]] = {
     "carry": {"from": "other", "controls": ["random", "reinit", "both", "new-head"]},
-    "elastic": {"from": "narrow", "controls": ["random", "reinit", "both", "permuted"]},
+    "elastic": {"from": "narrow", "controls": ["random", "reinit", "both", "permuted", "snip"]},
     "widen": {"from": "thin", "options": {"noise": 0.1}, "controls": ["random", "reinit", "both"]},
     "votes": {"from": "donors", "start": "own", "options": {"keep": "top"}, "controls": ["random"]},
     "refill": {"from": "tickets", "controls": ["random", "reinit", "both"]},

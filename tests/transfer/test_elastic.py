@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +14,14 @@ from support.transfer_parts import CLASSES, IMAGE, made, net, pair
 from tombola.data.arrays import from_arrays
 from tombola.data.resident import Resident
 from tombola.errors import UserError
+from tombola.masks.mask import Mask
+from tombola.masks.probe import prober
 from tombola.models.architecture import architecture
 from tombola.seeds import Seeds, stream
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
 from tombola.training.start import Start
+from tombola.transfer.route import make
 
 
 @pytest.mark.parametrize(
@@ -148,6 +153,28 @@ def test_masks_are_permuted_inside_new_blocks_alone() -> None:
     changed = {name for name in plain.mask if not torch.equal(plain.mask[name], permuted.mask[name])}
     assert changed == {f"stage{stage}.2.conv{conv}.weight" for stage in (1, 2, 3) for conv in (1, 2)}
     assert permuted.mask.counts() == plain.mask.counts()
+
+
+def test_snip_finds_the_masks_of_new_blocks_alone() -> None:
+    """By the largest |weight times gradient| of each, all else being there as it is."""
+    tickets, target = pair(net("lenet-8-8", (1, 5, 5))), net("lenet-8-8-8", (1, 5, 5))
+    x = torch.from_numpy(stream(3).standard_normal((8, 1, 5, 5))).float()
+    probing = prober(target, x, torch.arange(8) % 4)
+    scene: Any = SimpleNamespace(probing=lambda: probing)
+    plain = made("elastic", tickets, target)
+    found = make("elastic", tickets, target, {"snip_new": True}, stream(0), scene=scene)
+    assert all(torch.equal(found.mask[name], plain.mask[name]) for name in found.mask if name != "fc3.weight")
+    assert found.mask.counts() == plain.mask.counts()
+    dense = tickets[1].weights("start")
+    state = {name: dense[name.replace("fc3", "fc2")] for name in plain.weights("start")}
+    full = Mask(
+        {name: torch.ones_like(bits) if name == "fc3.weight" else bits for name, bits in plain.mask.items()}
+    )
+    scores = (probing(state, full).gradient["fc3.weight"] * state["fc3.weight"]).abs()
+    kept = found.mask["fc3.weight"]
+    assert scores[kept].min() > scores[~kept].max()
+    start = found.weights("start")
+    assert torch.equal(start["fc3.weight"][kept], state["fc3.weight"][kept])
 
 
 def test_a_control_that_revives_weights_needs_the_dense_network() -> None:

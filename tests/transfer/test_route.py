@@ -114,6 +114,11 @@ def test_one_stream_makes_one_ticket_and_sources_are_left_as_they_are(kind: str)
             "route 'refill': option 'rate' is '0.5' (Input should be a valid number)",
         ),
         ("regroup", {"groups": 0}, "option 'groups' is 0 (Input should be greater than or equal to 1)"),
+        (
+            "elastic",
+            {"snip_new": True},
+            "route 'elastic': SNIP looks at examples, which there are in a study",
+        ),
         ("elastic", {"permute_new": 1}, "option 'permute_new' is 1 (Input should be a valid boolean)"),
     ],
 )

@@ -84,8 +84,10 @@ class Books:
         if mode == "one-shot":
             return self.training(dense)
         if mode == EARLY_BIRD:
-            found = self.folder.record(Cell(r, level, TICKET, 0)).found_iteration
-            return self.dense(r, found)
+            ticket = Cell(r, level, TICKET, 0)
+            return self.dense(
+                r, self.folder.record(ticket).found_iteration if self.folder.has(ticket) else None
+            )
         start = self.dense(r, self.study.pruning.rewind)
         return start if mode == "at-init" else start + self.training(Cell(r, level, mode, 0))
 
@@ -98,9 +100,10 @@ class Books:
         return whole.part(min(max(iterations, self.study.pruning.rewind) / whole.iterations, 1.0))
 
     def _training(self, cell: Cell) -> Cost:
-        """What one training took; of a search, whose masks move, as if it were dense throughout."""
-        record, study = self.folder.record(cell), self.study
-        if record.iterations is None:
+        """What one training took; of a search, whose masks move, as if it were dense throughout. Nothing where there
+        is none, because a ladder has ended or a mask is empty."""
+        record, study = self.folder.record(cell) if self.folder.has(cell) else None, self.study
+        if record is None or record.iterations is None:
             return Cost()
         living = dict(record.alive)
         if cell.arm == study.search_arm:

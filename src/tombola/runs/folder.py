@@ -210,6 +210,7 @@ class Run(Cells):
             "data": study.data.model_dump(mode="json"),
             "recipe": study.recipe_at(cell.level).model_dump(mode="json"),
             "status": record.status,
+            **({"made": record.made} if record.made else {}),
             "function": self.environment.get("function"),
         }
 

@@ -21,6 +21,7 @@ from tombola.lottery.cell import Cell
 from tombola.lottery.lottery import Lottery, Route
 from tombola.lottery.ticket import Ticket
 from tombola.masks.mask import Mask
+from tombola.masks.probe import Probing, prober
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
 from tombola.seeds import Seeds, stream
@@ -131,6 +132,7 @@ def try_routes(
                 trained=start,  # noqa: B023
                 dense=Rung(dense.mask, start, start),  # noqa: B023
                 rule=lottery.rule,
+                probing=lambda: _made_up_examples(lottery.architecture),
                 lent=lambda: Lent([donor, donor]),  # noqa: B023
             )
 
@@ -144,6 +146,15 @@ def try_routes(
                 f"arm '{arm.name}' draws nothing at random, so draws = {arm.draws} would train the same network again "
                 "and again; leave draws out"
             )
+
+
+def _made_up_examples(architecture: Architecture) -> Probing:
+    """Probes on two examples of each class, noise where inputs are numbers."""
+    blank = architecture.blank(2 * architecture.classes)
+    if blank.is_floating_point():
+        noise = stream("try", "examples").standard_normal(tuple(blank.shape))
+        blank = torch.from_numpy(noise).to(blank.dtype)
+    return prober(architecture, blank, torch.arange(len(blank)) % architecture.classes)
 
 
 def _random(dense: Mask, density: float, rng: np.random.Generator) -> Mask:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from tombola.errors import UserError
 from tombola.masks.mask import Mask
+from tombola.masks.prune import Pruner
+from tombola.masks.rule import PruneRule
 from tombola.models.state import State
 from tombola.transfer.layout import Layout, layout_of
 from tombola.transfer.route import CARRIED, ROUTES, Made, MaskFrom, Request, WeightsFrom
@@ -21,7 +24,9 @@ Sources = tuple[int, ...]
 """Of each unit of a target's stage: the unit of the source's stage that it is a copy of."""
 
 
-@ROUTES.register("elastic", controls={**CARRIED, "permuted": {"permute_new": True}})
+@ROUTES.register(
+    "elastic", controls={**CARRIED, "permuted": {"permute_new": True}, "snip": {"snip_new": True}}
+)
 def elastic(
     request: Request,
     /,
@@ -30,16 +35,18 @@ def elastic(
     mask: MaskFrom = "transferred",
     weights: WeightsFrom = "transferred",
     permute_new: bool = False,
+    snip_new: bool = False,
 ) -> Made:
     """A deeper or shallower network, blocks repeated or left out (Chen et al. 2021, "Elastic Lottery Tickets").
 
     Residual networks by blocks, VGGs by convolutions with their batch norm, fully connected ones by hidden layers as
     wide as their input. Mask, start weights and batch-norm state are copied whole; stem, classifier and the first unit
     of each stage one to one. `mask` and `weights` make the paper's controls; `permute_new` shuffles the masks of units
-    that are second copies, within each tensor.
+    that are second copies, within each tensor; `snip_new`, in a study, has SNIP find them instead on the replicate's
+    examples (Lee et al. 2019), as many weights in each tensor.
 
-    Raises UserError for networks without such units or that differ in more than their depth, and for a map that does
-    not fill the target.
+    Raises UserError for networks without such units or that differ in more than their depth, for a map that does
+    not fill the target, and for SNIP outside of a study.
     """
     start = request.start
     theirs = layout_of({name: tuple(value.shape) for name, value in start.items()}, "the source")
@@ -66,7 +73,12 @@ def elastic(
     ticket = request.ticket.mask
     carried = Mask({name: ticket[origins[name]] for name in request.target.prunable})
     copies = {name for unit in _copies(ours, sources) for name in unit.values() if name in carried}
+    whole = carry(request.values) if snip_new else {}
+    if snip_new:
+        carried = _found_by_snip(request, carried, copies, whole)
     made, state = request.controlled(carried, carry, mask, weights, copies if permute_new else ())
+    if snip_new and weights == "transferred":
+        state = whole
     report: dict[str, Any] = {
         "blocks": [list(stage) for stage in sources],
         "new_blocks": sum(len(stage) - len(set(stage)) for stage in sources),
@@ -77,6 +89,17 @@ def elastic(
         "weights": made.count(),
     }
     return Made(made, state, report)
+
+
+def _found_by_snip(request: Request, carried: Mask, copies: Collection[str], whole: State) -> Mask:
+    """The mask with that of second copies found by SNIP, everything else being there as it is."""
+    if request.scene is None or request.scene.probing is None:
+        request.refuse("SNIP looks at examples, which there are in a study; leave snip_new out")
+    full = Mask(
+        {name: torch.ones_like(living) if name in copies else living for name, living in carried.items()}
+    )
+    pruner = Pruner(PruneRule(criterion="snip"), {}, request.rng, request.scene.probing())
+    return pruner.to_layer_counts(full, whole, whole, carried.counts())
 
 
 def block_map(

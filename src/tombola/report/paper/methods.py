@@ -9,6 +9,7 @@ from tombola.masks.criteria import CRITERIA
 from tombola.report.paper.bibliography import referring
 from tombola.report.paper.document import Block, Grid, Items, Paragraph, Words, paragraph
 from tombola.report.paper.material import Material
+from tombola.report.paper.routes import drawn_at, routes
 from tombola.stats.intervals import FEWEST
 from tombola.stats.permutation import WAYS
 from tombola.text import counted, listed, percent
@@ -115,20 +116,15 @@ def arms(m: Material) -> list[Block]:
         items.append((f"{CONTINUED}: ", *referring(ARMS.describe(CONTINUED)), "."))
     for name, entry in controls.items():
         meaning = referring(ARMS.describe(name)) if name in ARMS else (str(entry.arm),)
-        draws = f", {entry.draws} draws" if entry.draws > 1 else ""
-        at = (
-            f", at level{'s' * (len(entry.levels) > 1)} {listed(map(str, entry.levels))}"
-            if entry.levels
-            else ""
-        )
-        items.append((f"{name}: ", *meaning, f"{draws}{at}."))
+        items.append((f"{name}: ", *meaning, f"{drawn_at(entry.draws, entry.levels)}."))
+    items += [(f"{arm.name}: {arm}{drawn_at(arm.draws, arm.levels)}.",) for arm in study.trained_routes]
     said = (
         "Each level trains the following networks, which share the order of the data within a replicate, so that "
         "their differences are paired."
-        if controls
+        if controls or study.trained_routes
         else "The study has no controls: tickets can be held against the dense network alone."
     )
-    return [paragraph(said), Items(tuple(items)), *donors(m)]
+    return [paragraph(said), Items(tuple(items)), *donors(m), *routes(m)]
 
 
 def donors(m: Material) -> list[Block]:

@@ -27,7 +27,8 @@ from tombola.text import counted, duration, listed, percent, ticket_first
 
 def introduction(m: Material) -> list[Block]:
     """What the study is about, from its spec."""
-    study, controls = m.study, [arm.name for arm in m.study.trained_arms]
+    study = m.study
+    controls = [*(arm.name for arm in study.trained_arms), *(arm.name for arm in study.trained_routes)]
     beside = f", beside {listed(controls)} as controls" if controls else ""
     densest = f", down to {percent(min(m.densities))} of the weights" if len(m.densities) > 1 else ""
     levels = f"at {counted(study.levels, 'level')} of pruning{densest}" if study.levels else "without pruning"

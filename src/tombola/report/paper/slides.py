@@ -106,13 +106,16 @@ def _setup(m: Material) -> Slide:
 
 
 def _controls(m: Material) -> Slide:
-    study, arms = m.study, m.study.trained_arms
-    beside = listed(arm.name for arm in arms) if len(arms) <= 3 else f"{len(arms)} controls"
+    study = m.study
+    arms = {arm.name: methods.meaning_in_short(arm.name, str(arm.arm)) for arm in study.trained_arms}
+    arms |= {arm.name: str(arm) for arm in study.trained_routes}
+    kind = "arms" if study.trained_routes else "controls"
+    beside = listed(arms) if len(arms) <= 3 else f"{len(arms)} {kind}"
     lowest = f", down to {percent(min(m.densities))}" if len(m.densities) > 1 else ""
     said = [
         f"{counted(study.replicates, 'replicate')}, {study.levels} levels below dense{lowest}",
         f"{study.recipe.iterations:,} iterations in batches of {study.recipe.batch}",
-        *(f"{arm.name}: {methods.meaning_in_short(arm.name, str(arm.arm))}" for arm in arms[:MOST]),
+        *(f"{name}: {meaning}" for name, meaning in list(arms.items())[:MOST]),
     ]
     return Slide(f"Tickets beside {beside or 'the dense network alone'}", (bullets(said),))
 
