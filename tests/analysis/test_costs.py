@@ -31,6 +31,11 @@ def training(run: Run, cell: Cell) -> float:
     return sum((FIRST if name == "fc1.weight" else INNER) * count for name, count in alive.items())
 
 
+def training_of(run: Run, cell: Cell, iterations: int) -> float:
+    """Those of a training of so many iterations."""
+    return training(run, cell) * iterations / STEPS
+
+
 def row(costs: pl.DataFrame, r: int, level: int, arm: str) -> dict[str, Any]:
     found = costs.filter((pl.col("replicate") == r) & (pl.col("level") == level) & (pl.col("arm") == arm))
     return found.row(0, named=True)
@@ -126,6 +131,20 @@ def test_an_early_bird_costs_its_dense_training_to_where_its_mask_was_found(tmp_
     dense = training(run, Cell(0, 0, "ticket", 0))
     assert row(costs, 0, 2, "ticket")["operations"] == pytest.approx(
         dense * found / STEPS + training(run, cell)
+    )
+
+
+def test_short_rounds_cost_each_round_to_where_the_next_mask_was_found(tmp_path: Path) -> None:
+    """Rewound to iteration 5: the rounds below the dense network begin there and have 15 iterations."""
+    search = {"every": 2, "window": 2, "threshold": 0.3}
+    run = run_tiny(tmp_path, tiny(pruning={"mode": "short-rounds", "search": search, "rewind": 5}, arms=[]))
+    dense, below, cell = (Cell(1, level, "ticket", 0) for level in range(3))
+    first, second = (run.record(each).found_iteration for each in (below, cell))
+    assert first is not None
+    assert second is not None
+    drawn = training(run, dense) * max(first, 5) / 20 + training_of(run, below, 15) * (second - 5) / 15
+    assert row(costs_of(run), 1, 2, "ticket")["operations"] == pytest.approx(
+        drawn + training_of(run, cell, 15)
     )
 
 

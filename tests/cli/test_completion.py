@@ -14,6 +14,7 @@ from tombola.cli import kinds, names
 from tombola.study.load import presets
 
 STUDY = 'name = "tiny"\nlevels = 2\n[[arms]]\nname = "reinit"\n[[arms]]\nname = "my-own-arm"\n'
+ROUTES = '[[route]]\nname = "far"\ncontrols = ["random", { name = "late", start = "own" }]\n'
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def runs(tmp_path: Path) -> None:
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / file).write_text(STUDY)
     (tmp_path / "runs/tall-01234567/study.toml").write_text("not TOML")
+    (tmp_path / "elsewhere/other-01234567/study.toml").write_text(STUDY + ROUTES)
     (tmp_path / "quantum.toml").write_text(STUDY)
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies/mine.toml").write_text(STUDY)
@@ -74,10 +76,11 @@ OFFERS = {
     "tombola compare tiny --arms ": ["ticket", "reinit", "my-own-arm"],
     "tombola compare tiny --arms ticket,": ["ticket,reinit", "ticket,my-own-arm"],
     "tombola compare tall --arms freez": ["freeze"],
+    "tombola compare other --runs elsewhere --arms fa": ["far", "far-random", "far-late"],
     "tombola compare tiny --level ": ["0", "1", "2"],
     "tombola compare tiny --level 1,": ["1,0", "1,2"],
     "tombola connect tiny --level 2": ["2"],
-    "tombola connect tiny --kinds levels,d": ["levels,dense"],
+    "tombola connect tiny --kinds levels,d": ["levels,dense", "levels,donors", "levels,donors-apart"],
     "tombola connect tiny --arms my": ["my-own-arm"],
     "tombola figure ti": ["tiny-01234567"],
     "tombola figure ga": ["gap"],
@@ -86,7 +89,7 @@ OFFERS = {
     "tombola figure gap learn": [],
     "tombola train conv": ["conv-2", "conv-4", "conv-6"],
     "tombola train wrn": [],
-    "tombola train lenet-5 --data dig": ["digits"],
+    "tombola train lenet-5 --data dig": ["digits", "digits-28"],
     "tombola evaluate file --data fa": ["fashion-mnist"],
     "tombola data fetch cifar": ["cifar10", "cifar100"],
     "tombola catalog me": ["measures"],

@@ -150,3 +150,22 @@ def test_results_mark_early_stops_at_the_end(tombola: Tombola, done: Path) -> No
     assert all(
         row["early_stop_at_end"] is True for row in json.loads(tombola("results", "tiny", "--json").out)
     )
+
+
+def test_results_tell_what_tickets_cost(tombola: Tombola, done: Path) -> None:
+    """The random mask takes nothing but its own training, which is as long as any."""
+    said = tombola("results", done.name, "--cost")
+    assert said.code == 0
+    for part in ("random-mask", "operations", "Whole cost of a ticket", "not below by 1% or more"):
+        assert part in said.out
+    found = json.loads(tombola("results", done.name, "--cost", "--margin", "0.5", "--json").out)
+    assert len(found["cells"]) == CELLS
+    rows = {(row["arm"], row["level"]): row for row in found["savings"]}
+    assert rows["ticket", 2]["means"]["iterations"] == 3 * rows["random-mask", 2]["means"]["iterations"]
+    assert {row["margin"] for row in found["savings"]} == {0.5}
+    table = list(csv.DictReader(io.StringIO(tombola("results", done.name, "--cost", "--csv").out)))
+    assert len(table) == CELLS
+    assert {row["way"] for row in table} == {"ticket", "beside", "without"}
+    refused = tombola("results", done.name, "--margin", "0.1")
+    assert refused.code == 2
+    assert "--margin goes with --cost" in refused.err

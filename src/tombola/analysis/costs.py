@@ -21,7 +21,7 @@ from tombola.runs.folder import Run
 from tombola.study.ladders import TWINS, called
 from tombola.study.routes import DONORS, OWN
 from tombola.study.spec import Study
-from tombola.training.search.bird import EARLY_BIRD
+from tombola.training.search.bird import EARLY_BIRD, SHORT_ROUNDS
 from tombola.transfer.cost import Cost, Use, of_route, of_weights, uses_of
 from tombola.transfer.taking import Took, takes
 
@@ -76,28 +76,40 @@ class Books:
 
     def mask(self, r: int, level: int) -> Cost:
         """What the mask of the ticket of a replicate at a level took, and what it goes back to."""
-        mode, dense = self.study.pruning.mode, Cell(r, 0, TICKET, 0)
+        mode, rewind = self.study.pruning.mode, self.study.pruning.rewind
         if mode in ("iterative", CONTINUED):
             arm = CONTINUED if mode == CONTINUED else TICKET
             below = [self.training(Cell(r, each, arm, 0)) for each in range(1, level)]
-            return sum(below, self.training(dense))
+            return sum(below, self.dense(r))
         if mode == "one-shot":
-            return self.training(dense)
+            return self.dense(r)
         if mode == EARLY_BIRD:
-            ticket = Cell(r, level, TICKET, 0)
-            return self.dense(
-                r, self.folder.record(ticket).found_iteration if self.folder.has(ticket) else None
-            )
-        start = self.dense(r, self.study.pruning.rewind)
+            return self.dense(r, self._found(r, level))
+        if mode == SHORT_ROUNDS:
+            below = [
+                self._until(Cell(r, each, TICKET, 0), self._found(r, each + 1)) for each in range(1, level)
+            ]
+            return sum(below, self.dense(r, self._found(r, 1)))
+        start = self.dense(r, rewind)
         return start if mode == "at-init" else start + self.training(Cell(r, level, mode, 0))
 
-    def dense(self, r: int, iterations: int | None = None) -> Cost:
+    def dense(self, r: int, iteration: int | None = None) -> Cost:
         """What the dense network of a replicate took, up to an iteration, and at least to that which tickets go back
         to."""
-        whole = self.training(Cell(r, 0, TICKET, 0))
-        if iterations is None or not whole.iterations:
+        end = None if iteration is None else max(iteration, self.study.pruning.rewind)
+        return self._until(Cell(r, 0, TICKET, 0), end)
+
+    def _until(self, cell: Cell, iteration: int | None) -> Cost:
+        """What a training took up to an iteration, or to its end."""
+        whole = self.training(cell)
+        if iteration is None or not whole.iterations:
             return whole
-        return whole.part(min(max(iterations, self.study.pruning.rewind) / whole.iterations, 1.0))
+        return whole.part(min((iteration - self.study.first_iteration(cell)) / whole.iterations, 1.0))
+
+    def _found(self, r: int, level: int) -> int | None:
+        """The iteration at which the mask of a level was seen in the training of another; None where it was not."""
+        ticket = Cell(r, level, TICKET, 0)
+        return self.folder.record(ticket).found_iteration if self.folder.has(ticket) else None
 
     def _training(self, cell: Cell) -> Cost:
         """What one training took; of a search, whose masks move, as if it were dense throughout. Nothing where there

@@ -75,8 +75,15 @@ def figures(ctx: typer.Context, incomplete: str) -> list[str]:
 def arms(ctx: typer.Context, incomplete: str) -> list[str]:
     """Arms of the runs that were named; without such a run those that Tombola has."""
     studies = _studies(ctx)
-    own = [str(arm.get("name")) for study in studies for arm in study.get("arms", [])]
+    tables = [table for study in studies for key in ("arms", "route") for table in study.get(key, [])]
+    own = [name for table in tables for name in (str(table.get("name")), *_controls(table))]
     return _after_comma(incomplete, ["ticket", *own] if studies else names("arms"))
+
+
+def _controls(route: dict[str, Any]) -> list[str]:
+    """What the controls of a [[route]] table are called as arms; of an arm none."""
+    named = [each.get("name") if isinstance(each, dict) else each for each in route.get("controls", [])]
+    return [f"{route.get('name')}-{name}" for name in named]
 
 
 def levels(ctx: typer.Context, incomplete: str) -> list[str]:

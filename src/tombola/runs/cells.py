@@ -169,7 +169,9 @@ class Cells(ABC):
     def birds(self, replicate: int) -> tuple[Bird, ...]:
         """What was seen of the tickets of a replicate while they trained, one entry a level; empty where none was
         watched."""
-        files = (self.path / "cells" / f"r{replicate}").glob(f"L*/{TICKET}/0/{bird_name(0).replace('00', '*')}")
+        files = (self.path / "cells" / f"r{replicate}").glob(
+            f"L*/{TICKET}/0/{bird_name(0).replace('00', '*')}"
+        )
         levels = {file: int(file.parents[2].name.removeprefix("L")) for file in files}
         found = [self.bird(Cell(replicate, level, TICKET, 0), file) for file, level in levels.items()]
         return tuple(sorted(found, key=lambda bird: bird.level))

@@ -20,7 +20,7 @@ from tombola.runs.folder import Run
 from tombola.runs.results import results_of
 from tombola.study.spec import Study
 
-EXTENDABLE = ("levels", "replicates", "arms", "hypothesis", "expect", "title")
+EXTENDABLE = ("levels", "replicates", "arms", "route", "hypothesis", "expect", "title")
 """Keys that a later call may change or extend without another run: no hyper-parameters of it."""
 
 
