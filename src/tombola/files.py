@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
 import re
 import shutil
+import time
 import tomllib
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
-from tombola.errors import UserError
+from tombola.errors import UserError, notice
 
 if TYPE_CHECKING:
     import torch
@@ -57,8 +59,41 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as problem:
+        problem.filename = problem.filename or str(
+            path.parent
+        )  # of a full disk nothing else tells which it is
+        raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+STALE = 300.0
+"""Seconds after which something half-written is nobody's any more."""
+
+
+def sweep(folder: Path, *patterns: str, older: float = STALE) -> None:
+    """Remove what killed processes left half-written in a folder, where the patterns find it; nothing where nobody may
+    write. Links go, and not what they point to."""
+    for path in (each for pattern in patterns for each in folder.glob(pattern)):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime < older:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+@contextmanager
+def unless_read_only(place: Path, what: str) -> Iterator[None]:
+    """Within it `what` is stored at a place that may be in an archive: where nobody may write, a notice says so."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        notice(f"{place}: cannot be written to ({problem.strerror}), so {what} are not stored")
 
 
 @contextmanager
@@ -68,6 +103,8 @@ def new_folder(place: Path) -> Iterator[Path]:
     beside.mkdir(parents=True)
     try:
         yield beside
+        if place.is_symlink():  # it points to nothing, else nobody would write here
+            place.unlink()
         beside.replace(place)
         handle = os.open(place.parent, os.O_RDONLY)  # flushes the rename to the disk
         try:

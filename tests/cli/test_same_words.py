@@ -33,7 +33,7 @@ def helped(tombola: Tombola, *command: str) -> str:
 def test_runs_is_the_folder_wherever_runs_are_read(tombola: Tombola, command: str) -> None:
     said = helped(tombola, command)
     assert "--runs <path> Folder that holds the run folders." in said
-    assert ("--out" in said) == (command == "figure")  # what it writes
+    assert ("--out" in said) == (command in ("figure", "report", "compare"))  # what it writes
 
 
 @pytest.mark.parametrize("command", ["train", "ticket export", "ticket apply", "figure", "transfer"])

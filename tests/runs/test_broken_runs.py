@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +79,7 @@ def test_a_cell_without_its_record_is_neither_overwritten_nor_taken(tmp_path: Pa
     assert times(run.path) == before
 
 
+@pytest.mark.filterwarnings("ignore:.*environment.json. is missing")
 def test_a_lost_engine_record_is_not_made_up(made: Run, tmp_path: Path) -> None:
     (made.path / "environment.json").unlink()
     with pytest.raises(UserError, match=r"environment\.json: is missing"):
@@ -96,3 +100,22 @@ def test_results_parquet_is_rebuilt_from_the_cells(tmp_path: Path) -> None:
 def test_no_run_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run folder"):
         Run.open(tmp_path)
+
+
+def test_a_replicate_that_cannot_be_read_is_not_left_out(made: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, real = made.path / "cells" / "r1", os.scandir
+
+    def closed(path: Path) -> Any:
+        if path == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", closed)
+        for read in (results_of, Run.headway, histories):
+            with pytest.raises(UserError, match=rf"^{folder}: cannot be read \(Permission denied\)$"):
+                read(Run(made.path))
+    shutil.rmtree(folder)
+    folder.write_text("a file in its place")
+    with pytest.raises(UserError, match=rf"^{folder}: cannot be read \(Not a directory\)$"):
+        results_of(Run(made.path))

@@ -23,6 +23,7 @@ from tombola.comparison.overlay import Overlay
 from tombola.comparison.pairs import compare
 from tombola.comparison.requests import check_exam, chosen, needs_network
 from tombola.errors import UserError
+from tombola.files import unless_read_only
 from tombola.lottery.arms.catalog import TICKET
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
@@ -62,6 +63,7 @@ class CompareKeywords(TypedDict, total=False):
     same_density: bool
     seed: int
     data_dir: Path | None
+    out: Path | None
 
 
 def compare_runs(
@@ -78,8 +80,9 @@ def compare_runs(
     same_density: bool = True,
     seed: int = 0,
     data_dir: Path | None = None,
+    out: Path | None = None,
 ) -> Comparison:
-    """Compare the cells of runs, and other subjects, in pairs; the tables are stored in the first run.
+    """Compare the cells of runs, and other subjects, in pairs; the tables are stored in `out`, else in the first run.
 
     See `subjects_of` for `level`, `density` and `arms`, `pairs.compare` for the rest; `same_density` leaves out pairs
     of cells from levels of different density. Without `alignments`, units are compared as they come and, where that can
@@ -96,6 +99,7 @@ def compare_runs(
             "seed": seed,
             "same_density": same_density,
             "data_dir": data_dir,
+            "out": out,
         }
         return compare_runs(runs, **own | mine)
     names = list(measures) or None
@@ -128,8 +132,10 @@ def compare_runs(
         _consensus(runs, subjects, overlay, alignments, n_null),
         subjects,
     )
-    if runs:
-        keep_tables(runs[0].path, COMPARED, found.tables)
+    place = out or (runs[0].path if runs else None)
+    if place is not None:
+        with unless_read_only(place, "the tables"):
+            keep_tables(place, COMPARED, found.tables)
     return found
 
 

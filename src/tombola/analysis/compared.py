@@ -17,6 +17,7 @@ from tombola.files import (
     read_object,
     read_parquet,
     require_columns,
+    sweep,
     write_json,
     write_parquet,
 )
@@ -65,6 +66,7 @@ def keep_tables(
 ) -> None:
     """Store tables in the place of those before them, and their digests in the index; what there is none of goes.
     Without an index, which goes first and comes last, tables are not believed to be of one comparison."""
+    sweep(folder, ".*.tmp")
     (folder / index).unlink(missing_ok=True)
     digests = {}
     for name, table in tables.items():

@@ -16,7 +16,7 @@ from tombola.analysis.matching_level import Matching, sparsest_match
 from tombola.analysis.published import Checked, expectations
 from tombola.analysis.verdict import VERDICTS, Verdict
 from tombola.errors import UserError
-from tombola.files import write_json
+from tombola.files import sweep, unless_read_only, write_json
 from tombola.runs.folder import Run
 from tombola.runs.preregistration import Registration, hypotheses_digest
 from tombola.runs.progress import missing
@@ -87,11 +87,14 @@ def verdicts_of(run: Run, *, measures: bool = True, data_dir: Path | None = None
     )
 
 
-def write_verdicts(run: Run, found: Verdicts) -> Path:
-    """Store verdicts in verdicts.json of the run; returns its path."""
+def write_verdicts(run: Run, found: Verdicts) -> Path | None:
+    """Store verdicts in verdicts.json of the run; returns its path, None where nobody may write to the run."""
     path = run.path / "verdicts.json"
-    write_json(path, sealed(found.table(), path.name))
-    return path
+    with unless_read_only(run.path, "the verdicts"):
+        sweep(run.path, ".*.tmp")
+        write_json(path, sealed(found.table(), path.name))
+        return path
+    return None
 
 
 def _notes(run: Run, frame: pl.DataFrame, found: list[Verdict], known: Registration) -> list[str]:

@@ -55,7 +55,8 @@ def options(
 
 def main() -> None:
     """Run a command. Exit code 2 for a user's mistake, 1 for a full disk, 130 when stopped; no traceback."""
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     warnings.showwarning = _show
     with guarded():
         _run()
@@ -81,7 +82,7 @@ def _run() -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """SIGTERM stops a run as Ctrl-C does."""
+    """SIGTERM, and the end of the terminal (SIGHUP), stop a run as Ctrl-C does."""
     raise KeyboardInterrupt
 
 

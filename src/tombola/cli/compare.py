@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tombola.cli import complete
 from tombola.cli.options import (
-    READS,
     RUNS,
     Csv,
     DataDir,
@@ -26,7 +26,7 @@ from tombola.cli.options import (
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(context_settings=READS)(compare)
+    app.command()(compare)
 
 
 def compare(
@@ -66,6 +66,9 @@ def compare(
     everything: Annotated[
         bool, option("--all", "All pairs, decisions and the consensus, not the answer alone.")
     ] = False,
+    out: Annotated[
+        Path | None, option("--out", "Folder to write the tables to (default: the first run's).")
+    ] = None,
     runs: RunsFolder = RUNS,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -92,6 +95,7 @@ def compare(
         seed=seed,
         runs=runs,
         data_dir=data_dir,
+        out=out,
     )
     if as_json:
         tables = {"pairs": found.pairs, "decisions": found.decisions, "consensus": found.consensus}

@@ -15,9 +15,15 @@ from tombola.training.device import prepare
 
 
 def write_documents(
-    names: Sequence[str], form: str, template: str, out: Path, data_dir: Path | None
+    names: Sequence[str],
+    form: str,
+    template: str,
+    runs: Path,
+    data_dir: Path | None,
+    out: Path | None = None,
 ) -> list[Path]:
-    """One document for each run that is named; of a sweep for each member. Returns their paths.
+    """One document for each run that is named; of a sweep for each member. Returns their paths: in the run's `report`,
+    or in `out`, where several have a folder each.
 
     A proposal may also be of a study file or preset that was not run; it is written beside the runs.
     """
@@ -26,16 +32,17 @@ def write_documents(
     found = {
         each.path if isinstance(each, Run) else Path(each.folder): each
         for name in names
-        for each in _found(name, template, out)
+        for each in _found(name, template, runs)
     }
+    places = {path: out if len(found) == 1 or out is None else out / path.name for path in found}
     return [
-        write_document(each, form, template, out=_place(each, out), data_dir=data_dir)
-        for each in found.values()
+        write_document(each, form, template, out=places[path] or _place(each, runs), data_dir=data_dir)
+        for path, each in found.items()
     ]
 
 
-def _place(what: Run | Study, out: Path) -> Path:
-    return what.path / "report" if isinstance(what, Run) else out / "proposals" / what.folder
+def _place(what: Run | Study, runs: Path) -> Path:
+    return what.path / "report" if isinstance(what, Run) else runs / "proposals" / what.folder
 
 
 def _found(name: str, template: str, out: Path) -> list[Run | Study]:

@@ -39,8 +39,9 @@ STEPS = ("training", "comparison", "report")
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this file."""
     app.command(context_settings=spelt(runs="out"))(run)
-    for command in (runs, status, results, report, diff, verify):
+    for command in (runs, status, results, diff, verify):
         app.command(context_settings=READS)(command)
+    app.command()(report)
 
 
 def run(
@@ -190,6 +191,9 @@ def report(
             complete.words("paper", "proposal"),
         ),
     ] = None,
+    out: Annotated[
+        Path | None, option("--out", "Folder to write it to (default: the run's own, report).")
+    ] = None,
     runs: RunsFolder = RUNS,
     data_dir: DataDir = None,
 ) -> None:
@@ -203,10 +207,10 @@ def report(
 
     named = [*names, *(compare or [])]
     if template or form not in (None, "html"):
-        for path in write_documents(named, form or "pdf", template or "paper", runs, data_dir):
+        for path in write_documents(named, form or "pdf", template or "paper", runs, data_dir, out):
             print(path)
         return
-    print(write_reports([find(name, runs) for name in named]))
+    print(write_reports([find(name, runs) for name in named], out))
 
 
 def diff(a: RunName, b: RunName, runs: RunsFolder = RUNS, as_json: Json = False) -> None:

@@ -35,4 +35,4 @@ def verdicts(
         print_csv(found.frame())
     else:
         print_verdicts(found)
-        print(f"\nstored in {path}")
+        print(f"\nstored in {path}" if path else "")

@@ -45,9 +45,11 @@ CELL = re.compile(r"r(\d+)/L(\d+)/([^/]+)/(\d+)")
 
 
 def _names(folder: Path, pattern: str) -> list[str]:
-    """What lies in a folder and is called so; nothing where there is none."""
+    """What lies in a folder and is called so, links to nothing left out; nothing where there is no such folder."""
     try:
-        return [name for name in os.listdir(folder) if re.fullmatch(pattern, name)]
+        with os.scandir(folder) as entries:
+            named = [entry for entry in entries if re.fullmatch(pattern, entry.name)]
+        return [entry.name for entry in named if not entry.is_symlink() or Path(entry.path).exists()]
     except FileNotFoundError:
         return []
     except OSError as problem:

@@ -18,7 +18,8 @@ timing.json, environment.json, hypotheses.json (it holds times), track/ and the 
 
 from __future__ import annotations
 
-import shutil
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -29,7 +30,7 @@ from filelock import FileLock, Timeout
 
 from tombola import html
 from tombola.errors import UserError, notice
-from tombola.files import write_bytes, write_json
+from tombola.files import sweep, write_bytes, write_json
 from tombola.lottery.cell import Cell, Drawn
 from tombola.lottery.ticket import Ticket
 from tombola.runs.cells import Cells
@@ -153,14 +154,18 @@ class Run(Cells):
             yield
 
     def is_locked(self) -> bool:
-        """Whether a process is running the study now."""
-        if not (self.path / LOCK).exists():
+        """Whether a process is running the study now. Only looks: the folder may be one that nobody may write to."""
+        try:
+            handle = os.open(self.path / LOCK, os.O_RDONLY)
+        except OSError:
             return False
         try:
-            with FileLock(self.path / LOCK).acquire(blocking=False):
-                return False
-        except Timeout:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
+        finally:
+            os.close(handle)
+        return False
 
     def has_study(self) -> bool:
         """Whether the folder holds a study, and so is a run."""
@@ -226,9 +231,8 @@ class Run(Cells):
 
     def sweep(self) -> None:
         """Remove what a killed process left half-written. Only for the holder of the lock."""
-        for pattern in ("cells/r*/L*/*/.*.tmp", "cells/r*/L00/*/*/.*.tmp", "starts/.*.tmp", ".*.tmp"):
-            for path in self.path.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        cells = ("cells/r*/L*/*/.*.tmp", "cells/r*/L*/*/*/.*.tmp")
+        sweep(self.path, *cells, "starts/.*.tmp", ".*.tmp", "report/**/.*.tmp", "track/**/.*.tmp", older=0.0)
 
 
 class Ladders(Run):

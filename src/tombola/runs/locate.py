@@ -67,8 +67,15 @@ def _opened(path: Path) -> Run | SweepRun:
 
 
 def all_runs(out: Path) -> list[Run]:
-    """The runs under a folder, by name."""
-    return [Run(path.parent) for path in sorted(out.glob("*/study.toml"))]
+    """The runs under a folder, by name; a folder that cannot be looked into may be one."""
+    return [Run(path) for path in sorted(out.glob("*")) if path.is_dir() and _may_be_run(path)]
+
+
+def _may_be_run(path: Path) -> bool:
+    try:
+        return (path / "study.toml").exists()
+    except OSError:
+        return True
 
 
 def open_ticket(path: Path) -> Ticket:

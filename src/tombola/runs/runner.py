@@ -1,10 +1,11 @@
 """Running studies and sweeps: take the lock, check everything, train what is missing, and never do a cell twice.
 
-A run may be stopped at any moment, by Ctrl-C, SIGTERM or a power cut; the same call goes on to the same bits. Where
-Ctrl-C is handled: `cli/app.py` makes SIGTERM the same KeyboardInterrupt; `Worker.work` below still stores the stack
-that has been trained; `run_study` tells the trackers of the end and gives up the lock; `cli/show/watcher.py` says how
-to go on, and `cli/serve.py` ends the page that is served beside the run. The next call makes good what was interrupted:
-`training/checkpoint.py` has kept a stack in mid-training, and `Run.sweep` removes what was left half-written.
+A run may be stopped at any moment, by Ctrl-C, SIGTERM, SIGHUP or a power cut; the same call goes on to the same bits.
+Where Ctrl-C is handled: `cli/app.py` makes the signals the same KeyboardInterrupt; `Worker.work` below still stores the
+stack that has been trained; `run_study` tells the trackers of the end and gives up the lock; `cli/show/watcher.py` says
+how to go on, and `cli/serve.py` ends the page that is served beside the run. The next call makes good what was
+interrupted: `training/checkpoint.py` has kept a stack in mid-training, and `Run.sweep` removes what was left
+half-written.
 """
 
 from __future__ import annotations

@@ -30,16 +30,17 @@ def write_page(run: Run, folder: Path | None = None, beside: Sequence[str] = BES
     return write(place, tables, _claims(tables), facts, spec, verdicts=verdicts, beside=beside)
 
 
-def write_reports(found: Sequence[Run | SweepRun]) -> Path:
-    """Write the report of a run or a sweep, or of several on one page, which lies in the first one's `report/`.
+def write_reports(found: Sequence[Run | SweepRun], out: Path | None = None) -> Path:
+    """Write the report of a run or a sweep, or of several on one page, which lies in `out`, else in the first one's
+    `report/`.
 
     Returns the page's path.
     """
     first, *others = {each.path.resolve(): each for each in found}.values()
     if not others:
         if isinstance(first, Run):
-            return write_page(first)
-        return write_together(first.path / "report", first.title, first.runs)
+            return write_page(first, out)
+        return write_together(out or first.path / "report", first.title, first.runs)
     names = [each.path.name for each in others]
     beside = names[0] if len(names) == 1 else f"{len(names)}-others-{_digest(names)}"
     labels = _labels([each for each in (first, *others) if isinstance(each, Run)])
@@ -51,7 +52,7 @@ def write_reports(found: Sequence[Run | SweepRun]) -> Path:
             label: run for label, run in _apart(members, runs).items() if run.path.resolve() not in known
         }
     title = " beside ".join(dict.fromkeys(each.path.name for each in (first, *others)))
-    return write_together(first.path / "report" / f"with-{beside}", title, runs)
+    return write_together(out or first.path / "report" / f"with-{beside}", title, runs)
 
 
 def write_together(folder: Path, title: str, runs: Mapping[str, Run]) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import vl_convert
 
-from tombola.files import write_bytes
+from tombola.files import sweep, write_bytes
 from tombola.report.figures.base import FIGURES
 from tombola.report.figures.export import VEGA_LITE, compact, save, save_rows
 from tombola.report.page.savings import saving_ledgers
@@ -94,6 +94,7 @@ def write(
         vega=_vega(),
     )
     page = folder / "index.html"
+    sweep(folder, "**/.*.tmp")
     write_bytes(page, text.encode())
     return page
 

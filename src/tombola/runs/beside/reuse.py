@@ -74,7 +74,7 @@ def _copy(donor: Run, folder: Run, cell: Cell) -> None:
         if not folder.start_file(digest).exists():
             write_bytes(folder.start_file(digest), donor.start_file(digest).read_bytes())
     with new_folder(folder.folder(cell)) as place:
-        shutil.copytree(donor.folder(cell), place, dirs_exist_ok=True)
+        shutil.copytree(donor.folder(cell), place, dirs_exist_ok=True, ignore_dangling_symlinks=True)
         own = place_of(cell, folder.ladder)
         seconds = timing_in(place / TIMING_FILE, own).seconds
         write_json(place / TIMING_FILE, timing_table(seconds, own, donor.path.name))

@@ -152,7 +152,7 @@ def _compared(run: Run, old: Path, new: Path, found: Sequence[Damage]) -> Mended
     broken = {each.path for each in found}
     whole = defaultdict[bool, list[str]](list)
     for file in sorted(old.iterdir()):
-        if file.name != TIMING_FILE and new / file.name not in broken:
+        if file.is_file() and file.name != TIMING_FILE and new / file.name not in broken:
             whole[(new / file.name).is_file() and (new / file.name).read_bytes() == file.read_bytes()].append(
                 file.name
             )
