@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tombola.bench import Workload, random_mask
+from tombola.bench import Density, Workload, random_mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import load_state
 from tombola.seeds import stream
@@ -30,7 +30,7 @@ class Baseline(Protocol):
         ...
 
 
-def network(net: Architecture, density: float) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+def network(net: Architecture, density: Density) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     """A masked network, and its masks as floats."""
     module = net.build()
     load_state(module, net.initial(stream("baseline")))
@@ -45,7 +45,7 @@ def network(net: Architecture, density: float) -> tuple[nn.Module, dict[str, tor
 class Plain:
     """The way people write it: a DataLoader, nn.Module, Adam, masks multiplied after each step, the loss read out."""
 
-    def __init__(self, case: Workload, density: float) -> None:
+    def __init__(self, case: Workload, density: Density) -> None:
         self.module, self.masks = network(case.net, density)
         x = (case.dataset.train_x.float() / 255 - SHIFT) / SCALE
         examples = TensorDataset(x, case.dataset.train_y)

@@ -139,16 +139,23 @@ def images(shape: tuple[int, ...], n: int = 12_000, classes: int = 10) -> Datase
     return Dataset("random images", x[held:], y[held:], x[:held], y[:held], classes)
 
 
-def random_mask(net: Architecture, density: float, seed: int) -> Mask:
-    """Each prunable weight lives with probability `density`."""
+Density = float | Mapping[str, float]
+"""One for all layers, or one for each prunable name."""
+
+
+def random_mask(net: Architecture, density: Density, seed: int) -> Mask:
+    """Each prunable weight lives with the probability that is its layer's density."""
     rng = stream("bench", "mask", seed)
-    return Mask({name: torch.from_numpy(rng.random(net.shapes[name]) < density) for name in net.prunable})
+    shares = {name: density if isinstance(density, float) else density[name] for name in net.prunable}
+    return Mask(
+        {name: torch.from_numpy(rng.random(net.shapes[name]) < share) for name, share in shares.items()}
+    )
 
 
 class Timed:
     """A stack of one engine in mid-training, whose next steps can be timed."""
 
-    def __init__(self, engine: str, case: Workload, density: float) -> None:
+    def __init__(self, engine: str, case: Workload, density: Density) -> None:
         self.case = case
         net, data = case.net, Resident(case.dataset, "standard", torch.device("cpu"))
         seeds = [Seeds.replicate(0, r) for r in range(case.replicates)]

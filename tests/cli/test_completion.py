@@ -55,7 +55,7 @@ OFFERS = {
     "tombola re": ["results", "report"],
     "tombola run qu": ["quick", "quantum.toml"],
     "tombola run studies/": ["studies/mine.toml"],
-    "tombola run quick --engine s": ["sparse", "stacked"],
+    "tombola run quick --engine s": ["sparse", "sparse-conv", "stacked"],
     "tombola run quick --device c": ["cpu", "cuda"],
     "tombola run quick --track t": ["tensorboard"],
     "tombola status t": ["table-76543210", "tall-01234567", "tiny-01234567"],

@@ -9,13 +9,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from numba.core import event
 
 from tombola.errors import Notice
 from tombola.runs import environment as machine
-from tombola.training.engines import sparse, sparse_kernels
+from tombola.training.engines import conv_kernels, sparse, sparse_kernels
 from tombola.training.engines.compiling import Compiling, listen
 from tombola.training.engines.sparse import seconds_compiling
 
@@ -90,8 +91,9 @@ def test_the_clock_of_trainings_stands_still(monkeypatch: pytest.MonkeyPatch) ->
     assert machine.training_clock() == 70
 
 
-def test_the_sparse_engine_is_listened_to() -> None:
-    assert sparse._compiling.module == sparse_kernels.advance.__module__
+@pytest.mark.parametrize("kernels", [sparse_kernels, conv_kernels])
+def test_the_sparse_engines_are_listened_to(kernels: ModuleType) -> None:
+    assert kernels.advance.__module__.startswith(f"{sparse._compiling.module}.")
     assert seconds_compiling() == sparse._compiling.seconds
 
 

@@ -108,6 +108,11 @@ class Engine(ABC):
         """Whether this engine can train the architecture on the device as is demanded."""
         ...
 
+    @staticmethod
+    def unknown(architecture: Architecture) -> str:
+        """What an architecture has that keeps this engine from holding it, where there is a word for it."""
+        return ""
+
     @abstractmethod
     def trainer(self, course: Course) -> Trainer:
         """What advances this engine's stack."""

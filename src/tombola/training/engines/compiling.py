@@ -11,7 +11,7 @@ from tombola.errors import notice
 
 
 class Compiling(event.Listener):
-    """Is called for every function of a module that is compiled, but not for those that are read from disk.
+    """Is called for every function of a module or package that is compiled, but not for those that are read from disk.
 
     The first time it gives notice, with `sentence`. `seconds` is the time that compiling took so far: functions that
     are compiled for the sake of another lie within its time, and a lock of the compiler's keeps threads apart.
@@ -23,9 +23,13 @@ class Compiling(event.Listener):
         self._noticed = False
         self._begun: list[float] = []
 
+    def _concerns(self, compiled: Any) -> bool:
+        module: str = compiled.data["dispatcher"].py_func.__module__
+        return module == self.module or module.startswith(f"{self.module}.")
+
     def on_start(self, compiled: Any) -> None:
         """A function is about to be compiled."""
-        if compiled.data["dispatcher"].py_func.__module__ != self.module:
+        if not self._concerns(compiled):
             return
         self._begun.append(time.monotonic())
         if not self._noticed:
@@ -34,7 +38,7 @@ class Compiling(event.Listener):
 
     def on_end(self, compiled: Any) -> None:
         """A function has been compiled."""
-        if compiled.data["dispatcher"].py_func.__module__ != self.module or not self._begun:
+        if not self._concerns(compiled) or not self._begun:
             return
         begun = self._begun.pop()
         if not self._begun:

@@ -13,7 +13,7 @@ from tombola.training.augment import require_images
 from tombola.training.engines.base import ENGINES, LEAST, PLAIN, Demand, Engine
 from tombola.training.foreign_noise import habits
 
-PREFERENCE = {"cpu": ("sparse", "mlp", "modules"), "cuda": ("mlp", "stacked", "modules")}
+PREFERENCE = {"cpu": ("sparse", "sparse-conv", "mlp", "modules"), "cuda": ("mlp", "stacked", "modules")}
 """Which engine "auto" takes on a kind of device: the first that holds all that is asked. The order is fixed, not timed
 afresh for every run, so that equal runs have equal bits; `tombola bench` times it."""
 
@@ -53,6 +53,8 @@ def _lacking(engine: type[Engine], architecture: Architecture, device: torch.dev
     if not engine.holds(architecture, device):
         noisy = architecture.ask(habits).draws
         why = ", which draws random numbers of its own as it computes" if noisy else ""
+        if unknown := engine.unknown(architecture):
+            why = f", which has {unknown}"
         return f"hold {architecture.name} on {device.type}{why}"
     for option, value in demand.recipe:
         if not engine.holds(architecture, device, Demand(PLAIN.model_copy(update={option: value}))):

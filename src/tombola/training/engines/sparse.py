@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -17,11 +17,11 @@ from tombola.training.engines import sparse_kernels
 from tombola.training.engines.base import ENGINES, LEAST, Course, Demand, Engine, Job, Trainer
 from tombola.training.engines.compiling import listen
 from tombola.training.engines.mlp import layers_of
-from tombola.training.engines.sparse_layout import Living, aligned
+from tombola.training.engines.sparse_layout import Floats, Ints, Living, Pace, Scales
 from tombola.training.scoring import Examples, Score
 
 _compiling = listen(
-    sparse_kernels.__name__,
+    sparse_kernels.__name__.rpartition(".")[0],
     "compiling the sparse engine for this machine, once; later trainings find it on disk",
 )
 
@@ -29,6 +29,41 @@ _compiling = listen(
 def seconds_compiling() -> float:
     """Seconds that compiling the sparse engine took in this process; they are not a training's."""
     return _compiling.seconds
+
+
+class Net(Protocol):
+    """One network of a stack as the compiled loops have it."""
+
+    @property
+    def classes(self) -> int:
+        """How many logits there are."""
+        ...
+
+    def read(self) -> None:
+        """Take the weights from the stack."""
+        ...
+
+    def write(self) -> None:
+        """Put the weights into the stack; dead ones there stay what they are."""
+        ...
+
+    def moments(self) -> dict[str, Floats]:
+        """The optimizer's state before the first step."""
+        ...
+
+    def advance(
+        self, moments: dict[str, Floats], laid: NDArray[Any], labels: Ints, scales: Scales, pace: Pace
+    ) -> None:
+        """Train on batches [steps, features, lanes] with labels [steps, batch]."""
+        ...
+
+    def score(self, blocks: NDArray[Any], labels: Ints, scales: Scales) -> tuple[float, int]:
+        """Summed cross-entropy (nats) and number of hits on blocks [n, features, lanes] with labels [examples]."""
+        ...
+
+    def logits(self, x: Floats, out: Floats) -> None:
+        """Logits of normalised examples [n, features] into out [n, classes]."""
+        ...
 
 
 @ENGINES.register("sparse")
@@ -46,8 +81,11 @@ class SparseEngine(Engine):
     def __init__(self, job: Job) -> None:
         layers = job.architecture.ask(layers_of)
         assert layers is not None, "holds() was asked first"
+        self.nets: Sequence[Net] = [Living(job.stack, layers, r) for r in range(job.stack.size)]
+        self._take(job)
+
+    def _take(self, job: Job) -> None:
         self.stack, self.groups = job.stack, list(job.groups)
-        self.nets = [Living(job.stack, layers, r) for r in range(job.stack.size)]
         self._kept: dict[Examples, NDArray[Any]] = {}
 
     @staticmethod
@@ -69,7 +107,7 @@ class SparseEngine(Engine):
             net = self.nets[r]
             net.read()
             rows = flat[0 if len(flat) == 1 else self.groups[r]]
-            sparse_kernels.logits(net.arrays, rows, net.rows(sparse_kernels.LANES), out[r])
+            net.logits(rows, out[r])
 
         in_parallel(one, self.stack.size)
         return torch.from_numpy(out)
@@ -89,8 +127,7 @@ class SparseEngine(Engine):
 
             def one(r: int, part: NDArray[np.int64] = part, blocks: NDArray[Any] = blocks) -> None:
                 net, g = self.nets[r], self.groups[r] if len(part) > 1 else 0
-                room = net.rows(lanes)
-                found = sparse_kernels.score(net.arrays, blocks[g], y[part[g]], shift, scale, room)
+                found = net.score(blocks[g], y[part[g]], (shift, scale))
                 loss[r] += found[0]
                 hits[r] += found[1]
 
@@ -139,11 +176,11 @@ class SparseTrainer(Trainer):
     def __init__(self, engine: SparseEngine, course: Course) -> None:
         recipe, data = course.recipe, course.data
         self.engine, self.recipe, self.batches = engine, recipe, course.batches
-        self.raw, self.shift, self.scale = data.raw("train")
+        self.raw, shift, scale = data.raw("train")
+        self.scales = shift, scale
         self.labels = data.train_y.numpy()
         self._laid = np.empty(0, self.raw.dtype)
-        self.moments = [np.zeros((2, len(net.arrays.w)), np.float32) for net in engine.nets]
-        self.bias_moments = [np.zeros((2, net.units), np.float32) for net in engine.nets]
+        self.moments = [net.moments() for net in engine.nets]
         self.rule = sparse_kernels.Rule(
             recipe.optimizer == "adam", *recipe.betas, recipe.eps, recipe.momentum, recipe.nesterov,
             recipe.weight_decay, recipe.label_smoothing,
@@ -163,7 +200,7 @@ class SparseTrainer(Trainer):
         steps = range(start, stop)
         rows = self.batches.between(start, stop).contiguous().numpy()
         rates = np.array([self.recipe.lr_at(t) for t in steps])
-        taken = start - self.engine.stack.iteration
+        pace = Pace(rates, self.rule, start - self.engine.stack.iteration)
         features = self.raw.shape[1]
         size = len(rows) * len(steps) * features * lanes
         if len(self._laid) < size:  # kept, since fresh memory costs more than what is written into it
@@ -175,23 +212,22 @@ class SparseTrainer(Trainer):
 
         def one(r: int) -> None:
             net, g = self.engine.nets[r], self.engine.groups[r]
-            sparse_kernels.advance(
-                net.arrays, self.moments[r], self.bias_moments[r], laid[g], self.labels[rows[g]],
-                self.shift, self.scale, rates, self.rule, taken,
-                net.rows(lanes), net.rows(lanes), aligned(net.features * lanes), aligned(net.gradients),
-            )  # fmt: skip
+            net.advance(self.moments[r], laid[g], self.labels[rows[g]], self.scales, pace)
 
         in_parallel(lay, len(rows))
         in_parallel(one, self.engine.stack.size)
 
     def tensors(self) -> dict[str, Tensor]:
-        named = {f"{r}.weights": torch.from_numpy(state) for r, state in enumerate(self.moments)}
-        return named | {f"{r}.biases": torch.from_numpy(state) for r, state in enumerate(self.bias_moments)}
+        return {
+            f"{r}.{name}": torch.from_numpy(state)
+            for r, moments in enumerate(self.moments)
+            for name, state in moments.items()
+        }
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        for r in range(len(self.moments)):
-            self.moments[r][:] = tensors[f"{r}.weights"].numpy()
-            self.bias_moments[r][:] = tensors[f"{r}.biases"].numpy()
+        for r, moments in enumerate(self.moments):
+            for name, state in moments.items():
+                state[:] = tensors[f"{r}.{name}"].numpy()
 
 
 EVALUATION_ROOM = 20_000_000

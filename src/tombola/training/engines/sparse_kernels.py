@@ -646,9 +646,10 @@ def update(
 @compiled
 def backward(
     net: Network, moments: Floats, bias_moments: Floats, lr: float, rule: Rule, step: int,
-    h: Floats, d: Floats, x: Floats, g: Floats, lanes: int,
+    h: Floats, d: Floats, x: Floats, g: Floats, lanes: int, through: bool,
 ) -> None:  # fmt: skip
-    """Pass the gradient in the output's rows of d down, layer by layer, and update weights and biases on the way.
+    """Pass the gradient in the output's rows of d down, layer by layer, and update weights and biases on the way;
+    also to the inputs, if `through`.
 
     x and g are room for the rows a dense layer reads, example by example, and for gradients.
     """
@@ -668,16 +669,16 @@ def backward(
                 total += d[U(u * lanes) + U(j)]
             gb[u - inputs] = total if biased[u - inputs] else ZERO
         if layer[KIND] == SPARSE:
-            if below > 0:
+            if below > 0 or through:
                 d[below * lanes : above * lanes] = ZERO
             g[: layer[COUNT]] = ZERO
             first, last = layer[FIRST], layer[FIRST] + layer[BLOCKS] * layer[RUNS]
             row_gradients(d, unit, ptr, first, last, source, h, g, place, lanes)
-            if below > 0:
+            if below > 0 or through:
                 spread_rows(d, unit, ptr, first, last, source, w, lanes)
             update(w, g, moments, place, layer[COUNT], lr, rule, step)
             continue
-        if below > 0:
+        if below > 0 or through:
             multiply(
                 w, place, 1, features, d, above * lanes, lanes, units,
                 d, below * lanes, lanes, features, lanes,
@@ -713,7 +714,7 @@ def advance(
         normalised(batches[s], net.active, labels.shape[1], shift, scale, h)
         forward(net, h, lanes)
         softmax_gradient(h, d, outputs, last[UNITS], labels[s], lanes, rule.smoothing)
-        backward(net, moments, bias_moments, rates[s], rule, taken + s + 1, h, d, x, g, lanes)
+        backward(net, moments, bias_moments, rates[s], rule, taken + s + 1, h, d, x, g, lanes, False)
 
 
 @compiled

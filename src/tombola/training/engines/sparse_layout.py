@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,18 @@ BLOCK = 112
 """Inputs of a block: their rows of 64 lanes take 28 of the 32 to 48 KB of a first cache."""
 
 
+Scales = tuple[Floats, Floats]
+"""Shift and factor of each feature."""
+
+
+class Pace(NamedTuple):
+    """The learning rate of each step, how weights are updated, and how many steps came before."""
+
+    rates: NDArray[np.float64]
+    rule: sparse_kernels.Rule
+    taken: int
+
+
 class Living:
     """The weights and biases of network r, read from the stack and written back to it.
 
@@ -32,9 +45,13 @@ class Living:
     """
 
     def __init__(self, stack: Stack, layers: Sequence[Layer], r: int) -> None:
-        masks = [_alive(stack, layer, r) for layer in layers]
-        stored = [store(alive, leads) for alive, leads in zip(masks, _leads(masks), strict=True)]
-        self.inputs, self.classes = masks[0].shape[1], masks[-1].shape[0]
+        masks = [alive_in(stack, layer.weight, r) for layer in layers]
+        leads = _leads(masks)
+        self.leads: Bools = np.asarray(masks[0][leads[0]].any(0))
+        """Of each input: whether living weights lead from it to the output."""
+        stored = [store(alive, ahead) for alive, ahead in zip(masks, leads, strict=True)]
+        self.inputs: int = masks[0].shape[1]
+        self.classes: int = masks[-1].shape[0]
         self.units = sum(len(alive) for alive in masks)
         below, place, run, unit = 0, 0, 0, 0  # what lies before a layer, in each numbering
         table, flags = list[tuple[int, ...]](), list[Floats]()
@@ -101,6 +118,35 @@ class Living:
         """Room for a row of `lanes` numbers for each input and unit."""
         return aligned((self.inputs + self.units) * lanes)
 
+    def moments(self) -> dict[str, Floats]:
+        """The optimizer's state before the first step."""
+        return {
+            "weights": np.zeros((2, len(self.arrays.w)), np.float32),
+            "biases": np.zeros((2, self.units), np.float32),
+        }
+
+    def advance(
+        self, moments: dict[str, Floats], laid: NDArray[Any], labels: Ints, scales: Scales, pace: Pace
+    ) -> None:
+        """Train on batches [steps, features, lanes] with labels [steps, batch]."""
+        lanes = laid.shape[2]
+        sparse_kernels.advance(
+            self.arrays, moments["weights"], moments["biases"], laid, labels, *scales,
+            pace.rates, pace.rule, pace.taken,
+            self.rows(lanes), self.rows(lanes), aligned(self.features * lanes), aligned(self.gradients),
+        )  # fmt: skip
+
+    def score(self, blocks: NDArray[Any], labels: Ints, scales: Scales) -> tuple[float, int]:
+        """Summed cross-entropy (nats) and number of hits on blocks [n, features, lanes] with labels [examples]."""
+        found: tuple[float, int] = sparse_kernels.score(
+            self.arrays, blocks, labels, *scales, self.rows(blocks.shape[2])
+        )
+        return found
+
+    def logits(self, x: Floats, out: Floats) -> None:
+        """Logits of normalised examples [n, features] into out [n, classes]."""
+        sparse_kernels.logits(self.arrays, x, self.rows(sparse_kernels.LANES), out)
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -156,10 +202,11 @@ def aligned(size: int) -> Floats:
     return room[first : first + size]
 
 
-def _alive(stack: Stack, layer: Layer, r: int) -> Bools:
-    mask = stack.masks.get(layer.weight)
+def alive_in(stack: Stack, weight: str, r: int) -> Bools:
+    """Which entries of a weight of network r live."""
+    mask = stack.masks.get(weight)
     if mask is None:
-        return np.ones(stack.params[layer.weight].shape[1:], bool)
+        return np.ones(stack.params[weight].shape[1:], bool)
     alive: Bools = mask[r].numpy().astype(bool)
     return alive
 

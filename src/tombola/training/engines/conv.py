@@ -1,0 +1,41 @@
+"""The engine that gets faster as convolutions get sparser: networks of convolutions and pools on a CPU."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from tombola.models.architecture import Architecture
+from tombola.training.engines.base import ENGINES, LEAST, Demand, Job
+from tombola.training.engines.conv_graph import Graph, graph_of
+from tombola.training.engines.conv_layout import Convolved
+from tombola.training.engines.sparse import SparseEngine
+
+
+@ENGINES.register("sparse-conv")
+class SparseConvEngine(SparseEngine):
+    """Convolutions, pools and ReLU on images, then linear layers: compiled loops over living weights, one network a
+    core."""
+
+    name: ClassVar[str] = "sparse-conv"
+    stack_size: ClassVar[int] = 8
+
+    def __init__(self, job: Job) -> None:
+        graph = job.architecture.ask(graph_of)
+        assert isinstance(graph, Graph), "holds() was asked first"
+        self.nets = [Convolved(job.stack, graph, r) for r in range(job.stack.size)]
+        self._take(job)
+
+    @staticmethod
+    def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
+        if device.type != "cpu" or demand.pinned or demand.moving:
+            return False
+        if demand.recipe.precision != "float32" or demand.recipe.augments:
+            return False
+        return isinstance(architecture.ask(graph_of), Graph)
+
+    @staticmethod
+    def unknown(architecture: Architecture) -> str:
+        found = architecture.ask(graph_of)
+        return found if isinstance(found, str) else ""

@@ -1,0 +1,248 @@
+"""Networks of convolutions and pools that end in linear layers, read off a module: what is computed, value by value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import torch
+from torch import fx, nn
+
+from tombola.models.architecture import Architecture
+from tombola.models.generators import protected
+from tombola.training.engines.chain import Layer
+
+Shape = tuple[int, int, int]
+"""Channels, height, width."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one place of a result sees: so many rows and columns of the image, `stride` apart from what the next place
+    sees, after padding with so many rows above and below and columns left and right. `gap` is the dilation."""
+
+    rows: int
+    columns: int
+    stride: int = 1
+    up: int = 0
+    left: int = 0
+    gap: int = 1
+
+    def over(self, height: int, width: int) -> tuple[int, int]:
+        """How many places there are, down and across."""
+        high, wide = self.gap * (self.rows - 1) + 1, self.gap * (self.columns - 1) + 1
+        return (height + 2 * self.up - high) // self.stride + 1, (
+            width + 2 * self.left - wide
+        ) // self.stride + 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """What makes a value of value `source`: a convolution, where there is a weight (names of parameters), or a pool
+    that takes the largest or else the mean of each window; `relu` says whether a ReLU follows."""
+
+    source: int
+    window: Window
+    weight: str | None = None
+    bias: str | None = None
+    largest: bool = False
+    relu: bool = False
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The values of a network up to where it is flattened, images first; the steps that make all others, in their
+    order; and the linear layers after that."""
+
+    values: tuple[Shape, ...]
+    steps: tuple[Step, ...]
+    head: tuple[Layer, ...]
+
+
+class UnknownError(Exception):
+    """A network does something that the compiled loops do not know; the message says what it has."""
+
+
+def graph_of(architecture: Architecture) -> Graph | str:
+    """What a network computes, or what it has that is not known here; `architecture.ask(graph_of)` reads it once."""
+    with protected():
+        module = architecture.build()
+        try:
+            _require_plain(module, architecture.input_shape)
+            training, measured = (
+                _read(module.train(mode), architecture.input_shape) for mode in (True, False)
+            )
+        except UnknownError as problem:
+            return str(problem)
+    return training if training == measured else "another forward pass in evaluation"
+
+
+def _require_plain(module: nn.Module, shape: Sequence[int]) -> None:
+    """Raise UnknownError for what a trace does not show: hooks, frozen or shared parameters, types but float32."""
+    params = [param for _, param in module.named_parameters(remove_duplicate=False)]
+    if len(shape) != 3:
+        raise UnknownError("inputs that are not images")
+    if any(part._forward_hooks or part._forward_pre_hooks for part in module.modules()):
+        raise UnknownError("hooks")
+    if len({id(param) for param in params}) < len(params):
+        raise UnknownError("a shared parameter")
+    if not all(param.requires_grad for param in params):
+        raise UnknownError("a frozen parameter")
+    if any(param.dtype != torch.float32 for param in params):
+        raise UnknownError("parameters that are not float32")
+
+
+def _read(module: nn.Module, shape: Sequence[int]) -> Graph:
+    try:
+        traced = fx.symbolic_trace(module).graph
+    except Exception as problem:  # tracing meets foreign code, which fails in any way it likes
+        raise UnknownError("a forward pass that cannot be traced") from problem
+    reader = _Reader(module, (shape[0], shape[1], shape[2]))
+    for node in traced.nodes:
+        reader.follow(node)
+    return reader.graph()
+
+
+class _Reader:
+    """Goes through a trace, node by node; `flat` is the node that the linear layers have come to."""
+
+    def __init__(self, module: nn.Module, shape: Shape) -> None:
+        self.module = module
+        self.values: list[Shape] = [shape]
+        self.steps: list[Step] = []
+        self.head: list[Layer] = []
+        self.at: dict[fx.Node, int] = {}
+        self.flat: fx.Node | None = None
+        self.used: set[str] = set()
+
+    def graph(self) -> Graph:
+        if unused := {name for name, _ in self.module.named_parameters()} - self.used:
+            raise UnknownError(f"a parameter that is not used, '{min(unused)}'")
+        if not self.steps:
+            raise UnknownError("no convolution")
+        return Graph(tuple(self.values), tuple(self.steps), tuple(self.head))
+
+    def follow(self, node: fx.Node) -> None:
+        """Note what a node does."""
+        if node.op == "placeholder" and not self.at:
+            self.at[node] = 0
+        elif node.op == "output":
+            if node.args[0] is not self.flat or not self.head or self.head[-1].relu:
+                raise UnknownError("no linear layer at the end")
+        elif node.op in ("call_module", "call_function", "call_method") and len(node.all_input_nodes) == 1:
+            self._apply(node, node.all_input_nodes[0], self._operation(node))
+        else:
+            self._refuse(node)
+
+    def _operation(self, node: fx.Node) -> Any:
+        """What a node does: a layer, or one that does the same as a function."""
+        if node.op == "call_module":
+            return self.module.get_submodule(str(node.target))
+        called = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        make = FUNCTIONS.get(called)
+        if make is None:
+            self._refuse(node)
+        try:
+            return make(
+                *node.args[1:], **{key: value for key, value in node.kwargs.items() if key != "input"}
+            )
+        except TypeError:  # options that the layer does not have
+            self._refuse(node)
+
+    def _apply(self, node: fx.Node, source: fx.Node, operation: Any) -> None:
+        at = self.at[source]
+        if self.flat is not None:
+            self._after(node, source, operation)
+        elif type(operation) is nn.Flatten and (operation.start_dim, operation.end_dim) == (1, -1):
+            if at != len(self.values) - 1:
+                self._refuse(node)
+            self.flat = node
+        elif type(operation) is nn.ReLU and at > 0 and len(source.users) == 1:
+            self.steps[at - 1] = replace(self.steps[at - 1], relu=True)
+        elif not _does_nothing(operation):
+            at = self._step(node, at, operation)
+        self.at[node] = at
+
+    def _after(self, node: fx.Node, source: fx.Node, operation: Any) -> None:
+        """A node after the image is flattened."""
+        if source is not self.flat:
+            self._refuse(node)
+        if type(operation) is nn.Linear:
+            self.head.append(Layer(*self._parameters(node, operation), False))
+        elif type(operation) is nn.ReLU and self.head and len(source.users) == 1:
+            self.head[-1] = replace(self.head[-1], relu=True)
+        elif not _does_nothing(operation):
+            self._refuse(node)
+        self.flat = node
+
+    def _step(self, node: fx.Node, source: int, operation: Any) -> int:
+        """A layer that makes a value of another; gives the number of what it makes."""
+        channels, height, width = self.values[source]
+        window = _window(operation, height, width)
+        if window is None:
+            self._refuse(node)
+        if type(operation) is nn.Conv2d:
+            channels = operation.out_channels
+            step = Step(source, window, *self._parameters(node, operation))
+        else:
+            step = Step(source, window, largest=type(operation) is nn.MaxPool2d)
+        self.values.append((channels, *window.over(height, width)))
+        self.steps.append(step)
+        return len(self.steps)
+
+    def _parameters(self, node: fx.Node, layer: nn.Conv2d | nn.Linear) -> tuple[str, str | None]:
+        names = [f"{node.target}.{leaf}" for leaf, _ in layer.named_parameters()]
+        if set(names) & self.used:
+            raise UnknownError(f"a layer in two places, '{node.target}'")
+        self.used |= set(names)
+        return names[0], names[1] if len(names) > 1 else None
+
+    def _refuse(self, node: fx.Node) -> NoReturn:
+        what = f"layer '{node.target}'" if node.op == "call_module" else f"step '{node.name}'"
+        if node.op == "call_module":
+            what += f" ({type(self.module.get_submodule(str(node.target))).__name__})"
+        raise UnknownError(what)
+
+
+def _flatten(start_dim: int = 0, end_dim: int = -1) -> nn.Module:
+    return nn.Flatten(start_dim, end_dim)
+
+
+FUNCTIONS: Mapping[str, Callable[..., nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu_": nn.ReLU,
+    "flatten": _flatten,
+    "max_pool2d": nn.MaxPool2d,
+    "avg_pool2d": nn.AvgPool2d,
+    "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
+}
+"""Functions and methods that do what a layer does."""
+
+
+def _does_nothing(layer: Any) -> bool:
+    return type(layer) is nn.Identity or (type(layer) is nn.Dropout and layer.p == 0)
+
+
+def _window(layer: Any, height: int, width: int) -> Window | None:
+    """The window of a layer over an image; None for a layer that is not known, or has an option that is not."""
+    if type(layer) is nn.AdaptiveAvgPool2d:
+        return Window(height, width) if layer.output_size in (1, (1, 1)) else None
+    if type(layer) is nn.Conv2d:
+        known = layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    elif type(layer) is nn.MaxPool2d:
+        known = not layer.ceil_mode and not layer.return_indices and _pair(layer.dilation) == (1, 1)
+    elif type(layer) is nn.AvgPool2d:
+        known = not layer.ceil_mode and layer.count_include_pad and layer.divisor_override is None
+    else:
+        known = False
+    if not known:
+        return None
+    (down, across), (gap, other) = _pair(layer.stride), _pair(getattr(layer, "dilation", 1))
+    if down != across or gap != other:
+        return None
+    return Window(*_pair(layer.kernel_size), down, *_pair(layer.padding), gap)
+
+
+def _pair(number: Any) -> tuple[int, int]:
+    return (number, number) if isinstance(number, int) else (number[0], number[1])

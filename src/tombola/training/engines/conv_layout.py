@@ -1,0 +1,259 @@
+"""One network with convolutions as flat arrays, in the order the compiled loops take them: see conv_kernels.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tombola.training.engines import conv_kernels, sparse_kernels
+from tombola.training.engines.conv_graph import Graph
+from tombola.training.engines.conv_kernels import CONV, LARGEST, MEAN, PassRow, Room, StepRow, Trunk, ValueRow
+from tombola.training.engines.conv_planes import planes
+from tombola.training.engines.conv_sweeps import Sweep, backward, forward
+from tombola.training.engines.sparse_layout import (
+    Bools,
+    Floats,
+    Ints,
+    Living,
+    Pace,
+    Scales,
+    aligned,
+    alive_in,
+)
+from tombola.training.stack import Stack
+
+
+class Convolved:
+    """The weights and biases of network r, read from the stack and written back to it: what comes before the linear
+    layers as a `Trunk`, these as a `Living`.
+
+    How a layer is stored depends on the network's own masks alone, so that it has the same bits in every stack.
+    """
+
+    def __init__(self, stack: Stack, graph: Graph, r: int) -> None:
+        self.head = Living(stack, graph.head, r)
+        self.gated = graph.steps[-1].relu
+        self._planes, self._channels = planes(graph), [value[0] for value in graph.values]
+        masks = {i: alive_in(stack, step.weight, r) for i, step in enumerate(graph.steps) if step.weight}
+        lead = leads(graph, masks, self.head.leads)
+        tables = _Tables()
+        self._weights: list[tuple[Floats, Ints, slice]] = []
+        self._biases: list[tuple[Floats, slice]] = []
+        biased = list[Bools]()
+        for i, step in enumerate(graph.steps):
+            if not step.weight:
+                tables.steps.append(_step_row(graph, i))
+                continue
+            alive, source, result = masks[i], self._planes[step.source], self._planes[i + 1]
+            ahead = forward(step.window, alive, lead[i + 1], source, result)
+            back = []
+            if step.source > 0:
+                back = backward(step.window, alive, lead[step.source], lead[i + 1], source, result)
+            idle = np.setdiff1d(np.flatnonzero(alive), ahead.weights)
+            kept = np.concatenate([ahead.weights, idle])
+            row = tables.convolution(
+                _step_row(graph, i), alive, ahead, kept, back, result.zeros - result.origin
+            )
+            part, own = slice(row.place, row.place + row.weights), slice(row.bias, row.bias + row.units)
+            tensor = stack.params[step.weight][r].numpy().reshape(-1)
+            self._weights.append((tensor, kept, part))
+            if step.bias:
+                self._biases.append((stack.params[step.bias][r].numpy(), own))
+            biased.append(np.full(row.units, step.bias is not None))
+        self.arrays = tables.trunk(self._values(1)[0], np.concatenate(biased))
+        self.read()
+
+    def _values(self, blocks: int) -> tuple[list[ValueRow], int]:
+        """The table of values where each has room for so many blocks, and the rows that gradients of one take."""
+        rows, base, drain = list[ValueRow](), 0, 0
+        for plane, channels in zip(self._planes, self._channels, strict=True):
+            lines = plane.rows, plane.height, plane.width, plane.pitch, plane.origin
+            size, spare = channels * plane.rows, plane.broad - plane.width
+            rows.append(ValueRow(base, channels, *lines, size, drain, spare))
+            base, drain = base + blocks * size, drain + size
+        return rows, drain
+
+    def read(self) -> None:
+        """Take the weights from the stack."""
+        self.head.read()
+        for weight, places, part in self._weights:
+            self.arrays.w[part] = weight[places]
+        for bias, own in self._biases:
+            self.arrays.bias[own] = bias
+
+    def write(self) -> None:
+        """Put the weights into the stack; dead ones there stay what they are."""
+        self.head.write()
+        for weight, places, part in self._weights:
+            weight[places] = self.arrays.w[part]
+        for bias, own in self._biases:
+            bias[:] = self.arrays.bias[own]
+
+    @property
+    def classes(self) -> int:
+        """How many logits there are."""
+        classes: int = self.head.classes
+        return classes
+
+    def moments(self) -> dict[str, Floats]:
+        """The optimizer's state before the first step."""
+        head = {f"head.{name}": state for name, state in self.head.moments().items()}
+        return {
+            "weights": np.zeros((2, len(self.arrays.w)), np.float32),
+            "biases": np.zeros((2, len(self.arrays.bias)), np.float32),
+            **head,
+        }
+
+    def advance(
+        self, moments: dict[str, Floats], laid: NDArray[Any], labels: Ints, scales: Scales, pace: Pace
+    ) -> None:
+        """Train on batches [steps, features, lanes] with labels [steps, batch]."""
+        trunk, room = self.room(labels.shape[1], laid.shape[2])
+        states = moments["weights"], moments["biases"], moments["head.weights"], moments["head.biases"]
+        conv_kernels.advance(
+            trunk,
+            self.head.arrays,
+            states,
+            laid,
+            labels,
+            *scales,
+            pace.rates,
+            pace.rule,
+            pace.taken,
+            room,
+            self.gated,
+        )
+
+    def score(self, blocks: NDArray[Any], labels: Ints, scales: Scales) -> tuple[float, int]:
+        """Summed cross-entropy (nats) and number of hits on blocks [n, features, lanes] with labels [examples]."""
+        trunk, room = self.room(blocks.shape[2], blocks.shape[2], training=False)
+        found: tuple[float, int] = conv_kernels.score(trunk, self.head.arrays, blocks, labels, *scales, room)
+        return found
+
+    def logits(self, x: Floats, out: Floats) -> None:
+        """Logits of normalised examples [n, features] into out [n, classes]."""
+        trunk, room = self.room(sparse_kernels.LANES, sparse_kernels.LANES, training=False)
+        ones = np.ones(x.shape[1], np.float32)
+        conv_kernels.logits(trunk, self.head.arrays, np.ascontiguousarray(x), 0 * ones, ones, room, out)
+
+    def room(self, batch: int, lanes: int, training: bool = True) -> tuple[Trunk, Room]:
+        """The arrays for batches of this size, and what the loops work in."""
+        blocks = -(-batch // conv_kernels.LANES)
+        values, drain = self._values(blocks)
+        # Groups that reach beyond the last plane read what is never used.
+        beyond = max(4 * plane.stride * plane.pitch + 64 for plane in self._planes)
+        size = values[-1].base + blocks * values[-1].size + beyond
+        head, biases = self.head, len(self.arrays.bias)
+        room = Room(
+            h=aligned(conv_kernels.LANES * size),
+            d=aligned(conv_kernels.LANES * (drain + beyond) if training else 0),
+            rows=head.rows(lanes),
+            deltas=head.rows(lanes),
+            x=aligned(head.features * lanes),
+            g=aligned(head.gradients),
+            gc=aligned(len(self.arrays.w) + 8)[: len(self.arrays.w)],
+            gb=aligned(biases * conv_kernels.LANES),
+            none=aligned(max(self._channels)),
+        )
+        return self.arrays._replace(values=np.array(values, np.int64)), room
+
+
+def leads(graph: Graph, masks: Mapping[int, Bools], features: Bools) -> list[Bools]:
+    """Of each channel of each value: whether living weights lead from it to the output. `features` says so of what the
+    first linear layer reads."""
+    found = [np.zeros(value[0], bool) for value in graph.values]
+    found[-1] |= np.asarray(features.reshape(len(found[-1]), -1).any(1))
+    for i in reversed(range(len(graph.steps))):
+        after = found[i + 1]
+        found[graph.steps[i].source] |= np.asarray(masks[i][after].any((0, 2, 3)) if i in masks else after)
+    return found
+
+
+def _step_row(graph: Graph, i: int) -> StepRow:
+    """What the graph says of a step; what it takes to compute it is left at 0."""
+    step, window = graph.steps[i], graph.steps[i].window
+    return StepRow(
+        kind=CONV if step.weight else LARGEST if step.largest else MEAN,
+        source=step.source,
+        to=i + 1,
+        relu=int(step.relu),
+        fresh=int(all(later.source != step.source for later in graph.steps[i + 1 :])),
+        gated=int(step.source > 0 and graph.steps[step.source - 1].relu),
+        high=window.rows,
+        wide=window.columns,
+        stride=window.stride,
+        up=window.up,
+        left=window.left,
+        overlaps=int(window.stride < max(window.rows, window.columns)),
+    )
+
+
+class _Tables:
+    """The arrays of a trunk as they grow, step by step."""
+
+    def __init__(self) -> None:
+        self.steps: list[StepRow] = []
+        self.passes: list[PassRow] = []
+        self.places, self.unit, self.ptr = list[Ints](), list[Ints](), list[Ints]()
+        self.source, self.drain, self.turned = list[Ints](), list[Ints](), list[Ints]()
+        self.groups = self.runs = self.weights = self.turns = self.biases = 0
+
+    def convolution(
+        self, row: StepRow, alive: Bools, ahead: Sweep, kept: Ints, back: list[Sweep], zeros: int
+    ) -> StepRow:
+        """Take in the passes of a convolution; weights are numbered as they are `kept`. Gives its row."""
+        row = row._replace(number=len(self.passes), backs=len(back), place=self.weights, bias=self.biases)
+        self._pass(ahead, self.weights)
+        # What fills up a tile is written to rows of their own, but where gradients are read it is zeros.
+        filled = np.arange(len(ahead.places)) >= len(ahead.places) - ahead.filling
+        keys = self._groups(np.where(filled[:, None] & [False, True], zeros, ahead.places))
+        self.source.append(np.append(ahead.source, np.zeros(len(kept) - len(ahead.source), np.int64)))
+        number = np.zeros(alive.size, np.int64)
+        number[kept] = self.weights + np.arange(len(kept))
+        for each in back:
+            self._pass(each, self.turns)
+            self.drain.append(each.source)
+            self.turned.append(number[each.weights])
+            self.turns += len(each.weights)
+        self.weights += len(kept)
+        self.biases += len(alive)
+        self.steps.append(row._replace(keys=keys, weights=len(kept), units=len(alive)))
+        return self.steps[-1]
+
+    def _pass(self, sweep: Sweep, first: int) -> None:
+        runs = len(sweep.units) // sweep.blocks
+        groups = self._groups(sweep.places), len(sweep.places)
+        ways = sweep.read, sweep.written, sweep.step, sweep.gap
+        self.passes.append(PassRow(self.runs, runs, sweep.blocks, *groups, *ways))
+        # One more end than there are runs, and a unit for it that is never read.
+        self.unit.append(np.append(sweep.units, 0))
+        self.ptr.append(first + np.append(0, np.cumsum(sweep.lengths)))
+        self.runs += len(sweep.units) + 1
+
+    def _groups(self, places: Ints) -> int:
+        first = self.groups
+        self.places.append(places.reshape(-1))
+        self.groups += len(places)
+        return first
+
+    def trunk(self, values: list[ValueRow], biased: Bools) -> Trunk:
+        """All of it."""
+        none = [np.zeros(0, np.int64)]
+        return Trunk(
+            steps=np.array(self.steps, np.int64),
+            values=np.array(values, np.int64),
+            passes=np.array(self.passes, np.int64),
+            places=np.concatenate(self.places),
+            unit=np.concatenate(self.unit),
+            ptr=np.concatenate(self.ptr),
+            source=np.concatenate(self.source).astype(np.int32),
+            drain=np.concatenate(self.drain + none).astype(np.int32),
+            turned=np.concatenate(self.turned + none).astype(np.int32),
+            biased=biased,
+            w=np.zeros(self.weights, np.float32),
+            back=np.zeros(self.turns, np.float32),
+            bias=np.zeros(self.biases, np.float32),
+        )

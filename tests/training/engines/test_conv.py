@@ -1,0 +1,350 @@
+"""The engine for convolutions gives what autograd gives, from living weights alone, and each network by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from support.rounding import assert_within_reach, doubled
+from support.training_parts import CLASSES, CPU, arrays, recipe, resident, same, sparse, start
+from tombola.errors import UserError
+from tombola.masks.mask import Mask
+from tombola.models.architecture import Architecture, architecture
+from tombola.models.state import State
+from tombola.training.checkpoint import Checkpoint
+from tombola.training.engines.base import ENGINES, Demand
+from tombola.training.engines.conv_graph import graph_of
+from tombola.training.engines.select import choose
+from tombola.training.loop import train_stack
+from tombola.training.recipe import Recipe
+from tombola.training.trained import Trained
+
+Shape = tuple[int, int, int]
+IMAGE: Shape = (2, 9, 7)
+
+
+def head(features: int) -> list[nn.Module]:
+    return [nn.Flatten(), nn.Linear(features, 9), nn.ReLU(), nn.Linear(9, CLASSES)]
+
+
+class Written(nn.Module):
+    """A forward pass written out, with functions and a layer for its second place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(2, 5, 3, padding=1), nn.Conv2d(5, 3, 3)
+        self.act, self.out = nn.ReLU(), nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(self.act(self.one(x)), 2)
+        out: Tensor = self.out(torch.flatten(self.act(self.two(x)).relu(), 1))
+        return out
+
+
+NETWORKS: dict[str, tuple[Shape, Callable[[], nn.Module]]] = {
+    "3x3 padded twice": (
+        IMAGE,
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 4, 3, padding=1), nn.ReLU(), *head(252)
+        ),
+    ),
+    "one channel, 5x5 of stride 2 on odd sides": (
+        (1, 9, 7),
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 3, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(3, 5, 5, stride=2, padding=2, bias=False),
+            nn.ReLU(),
+            *head(100),
+        ),
+    ),
+    "stride 2 that leaves a border out": (
+        (2, 8, 10),
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(4, 6, 3, stride=2), *head(72)
+        ),
+    ),
+    "1x1 of stride 2 and 3": (
+        IMAGE,
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 6, 1),
+            nn.ReLU(),
+            nn.Conv2d(6, 4, 1, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(4, 3, 1, stride=3),
+            *head(12),
+        ),
+    ),
+    "wide padding, dilation, kernels that are not square": (
+        IMAGE,
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, (1, 3), padding=(0, 1)),
+            nn.ReLU(),
+            nn.Conv2d(4, 3, 3, dilation=2, padding=3),
+            nn.ReLU(),
+            nn.Conv2d(3, 2, (4, 2), padding=1),
+            *head(2 * 10 * 10),
+        ),
+    ),
+    "7x7 and overlapping pools": (
+        (2, 11, 9),
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 7, stride=2, padding=3),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2, padding=1),
+            nn.Conv2d(4, 5, 3, padding=1),
+            nn.MaxPool2d(2, stride=1),
+            nn.ReLU(),
+            *head(20),
+        ),
+    ),
+    "means": (
+        IMAGE,
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3, padding=1),
+            nn.ReLU(),
+            nn.AvgPool2d(3, stride=2, padding=1),
+            nn.Conv2d(4, 6, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            *head(6),
+        ),
+    ),
+    "pools first, no layer between convolutions": (
+        (3, 8, 8),
+        lambda: nn.Sequential(
+            nn.MaxPool2d(2),
+            nn.Conv2d(3, 4, 3, padding=1),
+            nn.Conv2d(4, 4, 3),
+            nn.Identity(),
+            nn.Dropout(0.0),
+            *head(16),
+        ),
+    ),
+    "written out": ((2, 8, 6), Written),
+}  # fmt: skip
+
+
+def ended(
+    engine: str, build: Callable[[], nn.Module], shape: Shape, rule: Recipe, state: State, mask: Mask
+) -> list[Trained]:
+    """A dense network and a masked one, trained on the same batches."""
+    arch, data = architecture(build, shape, CLASSES), resident(arrays(shape, n=80))
+    state = {name: value.to(torch.get_default_dtype()) for name, value in state.items()}
+    starts = [start(arch, state=state), start(arch, 0, mask, state=state)]
+    return train_stack(arch, starts, data, rule, 10, engine=engine)
+
+
+def begun(build: Callable[[], nn.Module], shape: Shape, density: float, cut: str) -> tuple[State, Mask]:
+    """A state, in float32, and a mask of a density, with a dead layer or dead filters."""
+    arch = architecture(build, shape, CLASSES)
+    mask = sparse(arch, 0, density)
+    bits = {name: mask[name] for name in mask}
+    convolutions = [name for name in bits if bits[name].dim() == 4]
+    if cut == "layer":
+        bits[convolutions[-1]][:] = False
+    if cut == "filters":
+        for name in convolutions:
+            bits[name][0] = False  # a channel that is its bias
+            bits[name][:, -1] = False  # one that leads nowhere
+    return start(arch).state, Mask(bits)
+
+
+def step(batch: int) -> Recipe:
+    """One step of gradient descent at rate 1: what a weight loses is its gradient."""
+    return recipe(iterations=1, evaluate_every=1, batch=batch, optimizer="sgd", lr=1.0)
+
+
+def assert_gradients(
+    build: Callable[[], nn.Module], shape: Shape, batch: int, density: float, cut: str = ""
+) -> None:
+    """The gradient of every parameter is that of autograd in float64."""
+    given = begun(build, shape, density, cut)
+    ours = ended("sparse-conv", build, shape, step(batch), *given)
+    with doubled():
+        theirs = ended("modules", build, shape, step(batch), *given)
+    for found, expected in zip(ours, theirs, strict=True):
+        assert found.history["loss"] == pytest.approx(expected.history["loss"], rel=1e-5)
+        assert found.history["accuracy"] == expected.history["accuracy"]
+        for name, tensor in expected.end.items():
+            torch.testing.assert_close(
+                found.end[name].double(), tensor, rtol=1e-5, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}"
+            )
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_gradient_of_every_operation(name: str) -> None:
+    shape, build = NETWORKS[name]
+    assert_gradients(build, shape, 19, 0.4)
+
+
+@pytest.mark.parametrize("batch", [1, 16, 65])
+def test_any_batch(batch: int) -> None:
+    """Blocks hold 16 examples and rows of linear layers 64: fewer leave lanes empty."""
+    shape, build = NETWORKS["3x3 padded twice"]
+    assert_gradients(build, shape, batch, 0.1)
+
+
+@pytest.mark.parametrize("cut", ["layer", "filters"])
+def test_dead_layers_and_filters(cut: str) -> None:
+    shape, build = NETWORKS["one channel, 5x5 of stride 2 on odd sides"]
+    assert_gradients(build, shape, 19, 0.6, cut)
+
+
+def test_channels_in_several_blocks() -> None:
+    """More channels than a block of the first cache holds, forwards and backwards."""
+
+    def build() -> nn.Module:
+        first, second = nn.Conv2d(2, 30, 3, padding=1), nn.Conv2d(30, 40, 3, padding=1)
+        return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2), *head(480))
+
+    assert_gradients(build, IMAGE, 19, 0.5)
+
+
+def lenet() -> Architecture:
+    return architecture("lenet-5", (1, 12, 12), CLASSES)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": 0.003, "weight_decay": 0.01},
+        {"optimizer": "sgd", "lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+        {"lr": 0.003, "label_smoothing": 0.2, "schedule": "cosine", "warmup": 5},
+    ],
+    ids=["adam", "nesterov", "smoothed"],
+)
+def test_the_networks_of_modules_to_rounding(options: dict[str, object]) -> None:
+    arch, data = lenet(), resident(arrays((1, 12, 12), n=80))
+    begun = [start(arch, r, sparse(arch, r, density)) for r, density in enumerate((1.0, 0.3, 0.05))]
+    rule = recipe(iterations=15, evaluate_every=5, batch=20, **options)
+
+    def train(starts: object, engine: str = "modules") -> list[Trained]:
+        return train_stack(arch, list(starts), data, rule, 10, engine=engine)  # type: ignore[call-overload]
+
+    ours = train(begun, "sparse-conv")
+    assert_within_reach(ours, train(begun), train, begun)
+    for found, given in zip(ours, begun, strict=True):
+        for name in given.mask:
+            assert (found.end[name][~given.mask[name]] == 0).all(), "dead weights stay dead"
+
+
+def test_bits_depend_on_neither_stack_nor_interruption(tmp_path: Path) -> None:
+    arch, data = lenet(), resident(arrays((1, 12, 12), n=80))
+    begun = [start(arch, r // 2, sparse(arch, r, 0.3)) for r in range(3)]
+    rule = recipe(iterations=8, evaluate_every=4, batch=20, weight_decay=0.01)
+    whole = train_stack(arch, begun, data, rule, 10, engine="sparse-conv")
+
+    class OffError(Exception):
+        pass
+
+    def off(iteration: int) -> None:
+        if iteration == 4:
+            raise OffError
+
+    kept = Checkpoint(tmp_path / "kept.safetensors", seconds=0)
+    with pytest.raises(OffError):
+        train_stack(arch, begun, data, rule, 10, engine="sparse-conv", checkpoint=kept, progress=off)
+    seen: list[int] = []
+    again = train_stack(
+        arch, begun, data, rule, 10, engine="sparse-conv", checkpoint=kept, progress=seen.append
+    )
+    assert seen[0] == 4, "it went on from the checkpoint"
+    alone = [train_stack(arch, [one], data, rule, 10, engine="sparse-conv")[0] for one in begun]
+    for a, b, c in zip(whole, again, alone, strict=True):
+        assert same(a.end, b.end)
+        assert same(a.end, c.end)
+        assert a.history == b.history == c.history
+
+
+def test_a_diverged_network_shows() -> None:
+    arch, data = lenet(), resident(arrays((1, 12, 12), n=80))
+    state = start(arch).state
+    state["conv1.weight"][0, 0, 2, 2] = torch.nan
+    rule = recipe(iterations=2, evaluate_every=1)
+    fine, broken = train_stack(
+        arch, [start(arch), start(arch, state=state)], data, rule, 10, engine="sparse-conv"
+    )
+    assert broken.diverged
+    assert not fine.diverged
+
+
+class Branching(nn.Module):
+    """Two things this engine does not do: adding values, and reading one after it was flattened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.out = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1), nn.Linear(126, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.out(torch.flatten(self.one(x) + self.two(x), 1))
+        return out
+
+
+UNKNOWN: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "sum": (Branching, "step 'add'"),
+    "tanh": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh(), *head(140)), r"layer '1' \(Tanh\)"),
+    "dropout": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.Dropout(0.1), *head(140)),
+        r"layer '1' \(Dropout\)",
+    ),
+    "groups": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), *head(140)), r"layer '0' \(Conv2d\)"),
+    "padding": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"), *head(252)),
+        r"layer '0' \(Conv2d\)",
+    ),
+    "strides": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, stride=(1, 2)), *head(84)), r"layer '0' \(Conv2d\)"),
+    "ceiling": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.MaxPool2d(2, ceil_mode=True), *head(48)),
+        r"layer '1' \(MaxPool2d\)",
+    ),
+    "no image": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(126, CLASSES)), "no convolution"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_it_cannot_hold_is_refused_by_name(name: str) -> None:
+    build, why = UNKNOWN[name]
+    arch = architecture(build, IMAGE, CLASSES)
+    assert choose("auto", arch, CPU) is not ENGINES["sparse-conv"]
+    with pytest.raises(
+        UserError, match=rf"engine 'sparse-conv' cannot hold .* on cpu, which has {why}; it is for"
+    ):
+        choose("sparse-conv", arch, CPU)
+
+
+def test_what_else_is_refused() -> None:
+    arch = lenet()
+    holds = ENGINES["sparse-conv"].holds
+    assert holds(arch, CPU)
+    assert not holds(arch, torch.device("cuda"))
+    assert not holds(arch, CPU, Demand(recipe(precision="bfloat16")))
+    assert not holds(arch, CPU, Demand(recipe(flip=True)))
+    assert not holds(arch, CPU, Demand(moving=True))
+    with pytest.raises(UserError, match="frozen at values other than zero"):
+        choose("sparse-conv", arch, CPU, Demand(pinned=True))
+
+
+def test_what_a_trace_does_not_show() -> None:
+    """Hooks, shared and frozen parameters, and layers that are never used."""
+
+    def built(change: Callable[[nn.Sequential], object]) -> object:
+        def build() -> nn.Module:
+            module = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1), *head(126))
+            change(module)
+            return module
+
+        return architecture(build, IMAGE, CLASSES).ask(graph_of)
+
+    assert not isinstance(built(lambda module: None), str)
+    assert built(lambda m: m[0].register_forward_hook(lambda _module, _inputs, out: 2 * out)) == "hooks"
+    assert built(lambda m: setattr(m[1], "weight", m[0].weight)) == "a shared parameter"
+    assert built(lambda m: m[0].weight.requires_grad_(False)) == "a frozen parameter"
+    assert built(lambda m: m.register_parameter("idle", nn.Parameter(torch.zeros(1)))) == (
+        "a parameter that is not used, 'idle'"
+    )
