@@ -96,6 +96,9 @@ def test_two_replicates_have_no_intervals() -> None:
     assert "t-intervals over replicates, which fewer than three lack" in said
 
 
+UNRESOLVED = "not resolvable with this n"
+
+
 def test_prose_never_claims_more_than_the_decision() -> None:
     document = paper(material(), {}, "")
     said = words_of(document)
@@ -109,8 +112,8 @@ def test_prose_never_claims_more_than_the_decision() -> None:
     assert "This was found" not in said
     rows = grid(document, "hypothesis").rows
     assert [(row[0], row[1], row[-1]) for row in rows] == [
-        ("reinit-worse", "50%", "not resolvable with this n"),
-        ("reinit-worse", "3%", "not tested"),
+        ("Weights drawn afresh @ are *worse* (reinit-worse: reinit less ticket < 0).", "50%", UNRESOLVED),
+        ("", "3%", "not tested"),
     ]
 
 
@@ -145,7 +148,7 @@ def test_a_shown_claim_is_concluded_and_no_other() -> None:
     m = material(tables(rows), study(hypothesis=hypotheses))
     said = words_of(paper(m, {}, ""))
     assert "In this setting the following was found as it had been claimed. Shown indeed (at 50%)." in said
-    assert "The other test is too close to say, not resolvable or not tested." in said
+    assert "(at 50%). Of 2 tests of the claims, 1 is “yes” and 1 is “not resolvable”." in said
     assert "Open still (" not in said.partition("In this setting")[2]
     assert "Shown indeed. This was found: ticket less dense at 50.0% (level 1), gap: -5.10 pp" in said
 
@@ -169,7 +172,6 @@ def test_what_the_data_speak_against_is_told_from_what_was_not_shown() -> None:
     )
     assert "“No, the data speak against it”: wider (at 50%)." in said
     assert "The data speak against the following claims. Tickets have a wider gap (at 50%)." in said
-    assert "The other" not in said
     assert grid(document, "hypothesis").rows[0][-1] == "no, the data speak against it"
 
 
@@ -341,8 +343,8 @@ def test_a_reduced_study_names_the_levels_and_arms_that_it_has() -> None:
 def test_a_claim_that_no_level_answers_says_so() -> None:
     said = words_of(paper(material(), {}, ""))
     assert (
-        "not asked at 3%: no level of this study is within 10% of this density; the nearest is at 25.0%"
-        in said
+        "reinit less ticket at 3.0%, early stop test accuracy: no level of this study is within 10% of this density; "
+        "the nearest is at 25.0%" in said
     )
 
 
@@ -372,7 +374,13 @@ def test_the_column_of_holm_holds_corrected_p() -> None:
     document = paper(material(tables(rows), of), {}, "")
     for row in grid(document, "hypothesis").rows:
         assert row[4:6] == ("0.0062", "0.012")
-    assert "gap of ticket below that of dense" in words_of(document)
+    claims = grid(document, "hypothesis")
+    assert [row[0] for row in claims.rows] == [
+        f"Tickets have a smaller gap ({x}: ticket less dense < 0)." for x in "ab"
+    ]
+    assert str(claims.caption[0]).startswith(
+        "The claims: 2 are “yes”, at alpha 0.05, n = 2. Differences are of gap."
+    )
     row = {"run": "x", "measure": "jaccard", "layer": "all", "side": None, "aligned": "raw", "null": None}
     row |= {"arm_b": "reinit", "density": 0.25, "replicates": 2, "difference": 0.1, "low": None, "high": None}
     frame = pl.DataFrame([row | {"p": 0.01, "p_holm": 0.03, "verdict": "yes"}])

@@ -36,15 +36,17 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Items:
-    """A list, numbered where the order matters."""
+    """A list, numbered where the order matters; a long one of short items is set `small`."""
 
     items: tuple[Words, ...]
     numbered: bool = False
+    small: bool = False
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: its first `left` columns hold words, the others numbers."""
+    """A table: its first `left` columns hold words, the others numbers. A row whose first cell is empty is of the same
+    as the row above it."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]

@@ -9,24 +9,20 @@ from typing import Any
 
 import polars as pl
 
-from tombola.analysis import wording
-from tombola.analysis.verdict import Verdict
-from tombola.analysis.verdicts import Verdicts
-from tombola.analysis.wording import DECIDED
 from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.curves import chosen_levels
+from tombola.report.figures.panels import leading
 from tombola.report.page.page import notes
 from tombola.report.page.tables import level_rows
-from tombola.report.paper.document import Block, Grid, Note, Paragraph, bullets, paragraph
+from tombola.report.paper.document import Block, Grid, Note, bullets, paragraph
 from tombola.report.paper.material import Material
 from tombola.report.tables import Tables
 from tombola.runs.stops import ends
 from tombola.stats.intervals import FEWEST
-from tombola.stats.verdict import CLOSE, DECISIONS, NO, UNRESOLVED, UNTESTED, YES
-from tombola.text import counted, listed, percent, ticket_first
+from tombola.text import counted, percent, ticket_first
 
-MOST_IN_PROSE = 4
-"""Arms of a level that are told in a sentence; of more, those that go down the ladder, and the table has all."""
+MOST_IN_PROSE = 5
+"""Arms of a level that are told in a sentence; the table of all levels has the others."""
 
 
 def warnings(m: Material) -> list[Note]:
@@ -54,12 +50,8 @@ def levels_in_words(m: Material) -> list[Block]:
 
 
 def told(tables: Tables) -> set[str]:
-    """The arms that prose speaks of: all, or of many those of more than one level below dense, and the ticket."""
-    below = tables.results.filter(pl.col("level") > 0).group_by("arm").agg(pl.col("level").n_unique())
-    arms = set(below["arm"])
-    if len(arms) <= MOST_IN_PROSE:
-        return arms | {TICKET}
-    return {arm for arm, levels in below.iter_rows() if levels > 1} | {TICKET}
+    """The arms that prose speaks of: all, or of many those that figures draw first, and the ticket."""
+    return {*leading(tables.results, MOST_IN_PROSE), TICKET}
 
 
 def _level_in_words(tables: Tables, level: int, told: Collection[str]) -> str:
@@ -120,18 +112,40 @@ LEVEL_COLUMNS = {
 INTERVAL = ", ± half of the 95% t-interval, or the interval itself where it is cut at 0 or 100%"
 
 
-def level_table(m: Material, levels: Sequence[int] | None = None) -> list[Block]:
-    """Every arm at every level, or at these levels."""
+def main_table(m: Material) -> list[Block]:
+    """The arms that prose speaks of at the levels that it names."""
+    return [] if m.tables is None else level_table(m, main_levels(m), told(m.tables))
+
+
+def level_table(
+    m: Material, levels: Sequence[int] | None = None, arms: Collection[str] | None = None
+) -> list[Block]:
+    """Every arm at every level, or these arms and levels."""
     rows = [] if m.tables is None else level_rows(m.tables)
     cells = tuple(
         tuple(row.get(key, "–") for key in LEVEL_COLUMNS)
         for row in rows
-        if levels is None or int(row["level"]) in levels
+        if (levels is None or int(row["level"]) in levels) and (arms is None or row["arm"] in arms)
     )
     if m.tables is None or not cells:
         return []
-    caption = (f"Means over n replicates{INTERVAL if m.tables.replicates() >= FEWEST else ''}.",)
-    return [Grid(tuple(LEVEL_COLUMNS.values()), cells, caption, left=2)]
+    means = f"Means over n replicates{INTERVAL if m.tables.replicates() >= FEWEST else ''}."
+    return [Grid(tuple(LEVEL_COLUMNS.values()), cells, (f"{_best(m.tables)}{means}",), left=2)]
+
+
+def _best(tables: Tables) -> str:
+    """What the table says at once: where the ticket is most accurate, beside dense; '' where that is not known."""
+    frame = tables.summaries["early_stop_test_accuracy"].filter(
+        pl.col("arm") == TICKET, pl.col("mean").is_finite()
+    )
+    dense, below = frame.filter(pl.col("level") == 0), frame.filter(pl.col("level") > 0).sort("mean")
+    if dense.is_empty() or below.is_empty():
+        return ""
+    best = below.row(-1, named=True)
+    return (
+        f"The ticket is most accurate at {percent(best['density'])} with {100 * best['mean']:.2f}%, beside "
+        f"{100 * dense['mean'][0]:.2f}% of the dense network. "
+    )
 
 
 def main_levels(m: Material) -> list[int]:
@@ -144,79 +158,6 @@ def main_levels(m: Material) -> list[int]:
 
 def _finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
-
-
-SENTENCES = {
-    YES: "This was found",
-    NO: "The data speak against this",
-    CLOSE: "This is too close to say",
-    UNRESOLVED: "This is not resolvable",
-    UNTESTED: "This was not tested",
-}
-"""Decision -> how a sentence on one claim begins."""
-
-
-def verdicts_in_words(m: Material) -> list[Block]:
-    """What came of each claim: a sentence for each and a table; of the sparsest matching level a sentence."""
-    found = m.verdicts
-    if found is None:
-        return []
-    matching = [paragraph(f"{wording.match(found.matching)}.")] if m.study.levels else []
-    if not found.verdicts:
-        said = (
-            "The study recorded no hypotheses, so nothing is decided here; intervals describe single comparisons and "
-            "are not corrected for their number."
-        )
-        return [paragraph(said), *matching]
-    how = wording.how(found.verdicts)
-    # Those that answer a question have their sentence at the front.
-    open_ones = [each for each in found.verdicts if not each.answers]
-    caption = f"The hypotheses and their decisions. {how} p as such, and corrected within its family."
-    return [
-        paragraph(f"{tally(found)} {wording.MEANING}"),
-        *([bullets(map(_verdict_in_words, open_ones))] if open_ones else []),
-        Grid(
-            ("hypothesis", "density", "difference [95% interval]", "n", "p", "p (Holm)", "decision"),
-            tuple(map(_verdict_row, found.verdicts)),
-            (caption,),
-        ),
-        *matching,
-    ]
-
-
-def tally(found: Verdicts) -> str:
-    """How many tests came out how."""
-    counts = Counter(each.decision for each in found.verdicts)
-    parts = [
-        f"{counts[each]} {'is' if counts[each] == 1 else 'are'} “{DECIDED[each]}”"
-        for each in DECISIONS
-        if counts[each]
-    ]
-    return f"Of {counted(len(found.verdicts), 'test')} of the claims, {listed(parts)}."
-
-
-def _verdict_in_words(verdict: Verdict) -> str:
-    claim = verdict.claim.rstrip(".")
-    reason, test, changed = wording.reason(verdict), wording.test_of(verdict), wording.changed(verdict)
-    by = wording.decided(verdict).removeprefix(DECIDED[UNRESOLVED]) if verdict.decision == UNRESOLVED else ""
-    return (
-        f"{claim}. {SENTENCES[verdict.decision]}{by}{f' ({reason})' if reason else ''}: {wording.estimate(verdict)}."
-        + (f" {_capital(test)}." if test else "")
-        + (f" The hypothesis was {changed}." if changed else "")
-    )
-
-
-def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
-    density, p, corrected = _density(verdict), verdict.p, verdict.p_holm
-    return (
-        verdict.name,
-        percent(density) if density else "–",
-        wording.difference(verdict),
-        str(verdict.n),
-        wording.small(p) if p is not None else "–",
-        wording.small(corrected) if corrected is not None else "–",
-        wording.decided(verdict),
-    )
 
 
 def expectations_table(m: Material) -> list[Block]:
@@ -238,58 +179,3 @@ def expectations_table(m: Material) -> list[Block]:
     )
     caption = ("Published numbers beside those of this run.",)
     return [paragraph(said), Grid(("what", "paper", "here", "agrees?"), rows, caption, left=4)]
-
-
-def discussion(m: Material) -> Paragraph:
-    """What the decisions amount to, and what they do not reach."""
-    verdicts, said = m.verdicts.verdicts if m.verdicts else (), []
-    for decision in DECISIONS:
-        names = [_named(each) for each in verdicts if each.decision == decision]
-        if names:
-            said.append(f"“{_capital(DECIDED[decision])}”: {', '.join(names)}.")
-    said.append(
-        f"All of this is of one network ({m.study.model.name}) on one data set ({m.study.data.name}), over "
-        f"{counted(m.study.replicates, 'replicate')}: the intervals cover what initial weights, split and data order "
-        "do, and nothing else."
-    )
-    return paragraph(" ".join(said))
-
-
-def conclusion(m: Material) -> Paragraph:
-    """What was decided, and no more."""
-    found = m.verdicts.verdicts if m.verdicts else ()
-    if not found:
-        return paragraph("This study recorded no hypotheses and so concludes nothing by itself.")
-
-    def claims(decision: str) -> str:
-        these = [each for each in found if each.decision == decision]
-        return " ".join(f"{each.claim.rstrip('.')} ({_place(each)})." for each in these)
-
-    said = "No claim of this study was shown by this run."
-    if shown := claims(YES):
-        said = f"In this setting the following was found as it had been claimed. {shown}"
-    if opposed := claims(NO):
-        said += f" The data speak against the following claims. {opposed}"
-    rest = sum(each.decision not in (YES, NO) for each in found)
-    if rest and shown:
-        others = f"The other {rest} tests are" if rest > 1 else "The other test is"
-        said += f" {others} too close to say, not resolvable or not tested."
-    return paragraph(said)
-
-
-def _density(verdict: Verdict) -> float | None:
-    """Where a claim was asked, or was to be."""
-    return verdict.density if verdict.density is not None else verdict.wanted
-
-
-def _named(verdict: Verdict) -> str:
-    return f"{verdict.name} ({_place(verdict)})"
-
-
-def _place(verdict: Verdict) -> str:
-    density = _density(verdict)
-    return f"at {percent(density)}" if density else "at no density"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

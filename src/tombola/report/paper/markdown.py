@@ -34,6 +34,7 @@ class _Markdown(Markup):
     number = "{}."
     stub = "> **To be written:** {}"
     note = "> {}"
+    small = "{}"
     appendix = "---"
 
     def __init__(self, document: Document) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,6 +33,7 @@ class Markup(ABC):
     number: ClassVar[str]
     stub: ClassVar[str]
     note: ClassVar[str]
+    small: ClassVar[str]
     appendix: ClassVar[str]
 
     @abstractmethod
@@ -53,6 +55,8 @@ class Markup(ABC):
                 return f"{self.headings[level - 1]} {self.escaped(text)}"
             case Paragraph(words):
                 return self.words(words)
+            case Items(small=True):
+                return self.small.format(self.block(replace(block, small=False)))
             case Items(items, numbered):
                 marks = [self.number.format(i) if numbered else "-" for i in range(1, len(items) + 1)]
                 return "\n".join(

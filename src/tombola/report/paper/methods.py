@@ -32,11 +32,13 @@ def network(m: Material) -> list[Block]:
         f"Prunable are the weights of linear and convolutional layers{also}; biases and parameters of normalisation "
         "are trained and never pruned. Density is the share of prunable weights that remain."
     )
+    most = max(m.layers, key=lambda each: each.weights)
+    caption = f"The prunable layers: {most.name} has {most.weights / m.weights:.1%} of the weights."
     rows = tuple(
         (each.name, " × ".join(map(str, each.shape)), f"{each.weights:,}", f"{each.weights / m.weights:.1%}")
         for each in m.layers
     )
-    return [said, Grid(("layer", "shape", "weights", "share"), rows, ("The prunable layers.",), left=2)]
+    return [said, Grid(("layer", "shape", "weights", "share"), rows, (caption,), left=2)]
 
 
 NORMALISATIONS = {
@@ -107,24 +109,45 @@ def ladder(m: Material) -> Paragraph:
     return paragraph(f"There are {counted(m.study.levels, 'level')} below the dense network{where}.")
 
 
+MANY = 8
+"""Arms from which on their list is set small, and levels that most have are said once."""
+
+
 def arms(m: Material) -> list[Block]:
     """The ticket and its controls, each with its meaning and where it comes from."""
     study, controls = m.study, {each.name: each for each in m.study.trained_arms}
     ticket = "continued" if study.pruning.after != "rewind" else TICKET
     items: list[Words] = [(f"{TICKET}: ", *referring(ARMS.describe(ticket)), ", at every level.")]
+    levels = [entry.levels for entry in controls.values()]
+    usual = max(levels, key=levels.count) if len(levels) > MANY else None
     if study.pruning.mode == "continued" and CONTINUED not in controls:
         items.append((f"{CONTINUED}: ", *referring(ARMS.describe(CONTINUED)), "."))
     for name, entry in controls.items():
         meaning = referring(ARMS.describe(name)) if name in ARMS else (str(entry.arm),)
-        items.append((f"{name}: ", *meaning, f"{drawn_at(entry.draws, entry.levels)}."))
-    items += [(f"{arm.name}: {arm}{drawn_at(arm.draws, arm.levels)}.",) for arm in study.trained_routes]
+        items.append((f"{name}: ", *meaning, f"{_drawn_but_usual(entry.draws, entry.levels, usual)}."))
+    items += [
+        (f"{arm.name}: {arm}{_drawn_but_usual(arm.draws, arm.levels, usual)}.",) for arm in study.trained_routes
+    ]
     said = (
         "Each level trains the following networks, which share the order of the data within a replicate, so that "
         "their differences are paired."
         if controls or study.trained_routes
         else "The study has no controls: tickets can be held against the dense network alone."
     )
-    return [paragraph(said), Items(tuple(items)), *donors(m), *routes(m)]
+    if usual:
+        said += (
+            f" Where nothing else is said, arms beside the ticket are at levels {listed(map(str, usual))}."
+        )
+    return [paragraph(said), Items(tuple(items), small=len(items) > MANY), *donors(m), *routes(m)]
+
+
+def _drawn_but_usual(
+    draws: int, levels: tuple[int, ...] | None, usual: tuple[int, ...] | None
+) -> str:
+    """Draws and levels of an arm, where they are not what is usual in the study."""
+    if levels == usual:
+        return drawn_at(draws, None)
+    return drawn_at(draws, levels) + ", at every level" * (levels is None)
 
 
 def donors(m: Material) -> list[Block]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tombola.report.figures.base import FIGURES, Picture
-from tombola.report.paper import findings, sections, structure
+from tombola.report.paper import claims, findings, sections, structure
 from tombola.report.paper.document import (
     Appendix,
     Block,
@@ -22,6 +22,7 @@ from tombola.report.paper.document import (
 from tombola.report.paper.material import Material
 from tombola.stats.intervals import FEWEST
 from tombola.study.claims import QUESTIONS
+from tombola.study.origin import origin_of
 from tombola.study.title import title_of
 from tombola.text import listed
 
@@ -32,7 +33,9 @@ WIDE = 160.0
 """Millimetres of a text line, and so of a figure that takes it whole."""
 HALF = 76.0
 """Millimetres of a figure that stands beside another."""
-HALVES = (*MAIN[:4], "arms")
+HALVES = MAIN[:4]
+TALL = {"arms": 125.0}
+"""Millimetres that a figure of many rows may be high; others are as high as goes with their width."""
 
 Charts = Mapping[str, Picture]
 """The figures that could be drawn, by name."""
@@ -50,13 +53,13 @@ def paper(m: Material, charts: Charts, date: str) -> Document:
         Heading("Results", 2),
         *results(m, charts),
         Heading("Discussion", 2),
-        findings.discussion(m),
+        claims.discussion(m),
         Stub("what the results mean, what else could explain them, and what the numbers do not reach."),
     ]
     end: list[Block] = [
         *sections.code(m),
         Heading("Conclusion"),
-        findings.conclusion(m),
+        claims.conclusion(m),
         Stub("what a reader should take away, and what should be done next."),
     ]
     blocks += [*sections.related(blocks + end), *end, References(), *appendix(m, charts)]
@@ -100,7 +103,7 @@ def results(m: Material, charts: Charts) -> list[Block]:
     if not m.begun:
         return [*blocks, paragraph("No cell is done yet, so there are no results.")]
     blocks += findings.levels_in_words(m)
-    blocks += findings.level_table(m, findings.main_levels(m))
+    blocks += findings.main_table(m)
     blocks += [drawing(m, name, charts) for name in (*MAIN, "arms") if name in charts]
     absent = [f"{FIGURES[name].title.lower()}" for name in MAIN if name not in charts]
     if absent:
@@ -108,7 +111,7 @@ def results(m: Material, charts: Charts) -> list[Block]:
     return [
         *(drawing(m, name, charts) for name in ANSWERS if name in charts),
         *blocks,
-        *findings.verdicts_in_words(m),
+        *claims.verdicts_in_words(m),
         *findings.expectations_table(m),
         *structure.decisions_table(m),
     ]
@@ -133,8 +136,20 @@ def appendix(m: Material, charts: Charts) -> list[Block]:
     return [
         Appendix(),
         *([Heading("All levels"), *table] if table else []),
-        Heading("The study file"),
-        paragraph("What the study sets; everything else has its default."),
-        Listing(m.study.to_toml(defaults=False)),
         *([Heading("Further figures"), *more] if more else []),
+        Heading("The study file"),
+        *study_file(m),
     ]
+
+
+def study_file(m: Material) -> list[Block]:
+    """What the study sets beside the preset that it comes from, else all that it sets."""
+    origin = origin_of(m.study)
+    if origin is None:
+        said = "What the study sets; everything else has its default."
+        return [paragraph(said), Listing(m.study.to_toml(defaults=False))]
+    said = f"The study is the preset {origin.preset} of this version of Tombola"
+    shown = f"`tombola show {origin.preset}` prints it"
+    if not origin.settings:
+        return [paragraph(f"{said}; {shown}.")]
+    return [paragraph(f"{said} with the following set; {shown}."), Listing("\n".join(origin.settings))]

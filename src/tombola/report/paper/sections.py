@@ -24,12 +24,17 @@ from tombola.study.claims import PREFIX, Hypothesis
 from tombola.study.prospects import Asked, Prospect, asked
 from tombola.text import counted, duration, listed, percent, ticket_first
 
+MOST_NAMES = 6
+"""Arms that a sentence names; of more it says how many they are."""
+
 
 def introduction(m: Material) -> list[Block]:
     """What the study is about, from its spec."""
     study = m.study
     controls = [*(arm.name for arm in study.trained_arms), *(arm.name for arm in study.trained_routes)]
     beside = f", beside {listed(controls)} as controls" if controls else ""
+    if len(controls) > MOST_NAMES:
+        beside = f", beside {len(controls)} other arms"
     densest = f", down to {percent(min(m.densities))} of the weights" if len(m.densities) > 1 else ""
     levels = f"at {counted(study.levels, 'level')} of pruning{densest}" if study.levels else "without pruning"
     where = f"{study.model.name} on {study.data.name} {levels}{beside}, in {counted(study.replicates, 'replicate')}"
@@ -67,6 +72,8 @@ def claims(m: Material) -> list[Block]:
     """The hypotheses, and when they were recorded."""
     if not m.study.hypothesis:
         return [paragraph("The study states no hypotheses.")]
+    if m.begun and m.verdicts and m.verdicts.verdicts:
+        return [paragraph(_counted_claims(m))]
     said, recorded = "The study claims the following", m.recorded
     if recorded is not None:
         day, cells = f"recorded on {recorded['recorded'][:10]}", recorded["cells"]
@@ -82,6 +89,20 @@ def claims(m: Material) -> list[Block]:
         for each in m.study.hypothesis
     )
     return [paragraph(f"{said}:"), bullets(items)]
+
+
+def _counted_claims(m: Material) -> str:
+    """How many claims there are and when they were recorded, where tables have them with their decisions."""
+    families = list(dict.fromkeys(each.family for each in m.study.hypothesis))
+    which = (
+        f" in {len(families)} families, {listed(f'‘{name}’' for name in families)}" if families[1:] else ""
+    )
+    said = f"The study makes {counted(len(m.study.hypothesis), 'claim')}{which}"
+    if m.recorded is not None:
+        cells = m.recorded["cells"]
+        when = f"after {cells} cells were done" if cells else "before the first cell"
+        said += f", recorded on {m.recorded['recorded'][:10]} {when} (digest {m.recorded['digest']})"
+    return f"{said}. They are listed with their decisions among the results."
 
 
 def _claim(each: Hypothesis, lost: Sequence[Asked]) -> str:

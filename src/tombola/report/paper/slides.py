@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from tombola.analysis import wording
 from tombola.analysis.answers import sentences
-from tombola.report.paper import findings, methods, structure
+from tombola.report.paper import claims, findings, methods, structure
 from tombola.report.paper.bibliography import referring
 from tombola.report.paper.document import (
     Block,
@@ -168,7 +168,7 @@ def _decided(m: Material) -> list[Slide]:
     tables: list[list[Block]] = [[Grid(head, tuple(part), (), left=3)] for part in _even(rows, MOST)]
     if tables and m.study.levels and len(rows) <= MOST:
         tables[-1].append(paragraph(f"{wording.match(m.verdicts.matching)}."))
-    return [Slide(findings.tally(m.verdicts), tuple(blocks)) for blocks in tables]
+    return [Slide(claims.tally(m.verdicts.verdicts), tuple(blocks)) for blocks in tables]
 
 
 def _even(rows: Sequence[tuple[str, ...]], most: int) -> list[Sequence[tuple[str, ...]]]:

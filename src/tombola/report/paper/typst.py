@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import typst
@@ -21,6 +22,10 @@ LONGEST = 24
 """Letters of a word that is still not broken."""
 SHORT = 20
 """Rows of a table that still stays on one page."""
+PHRASE = 16
+"""Letters of the longest cell from which on a column of words shares the width with wider ones."""
+LINES = 500
+"""Letters of a row that is a few lines high."""
 WIDE = 34
 """Letters of a cell from which on its column shares the width that is left."""
 
@@ -83,6 +88,7 @@ class _Typst(Markup):
     number = "+"
     stub = "#stub[{}]"
     note = "#note[{}]"
+    small = "#small[\n{}\n]"
     appendix = "#show: appendix"
 
     def escaped(self, text: str) -> str:
@@ -104,23 +110,62 @@ class _Typst(Markup):
     def grid(self, grid: Grid, together: bool = True) -> str:
         columns = list(zip(grid.head, *grid.rows, strict=True))
         wide = [max(map(len, column)) > WIDE for column in columns]
-        widths = ", ".join("1fr" if each else "auto" for each in wide)
+        words = [any(wide) and _phrases(column) for column in columns]
+        widths = ", ".join(
+            "1fr" if w else "0.3fr" if phrase else "auto" for w, phrase in zip(wide, words, strict=True)
+        )
         align = ", ".join("left" if i < grid.left or wide[i] else "right" for i in range(len(columns)))
         head = ", ".join(f"[*{escaped(cell)}*]" for cell in grid.head)
         caption = f", caption: [{self.words(grid.caption)}]" if grid.caption else ""
-        rows = "".join("  " + ", ".join(f"[{escaped(cell)}]" for cell in row) + ",\n" for row in grid.rows)
-        kind = "together" if together and len(grid.rows) <= SHORT else "whole"
+        long = len(grid.rows) > SHORT
+        kind = "together" if together and not long else "whole"
         return (
-            f"#{kind}(figure(grid-of(({widths},), ({align},),\n"
-            f"  table.hline(), table.header({head}), table.hline(stroke: 0.3pt),\n{rows}  table.hline(),\n"
+            f"#{kind}(figure(grid-of(({widths},), ({align},), long: {str(long).lower()},\n"
+            f"  table.hline(), table.header([], {head}), table.hline(stroke: 0.3pt),\n"
+            f"{self.rows(grid, together)}  table.hline(),\n"
             f"){caption}))"
         )
+
+    def rows(self, grid: Grid, together: bool) -> str:
+        """The rows, a line each; the first column, which is not seen, holds together those between which no page ends,
+        and a first cell goes down as far as those below it are empty. Long rows, and those of slides, may be broken."""
+        same = dict(_ends(_groups(grid.rows), least=1))
+        short = together and all(len("".join(row)) < LINES for row in grid.rows)
+        held = dict(_ends(_groups(grid.rows))) if short else dict.fromkeys(range(len(grid.rows)), 1)
+        lines = []
+        for i, (first, *others) in enumerate(grid.rows):
+            cells = [f"held({held[i]})" if held[i] > 1 else "[]"] if i in held else []
+            cells += [f"down({same[i]})[{escaped(first)}]"] if i in same else []
+            lines.append("  " + ", ".join([*cells, *(f"[{escaped(cell)}]" for cell in others)]) + ",\n")
+        return "".join(lines)
 
     def drawing(self, drawing: Drawing) -> str:
         return f"drawing({_file(drawing)}, [{self.words(drawing.caption)}], {quoted(drawing.alt)})"
 
 
 TYPST = _Typst()
+
+
+def _phrases(column: Sequence[str]) -> bool:
+    """Whether the cells of a column are words, some of them several, which may stand below each other."""
+    return max(map(len, column)) > PHRASE and not any(re.search(r"\d", cell) for cell in column)
+
+
+def _groups(rows: Sequence[tuple[str, ...]]) -> list[int]:
+    """How many rows are of the same, in order: one that begins with words, and those below it that do not."""
+    starts = [i for i, row in enumerate(rows) if i == 0 or row[0]]
+    return [end - start for start, end in pairwise([*starts, len(rows)])]
+
+
+def _ends(groups: list[int], least: int = 3) -> Iterator[tuple[int, int]]:
+    """First row -> length of each group, the first and the last made of at least so many rows: no page ends a row after
+    a table has begun, or a row before it is done."""
+    groups = list(groups)
+    while len(groups) > 1 and groups[0] < least:
+        groups[:2] = [sum(groups[:2])]
+    while len(groups) > 1 and groups[-1] < least:
+        groups[-2:] = [sum(groups[-2:])]
+    yield from zip(accumulate([0, *groups[:-1]]), groups, strict=True)
 
 
 def _file(drawing: Drawing) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 from tombola.errors import UserError, nearest
 from tombola.files import write_bytes
 from tombola.report.figures.base import FIGURES, Picture
-from tombola.report.figures.export import fitted
-from tombola.report.paper.document import Document
+from tombola.report.figures.export import POINTS, SHRINK, fitted
+from tombola.report.paper.document import Document, Drawing
 from tombola.report.paper.markdown import markdown
 from tombola.report.paper.markup import write_beside
 from tombola.report.paper.material import Material, material_of_run, material_of_study
-from tombola.report.paper.paper import HALF, WIDE, Charts, paper, proposal
+from tombola.report.paper.paper import ANSWERS, HALF, MAIN, TALL, WIDE, Charts, paper, proposal
 from tombola.report.paper.slides import slides
 from tombola.report.paper.typst import compiled, write_source
 from tombola.report.tables import NothingToDrawError
@@ -25,6 +25,8 @@ from tombola.study.spec import Study
 Compose = Callable[[Material, Charts, str], Document]
 TEMPLATES: Mapping[str, Compose] = {"paper": paper, "proposal": proposal}
 FORMATS = ("pdf", "md", "typst", "slides")
+HIGH, LOW, AXIS = 95.0, 62.0, 45
+"""Millimetres that figures are high at most, those of the appendix LOW, and px that an axis with its title takes."""
 ON_SLIDE = (150.0, 70.0)
 """Millimetres across and down that a figure is laid out for on a slide, where it is then made as large as fits."""
 
@@ -54,7 +56,7 @@ def write_document(
         f"{drawing.name}{kind}": (
             fitted(charts[drawing.name], ON_SLIDE[0], kind, ON_SLIDE[1])
             if form == "slides"
-            else fitted(charts[drawing.name], HALF if drawing.half else WIDE, kind)
+            else fitted(charts[drawing.name], HALF if drawing.half else WIDE, kind, _tallest(drawing, charts))
         )
         for drawing in document.drawings()
     }
@@ -66,6 +68,13 @@ def write_document(
     with tempfile.TemporaryDirectory() as folder:
         write_bytes(path, compiled(write_source(document, figures, Path(folder))))
     return path
+
+
+def _tallest(drawing: Drawing, charts: Charts) -> float:
+    """Millimetres that a figure is high at most: rows of words stay as near to each other as they are."""
+    if drawing.name in ANSWERS:
+        return (charts[drawing.name].height + AXIS) * SHRINK / POINTS
+    return TALL.get(drawing.name, HIGH if drawing.name in MAIN else LOW)
 
 
 def drawable(m: Material) -> dict[str, Picture]:
