@@ -10,9 +10,10 @@ from support.answer_verdicts import verdict
 from support.paper_kit import material, usual, words_of
 from tombola.analysis.verdict import Verdict
 from tombola.report.paper.claims import conclusion, discussion, families, told, verdicts_in_words
-from tombola.report.paper.document import Document, Grid
+from tombola.report.paper.document import Document, Drawing, Grid
 from tombola.report.paper.material import Material
 from tombola.report.paper.paper import paper
+from tombola.report.paper.slides import forests, slides
 from tombola.stats.verdict import CLOSE, NO
 
 pytestmark = pytest.mark.usefixtures("quick_pictures")
@@ -73,6 +74,29 @@ def test_the_conclusion_is_in_the_words_of_the_answer_and_counts_by_family() -> 
     assert said.startswith(
         "“Yes”: 11 tests. “No, the data speak against it”: wins (at 1.76%). “Too close to say”: open (at 3.43%). All"
     )
+
+
+def test_a_talk_draws_a_family_of_many_claims_and_names_its_result() -> None:
+    m = with_verdicts(MANY)
+    drawn = forests(m)
+    assert list(drawn) == ["claims-1"]
+    talk = slides(m, drawn, "")
+    [family] = [slide for slide in talk.slides if any(isinstance(block, Drawing) for block in slide.blocks)]
+    assert family.message == "Of 10 tests of ‘parts’ 9 are “yes” and 1 is “too close to say”."
+    [table] = [
+        block
+        for slide in talk.slides
+        for block in slide.blocks
+        if isinstance(block, Grid) and block.left == 3
+    ]
+    assert [row[0] for row in table.rows] == ["What plain says."]
+    # The questions have slides of their own, and are the claims that a listener has to know.
+    titles = [slide.message for slide in talk.slides]
+    assert "Does the ticket win? Yes." in titles
+    assert "What the study claims" not in titles
+    assert "What the study claims" in [
+        slide.message for slide in slides(with_verdicts(MANY[2:]), {}, "").slides
+    ]
 
 
 def test_a_paper_with_results_counts_its_claims_and_leaves_the_list_to_the_tables() -> None:

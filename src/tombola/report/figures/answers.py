@@ -58,7 +58,7 @@ def effects(tables: Tables, question: Question) -> Picture:
         for look in (halo, {"color": INK})
     )
     title = alt.X(
-        "difference:Q", title=" / ".join(dict.fromkeys(map(_unit, found))), axis=alt.Axis(labelFlush=True)
+        "difference:Q", title=" / ".join(dict.fromkeys(map(unit, found))), axis=alt.Axis(labelFlush=True)
     )
     hints = [alt.Tooltip(name) for name in ("what:N", "found:N", "n:Q", "decision:N")]
     layers = [
@@ -116,7 +116,7 @@ def _row(verdict: Verdict, main: Verdict) -> dict[str, Any]:
     }
 
 
-def _unit(verdict: Verdict) -> str:
+def unit(verdict: Verdict) -> str:
     """What a difference is measured in."""
     what = MeasureAt.parse(verdict.quantity).name if verdict.of_measure else verdict.quantity
     unit = " (points)" if scale_of(verdict) == 100 else ""

@@ -49,8 +49,7 @@ class Figure:
 
     def caption(self, chart: Picture) -> str:
         """How the chart is read, and what it leaves out."""
-        found = {} if chart.usermeta is alt.Undefined else chart.usermeta
-        return " ".join(filter(None, (self.reading, found.get(LEFT_OUT, ""))))
+        return " ".join(filter(None, (self.reading, left_out(chart))))
 
     def parts(self, tables: Tables) -> dict[str, Tables]:
         """Label -> what each picture is drawn from, '' where it is one.
@@ -70,13 +69,16 @@ LEFT_OUT = "leftOut"
 """Where a chart holds what its caption says of arms that it does not draw."""
 
 
-def described(text: str, left_out: str = "") -> dict[str, Any]:
-    """The properties of a chart that is told as this `text`, and leaves something out."""
-    return (
-        {"description": f"{text} {left_out}", "usermeta": {LEFT_OUT: left_out}}
-        if left_out
-        else {"description": text}
-    )
+def described(text: str, missing: str = "") -> dict[str, Any]:
+    """The properties of a chart that is told as this `text`; `missing` says what it leaves out."""
+    more = {"usermeta": {LEFT_OUT: missing}} if missing else {}
+    return {"description": f"{text} {missing}".rstrip(), **more}
+
+
+def left_out(chart: Picture) -> str:
+    """What a caption says of arms that the chart does not draw; '' where it draws all."""
+    found = {} if chart.usermeta is alt.Undefined else chart.usermeta
+    return str(found.get(LEFT_OUT, ""))
 
 
 FIGURES: Registry[Figure] = Registry("figure", "tombola.report.figures")

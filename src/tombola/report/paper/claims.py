@@ -84,12 +84,12 @@ def _counts(found: Sequence[Verdict]) -> str:
 
 
 def by_family(verdicts: Sequence[Verdict]) -> str:
-    """How many tests of each family came out how; '' of one family."""
-    parts = [
+    """How many tests of each family came out how."""
+    parts = (
         f"of {counted(len(family), 'test')} of ‘{family[0].family}’ {_counts(family)}"
         for family in families(verdicts)
-    ]
-    return f"{_capital('; '.join(parts))}." if len(parts) > 1 else ""
+    )
+    return f"{_capital('; '.join(parts))}."
 
 
 def _verdict_in_words(verdict: Verdict) -> str:
@@ -207,7 +207,7 @@ def conclusion(m: Material) -> Paragraph:
         said.append(f"In this setting the following was found as it had been claimed. {shown}")
     if opposed := claims(NO):
         said.append(f"The data speak against the following claims. {opposed}")
-    said.append(by_family(found) or tally(found))
+    said.append(by_family(found) if len(families(found)) > 1 else tally(found))
     return paragraph(" ".join(said))
 
 

@@ -136,9 +136,9 @@ def appendix(m: Material, charts: Charts) -> list[Block]:
     return [
         Appendix(),
         *([Heading("All levels"), *table] if table else []),
-        *([Heading("Further figures"), *more] if more else []),
         Heading("The study file"),
         *study_file(m),
+        *([Heading("Further figures"), *more] if more else []),
     ]
 
 
@@ -149,7 +149,7 @@ def study_file(m: Material) -> list[Block]:
         said = "What the study sets; everything else has its default."
         return [paragraph(said), Listing(m.study.to_toml(defaults=False))]
     said = f"The study is the preset {origin.preset} of this version of Tombola"
-    shown = f"`tombola show {origin.preset}` prints it"
+    whole = "; study.toml in the folder of the run has all of it" * m.begun
     if not origin.settings:
-        return [paragraph(f"{said}; {shown}.")]
-    return [paragraph(f"{said} with the following set; {shown}."), Listing("\n".join(origin.settings))]
+        return [paragraph(f"{said}{whole}.")]
+    return [paragraph(f"{said} with the following set{whole}."), Listing("\n".join(origin.settings))]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
 from tombola.analysis import wording
 from tombola.analysis.answers import sentences
+from tombola.analysis.verdict import Verdict
+from tombola.report.figures.base import Picture, left_out
+from tombola.report.figures.forest import forest
 from tombola.report.paper import claims, findings, methods, structure
 from tombola.report.paper.bibliography import referring
 from tombola.report.paper.document import (
@@ -28,10 +32,13 @@ from tombola.report.paper.material import Material
 from tombola.report.paper.methods import algorithm
 from tombola.report.paper.paper import Charts
 from tombola.report.paper.sections import next_steps
+from tombola.report.tables import NothingToDrawError
 from tombola.stats.intervals import FEWEST
 from tombola.study.title import title_of
 from tombola.text import counted, listed, percent
 
+ANSWERED = ("gap", "overlap", "sign-agreement")
+"""Those of them that the pictures of a study's answers take the place of."""
 SHOWN = ("accuracy-early-stop", "arms", "early-stop", "gap", "overlap", "sign-agreement", "input-map")
 """Figures that get a slide each, where they could be drawn."""
 MOST = 5
@@ -46,16 +53,18 @@ def slides(m: Material, charts: Charts, date: str) -> Document:
     notes = tuple(findings.warnings(m)[:4])
     first = notes if not m.finished or (m.tables and m.tables.replicates() < FEWEST) else ()
     nothing = paragraph("No cell of the study is done.")
+    answered = _answers(m, charts)
+    shown = [name for name in SHOWN if name in charts and not (answered and name in ANSWERED)]
     found = [
         _problem(),
-        *_claims(m),
+        *([] if answered else _claims(m)),
         _setup(m),
         _controls(m),
         *([Slide("Before the numbers", first)] if first else []),
-        *_answers(m, charts),
-        *(_shown(m, name, charts) for name in SHOWN if name in charts),
+        *answered,
+        *(_shown(m, name, charts) for name in shown),
         *(
-            [*_structure(m), *_decided(m), *_published(m)]
+            [*([] if answered else _structure(m)), *_decided(m, charts), *_published(m)]
             if m.begun
             else [Slide("There are no results yet", (nothing,))]
         ),
@@ -88,13 +97,13 @@ def _problem() -> Slide:
 
 
 def _claims(m: Material) -> list[Slide]:
-    claims = [each.claim for each in m.study.hypothesis]
-    if not claims:
+    said = [each.claim for each in m.study.hypothesis]
+    if not said:
         return []
     before = m.recorded is not None and not m.recorded["cells"]
     message = "What was claimed before the first training" if before else "What the study claims"
-    more = [f"and {len(claims) - MOST} more"] if len(claims) > MOST else []
-    return [Slide(message, (bullets(claims[:MOST] + more),))]
+    more = [f"and {len(said) - MOST} more"] if len(said) > MOST else []
+    return [Slide(message, (bullets(said[:MOST] + more),))]
 
 
 def _setup(m: Material) -> Slide:
@@ -126,7 +135,8 @@ def _answers(m: Material, charts: Charts) -> list[Slide]:
     for each in sentences(m.verdicts.verdicts) if m.verdicts else ():
         name = f"answer-{each.question}"
         picture = [_drawn(name, charts)] if name in charts else []
-        said = paragraph(" ".join(filter(None, (each.said, each.more))))
+        # The picture has the other densities and the layers.
+        said = Items(((each.said,),), small=True)
         found.append(Slide(f"{each.asked} {each.word[:1].upper()}{each.word[1:]}.", (*picture, said)))
     return found
 
@@ -134,7 +144,9 @@ def _answers(m: Material, charts: Charts) -> list[Slide]:
 def _shown(m: Material, name: str, charts: Charts) -> Slide:
     assert m.tables is not None
     over = counted(m.tables.replicates(), "replicate")
-    return Slide(f"{headline(name, m.tables, charts[name])} (n = {over})", (_drawn(name, charts),))
+    said = left_out(charts[name])
+    beside = [Items(((said,),), small=True)] if said else []
+    return Slide(f"{headline(name, m.tables, charts[name])} (n = {over})", (_drawn(name, charts), *beside))
 
 
 def _drawn(name: str, charts: Charts) -> Drawing:
@@ -155,20 +167,44 @@ def _structure(m: Material) -> list[Slide]:
     return [Slide(str(reading.words[0]).partition(". ")[0], (each,)) for each in grids[:2]]
 
 
-def _decided(m: Material) -> list[Slide]:
-    """The claims that have no slide of their own, evenly on slides; the matching level with the last."""
+def forests(m: Material) -> dict[str, Picture]:
+    """Name -> the picture of each family that has more claims without a slide of their own than fit in a table."""
+    found: dict[str, Picture] = {}
+    for index, family in enumerate(_open(m)):
+        if len(family) > MOST:
+            with suppress(NothingToDrawError):
+                found[f"claims-{index}"] = forest(family)
+    return found
+
+
+def _open(m: Material) -> list[list[Verdict]]:
+    """The claims by family that answer no question, and so have no slide of their own."""
+    return claims.families([each for each in m.verdicts.verdicts if not each.answers]) if m.verdicts else []
+
+
+def _decided(m: Material, charts: Charts) -> list[Slide]:
+    """A slide for each family that is drawn; of the others the claims evenly on slides."""
+    found, rest, families = list[Slide](), list[Verdict](), _open(m)
+    for index, family in enumerate(families):
+        name = f"claims-{index}"
+        if name in charts:
+            said = claims.by_family(family) if len(families) > 1 else claims.tally(family)
+            found.append(Slide(said, (_drawn(name, charts),)))
+        else:
+            rest += family
+    return found + _tables(m, rest)
+
+
+def _tables(m: Material, verdicts: Sequence[Verdict]) -> list[Slide]:
+    """Claims evenly on slides, with how they came out as the title; the matching level with the last."""
     if m.verdicts is None:
         return []
-    rows = [
-        (each.claim, wording.difference(each), wording.decided(each))
-        for each in m.verdicts.verdicts
-        if not each.answers
-    ]
+    rows = [(each.claim, wording.difference(each), wording.decided(each)) for each in verdicts]
     head = ("claim", "difference [95% interval]", "decision")
     tables: list[list[Block]] = [[Grid(head, tuple(part), (), left=3)] for part in _even(rows, MOST)]
     if tables and m.study.levels and len(rows) <= MOST:
         tables[-1].append(paragraph(f"{wording.match(m.verdicts.matching)}."))
-    return [Slide(claims.tally(m.verdicts.verdicts), tuple(blocks)) for blocks in tables]
+    return [Slide(claims.tally(verdicts), tuple(blocks)) for blocks in tables]
 
 
 def _even(rows: Sequence[tuple[str, ...]], most: int) -> list[Sequence[tuple[str, ...]]]:

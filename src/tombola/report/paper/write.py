@@ -16,7 +16,7 @@ from tombola.report.paper.markdown import markdown
 from tombola.report.paper.markup import write_beside
 from tombola.report.paper.material import Material, material_of_run, material_of_study
 from tombola.report.paper.paper import ANSWERS, HALF, MAIN, TALL, WIDE, Charts, paper, proposal
-from tombola.report.paper.slides import slides
+from tombola.report.paper.slides import forests, slides
 from tombola.report.paper.typst import compiled, write_source
 from tombola.report.tables import NothingToDrawError
 from tombola.runs.folder import Run
@@ -28,7 +28,11 @@ FORMATS = ("pdf", "md", "typst", "slides")
 HIGH, LOW, AXIS = 95.0, 62.0, 45
 """Millimetres that figures are high at most, those of the appendix LOW, and px that an axis with its title takes."""
 ON_SLIDE = (150.0, 70.0)
-"""Millimetres across and down that a figure is laid out for on a slide, where it is then made as large as fits."""
+WORDY = (195.0, 88.0)
+MANY_ROWS = {"arms": (270.0, 125.0)}
+"""Millimetres across and down that a figure is laid out for on a slide, where it is then made as large as fits.
+
+WORDY has room for a sentence a row, MANY_ROWS for as many rows as a study may have."""
 
 
 def write_document(
@@ -48,17 +52,18 @@ def write_document(
             f"study '{what.name}' was not run, and a paper takes a run; --template proposal writes a proposal"
         )
     m = material_of_run(what, data_dir) if isinstance(what, Run) else material_of_study(what, data_dir)
-    charts = drawable(m)
+    charts = drawable(m) | (forests(m) if form == "slides" else {})
     compose = slides if form == "slides" else TEMPLATES[template]
     document = compose(m, charts, datetime.date.today().isoformat())
     kind = ".svg" if form == "md" else ".pdf"
     figures = {
         f"{drawing.name}{kind}": (
-            fitted(charts[drawing.name], ON_SLIDE[0], kind, ON_SLIDE[1])
+            fitted(charts[drawing.name], size[0], kind, size[1])
             if form == "slides"
             else fitted(charts[drawing.name], HALF if drawing.half else WIDE, kind, _tallest(drawing, charts))
         )
         for drawing in document.drawings()
+        for size in (_on_slide(drawing.name),)
     }
     if form == "md":
         return write_beside(markdown(document), out / template / f"{template}.md", figures)
@@ -70,10 +75,15 @@ def write_document(
     return path
 
 
+def _on_slide(name: str) -> tuple[float, float]:
+    """Millimetres across and down of a figure on a slide."""
+    return MANY_ROWS.get(name, WORDY if name.startswith("claims-") else ON_SLIDE)
+
+
 def _tallest(drawing: Drawing, charts: Charts) -> float:
     """Millimetres that a figure is high at most: rows of words stay as near to each other as they are."""
     if drawing.name in ANSWERS:
-        return (charts[drawing.name].height + AXIS) * SHRINK / POINTS
+        return float((charts[drawing.name].height + AXIS) * SHRINK / POINTS)
     return TALL.get(drawing.name, HIGH if drawing.name in MAIN else LOW)
 
 
