@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check deep bench lint clean
+.PHONY: run test check deep bench docs lint clean
 
 run: .venv/installed  ## install, then draw the tickets of the quick study
 	$(BIN)/tombola run quick
@@ -9,7 +9,7 @@ run: .venv/installed  ## install, then draw the tickets of the quick study
 test: .venv/installed lint  ## linters, types, layers, tests: under four minutes once installed
 	$(BIN)/pytest -n 2 --dist worksteal
 
-check: test .venv/checked  ## as on a processor without AVX-512, then the slow tests, trackers among them: under an hour
+check: test docs .venv/checked  ## the documentation, as on a processor without AVX-512, then the slow tests: under an hour
 	$(BIN)/python tests/held_down.py avx2 -n 2 --dist worksteal
 	$(BIN)/pytest -m slow
 
@@ -19,9 +19,13 @@ deep: .venv/installed  ## long simulations: what tests err in and intervals cove
 bench: .venv/installed  ## engines beside baselines, a few minutes; leave the machine alone meanwhile
 	$(BIN)/python benchmarks/run.py
 
+docs: .venv/documented  ## the site, into build/site: its tutorials are run, its links followed; minutes, then seconds
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo built build/site/index.html
+
 lint: .venv/installed
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs_build
+	$(BIN)/ruff format --check src tests benchmarks docs_build
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -35,5 +39,9 @@ lint: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tensorboard,mlflow,wandb]'
 	touch $@
 
+.venv/documented: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
 clean:  ## remove the virtual environment and caches, never runs/
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build .docs_cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""Every command in the README runs: as it stands if it is quick, else by --dry-run (whole in `make check`)."""
+"""Every command of the README and of Start runs: as it stands if it is quick, else by --dry-run."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from support.registries import put_back
+from docs_build.study_file import EXAMPLE
 from tombola.cli.app import main
-from tombola.lottery.arms.catalog import ARMS
-from tombola.lottery.arms.context import WEIGHT_ACTIONS
-from tombola.masks.criteria import CRITERIA
-from tombola.models.catalog import MODELS
 from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study as execute
 from tombola.study.load import parse_study
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parents[1]
+README, START = ((ROOT / name).read_text() for name in ("README.md", "docs/start.md"))
+BLOCKS = {
+    name: re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
+    for name, text in {"README.md": README, "docs/start.md": START}.items()
+}
 COMMANDS = [
     line.strip()
-    for kind, block in BLOCKS
+    for blocks in BLOCKS.values()
+    for kind, block in blocks
     if kind == "sh"
     for line in block.splitlines()
     if re.match(r"(TOMBOLA_DATA=\S+ )?tombola ", line.strip())
 ]
-PYTHON = [block for kind, block in BLOCKS if kind == "python"]
-STUDIES = [block for kind, block in BLOCKS if kind == "toml"]
+PYTHON = [(name, block) for name, blocks in BLOCKS.items() for kind, block in blocks if kind == "python"]
 SLOW_STUDIES = ("lenet-mnist", "lenet-mnist-short", "conv2-cifar10", "conv4-cifar10", "conv6-cifar10")
 
 
@@ -46,19 +46,25 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
     return 0
 
 
-def test_the_readme_has_commands() -> None:
-    assert len(COMMANDS) >= 8
-    assert PYTHON
+def test_there_are_commands() -> None:
+    assert all("sh" in dict(blocks) and "python" in dict(blocks) for blocks in BLOCKS.values())
+    assert len(COMMANDS) >= 20
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    assert len(README.splitlines()) <= 120
+    for page in ("README.md", "CONTRIBUTING.md"):
+        links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text())
+        assert links
+        assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 @pytest.mark.usefixtures("quick_pictures")
-def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order, in one folder, since later ones look at what earlier ones made."""
     monkeypatch.chdir(tmp_path)
     data = os.environ.get("TOMBOLA_DATA")
-    for command in COMMANDS:
-        if "data fetch" in command:
-            continue  # the one command that uses the network
+    for command in dict.fromkeys(COMMANDS):
         if any(f" {name}" in f" {command} " for name in SLOW_STUDIES):
             if data is None or "cifar10" in command:
                 continue
@@ -68,17 +74,15 @@ def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert run(command, monkeypatch) == 0, command
 
 
-@pytest.mark.parametrize("block", STUDIES, ids=lambda block: block.splitlines()[0])
-def test_readme_studies_run(block: str, tmp_path: Path) -> None:
+def test_the_study_of_the_reference_runs(tmp_path: Path) -> None:
     small = ["recipe.iterations=20", "levels=1", "replicates=2"]
-    study = parse_study(block, "README.md", small)
+    study = parse_study(EXAMPLE, "example.toml", small)
     done = execute(study, RunOptions(tmp_path, threads=1))
     assert all(done.record(cell).status == "ok" for cell in done.cells())
     assert study.expect
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.strip().splitlines()[0][:40])
-def test_readme_python(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "block"), PYTHON, ids=[page for page, _ in PYTHON])
+def test_python(page: str, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    put_back(monkeypatch, ARMS, WEIGHT_ACTIONS, CRITERIA, MODELS)
-    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(block, page, "exec"), {"__name__": "readme"})

@@ -22,6 +22,7 @@ class DataSpec(BaseModel):
     name: str
     """A registered data set, `idx:FOLDER`, `npz:FILE` (or a path that ends in .npz), or `arrays`."""
     normalisation: Normalisation = "standard"
+    """`standard`: mean 0 and deviation 1; `unit`: from 0 to 1; `none`: as they come."""
     validation: int | float = 0.1
     """How much of the training set is kept for validation: a count, or a fraction between 0 and 1."""
     split: Literal["replicate", "study"] = "replicate"

@@ -31,10 +31,15 @@ class PruneRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     criterion: str = "large-final"
+    """What a weight scores; the lowest scores go. A name of `tombola catalog criteria`."""
     allocation: str = "layerwise"
+    """How what is pruned is shared out among the layers. A name of `tombola catalog allocations`."""
     structure: str = "weights"
+    """In which groups weights go. A name of `tombola catalog structures`."""
     rate: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """The share of the living weights that a level prunes."""
     rates: dict[str, Annotated[float, Field(ge=0, lt=1)]] = {}
+    """Role or parameter name -> a rate of its own; 0 keeps a tensor whole."""
 
     @field_validator("criterion")
     @classmethod

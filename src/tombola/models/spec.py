@@ -18,5 +18,8 @@ class ModelSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
+    """A name of `tombola catalog models`, or `package.module:factory` of your own."""
     options: dict[str, Option] = {}
+    """What the factory is called with."""
     prune: tuple[str, ...] = ()
+    """Patterns of the names of further matrices to prune."""

@@ -21,11 +21,17 @@ class ArmSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
+    """A name of `tombola catalog arms`, or one of your own with actions."""
     draws: Draws = 1
+    """Networks in each replicate, of an arm that draws at random."""
     levels: tuple[Level, ...] | None = None
+    """Where it is trained; every level when left out."""
     mask: str | None = None
+    """What happens to the ticket's mask: a name of `tombola catalog mask-actions`."""
     weights: str | None = None
+    """What the living weights start from: a name of `tombola catalog weights-actions`."""
     dead: str | None = None
+    """What dead weights are frozen at: a name of `tombola catalog dead-actions`."""
 
     @field_validator("mask", "weights", "dead")
     @classmethod

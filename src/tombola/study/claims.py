@@ -39,11 +39,17 @@ class Expectation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     quantity: Quantity
+    """The column of the results."""
     arm: str = TICKET
+    """Whose."""
     density: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
+    """The level: the one whose density is nearest."""
     value: Finite
+    """What was published."""
     tolerance: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+    """By how much the mean here may differ and agree."""
     source: str
+    """Where it was published."""
 
 
 DONOR_TICKET = "donor-ticket"
@@ -160,18 +166,31 @@ class Hypothesis(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """What the verdict is called."""
     claim: Annotated[str, Field(min_length=1)]
+    """What is claimed, as a sentence."""
     quantity: str
+    """A column of the results, `gap`, or `measure:NAME[@side,aligned,layer]`."""
     arms: tuple[str, ...]
+    """Two arms, a - b, or four, (a - b) - (c - d)."""
     densities: tuple[Density, ...] = ()
+    """Where it is asked; every level when left out."""
     direction: Direction
+    """What is claimed of the difference."""
     margin: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 0.0
+    """How much of a difference does not matter."""
     test: Test = "sign-flip"
+    """`sign-flip` is exact where differences are symmetric, `t` where they are normal."""
     alpha: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.05
+    """How often the family may err."""
     family: Annotated[str, Field(min_length=1)] = "claims"
+    """Which claims are corrected together (Holm)."""
     needs: tuple[str, ...] = ()
+    """Hypotheses that must come out `yes` first: the controls."""
     answers: Question | None = None
+    """Which question of the study it answers."""
     share_of: tuple[str, str] | None = None
+    """Two arms c and d: the difference is given as a share of c - d too."""
 
     @field_validator("densities", mode="before")
     @classmethod

@@ -24,10 +24,15 @@ class CompareTable(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     measures: tuple[str, ...] = ("jaccard", "sign-agreement")
+    """Names or families of `tombola catalog measures`."""
     alignments: tuple[str, ...] = ()
+    """How hidden units are matched first: names of `tombola catalog alignments`."""
     densities: tuple[Density, ...] = ()
+    """At which densities tickets are compared."""
     arms: tuple[str, ...] = ()
+    """Which arms are compared."""
     nulls: Annotated[int, Field(gt=0, le=MOST_NULLS, strict=True)] = 20
+    """How many nulls are drawn for each pair where chance has no closed form."""
 
     @field_validator("measures")
     @classmethod

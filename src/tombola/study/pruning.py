@@ -54,9 +54,13 @@ class Pruning(PruneRule):
     """
 
     mode: Mode = "iterative"
+    """When masks are made. A name of `tombola catalog modes`."""
     after: After = "rewind"
+    """What a ticket starts from once it is pruned: a name of `tombola catalog rewinds`."""
     rewind: Count = 0
+    """The iteration that weights and schedule go back to."""
     search: SerializeAsAny[Options] | None = Field(default=None, validate_default=True)
+    """The options of a mode that searches or watches."""
 
     @field_validator("allocation", mode="before")
     @classmethod

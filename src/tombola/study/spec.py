@@ -44,6 +44,7 @@ class StoreSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keep: Literal["all", "living", "masks"] = "living"
+    """`living` weights, `all` of them, or `masks` alone."""
 
 
 class Study(BaseModel):
@@ -58,23 +59,41 @@ class Study(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name = "study"
+    """What its run folder is called."""
     title: str = ""
+    """What its report is called."""
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    """The root of all random streams."""
     replicates: Replicates = 3
+    """Networks of independent seeds: the unit of every statistic."""
     levels: Annotated[int, Field(ge=0, le=MOST_LEVELS, strict=True)] = 10
+    """How often the ladder is pruned; level 0 is dense."""
     donors: Annotated[int, Field(ge=0, le=MOST_REPLICATES, strict=True)] = 0
+    """How many further ladders lend their structure to arms."""
     donor_pool: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Which pool of donors; another number draws others."""
     model: ModelSpec
+    """The network."""
     data: DataSpec
+    """The data set and how it is split."""
     recipe: Recipe = Recipe()
+    """How a network is trained."""
     pruning: Pruning = Pruning()
+    """What is pruned, when, and where tickets start from."""
     arms: tuple[ArmSpec, ...] = ()
+    """What is trained beside the ticket."""
     route: tuple[RouteSpec, ...] = ()
+    """Tickets that are made from other tickets, and trained beside the ordinary ones."""
     sources: dict[Name, SourceSpec] = {}
+    """Ladders beside the study that routes take from."""
     hypothesis: tuple[Hypothesis, ...] = ()
+    """What is claimed before anything is trained."""
     expect: tuple[Expectation, ...] = ()
+    """Published numbers that the report holds beside its own."""
     compare: CompareTable | None = None
+    """How tickets are compared once they are trained; left out, they are not."""
     store: StoreSpec = StoreSpec()
+    """What is kept on disk."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

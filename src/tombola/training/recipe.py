@@ -42,24 +42,43 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     iterations: PositiveInt = 50_000
+    """Optimizer steps of a training from iteration 0."""
     batch: PositiveInt = 60
+    """Examples in a step."""
     optimizer: Literal["adam", "sgd"] = "adam"
+    """What takes the steps."""
     lr: Positive = 1.2e-3
+    """The learning rate that warmup leads up to and the schedule starts from."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """Adam's decay rates of the mean gradient and of its mean square."""
     eps: Positive = 1e-8
+    """What Adam adds to the denominator."""
     momentum: Fraction = 0.0
+    """Of `sgd`."""
     nesterov: Switch = False
+    """Whether that momentum looks ahead."""
     weight_decay: Annotated[float, Field(ge=0, strict=True)] = 0.0
+    """Times the weights, added to their gradients."""
     schedule: str = "constant"
+    """How the learning rate goes on: a name of `tombola catalog schedules`."""
     milestones: tuple[PositiveInt, ...] = ()
+    """The iterations at which `schedule = "milestones"` multiplies the learning rate by `gamma`."""
     gamma: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.1
+    """What it is multiplied by there."""
     warmup: Count = 0
+    """In how many iterations the learning rate rises linearly to `lr`; 0 is none."""
     label_smoothing: Fraction = 0.0
+    """The share of the uniform distribution that is mixed into the training targets."""
     flip: Switch = False
+    """Whether half of the training images are mirrored, anew in each step."""
     crop: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
+    """Pixels of padding that training images are shifted within, anew in each step; 0 is none."""
     evaluate_every: PositiveInt = 100
+    """Iterations from one measurement of the validation loss to the next: the grid that early stop is found on."""
     curve_every: Count = 0
+    """Iterations from one measurement of training and test set to the next, for curves; 0: at the end only."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """The arithmetic of forward and backward passes."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

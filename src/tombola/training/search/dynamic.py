@@ -102,8 +102,11 @@ class Dynamic(MovingMethod):
 
     # Where masks move by gradient a move stands for a step: if it stood for all of them, nothing would be trained.
     every: Annotated[int, Field(ge=2)] = 100
+    """Iterations from one move to the next."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """The share of the living weights that the first move replaces."""
     until: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """The share of the training after which nothing moves."""
 
     growth: ClassVar[str]
     """How the places where weights grow are chosen, to end a sentence with."""

@@ -76,8 +76,11 @@ class EarlyBirds(Options):
 
     called: ClassVar[str] = EARLY_BIRD
     every: PositiveInt | None = None
+    """Iterations from one mask to the next; left out, an epoch."""
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """The distance that masks must stay below."""
     window: PositiveInt = 5
+    """How many distances in a row."""
 
     def distance(self, before: Mask) -> Distance:
         """How far two masks that are pruned from `before` are apart."""

@@ -68,8 +68,11 @@ class Gradual(MovingMethod):
     scores_frozen: ClassVar[bool] = True
 
     every: PositiveInt = 100
+    """Iterations from one pruning to the next."""
     begin: Share = 0.0
+    """The share of the training before the first."""
     end: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    """The share of the training by which the count of the level is reached."""
 
     def require(self, rule: PruneRule, recipe: Recipe) -> None:
         begin, end = self._span(recipe)

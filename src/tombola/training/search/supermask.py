@@ -44,10 +44,15 @@ class ScoreMethod(Method):
     """
 
     lr: Positive
+    """The learning rate of the scores."""
     momentum: Share
+    """Of their SGD."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Of the scores."""
     schedule: Literal["constant", "cosine"]
+    """How their learning rate goes on."""
     rescale: bool = False
+    """Whether living weights are scaled up by how few there are."""
 
     @abstractmethod
     def begin(self, shape: tuple[int, ...], density: float, rng: np.random.Generator) -> Tensor:
