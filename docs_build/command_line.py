@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from docs_build.tables import code, prose, table
 from tombola.cli.app import app
@@ -20,6 +21,7 @@ a sentence names; 1 for a full disk or memory; 130 when stopped, after which the
 def pages() -> dict[str, str]:
     """Path -> Markdown."""
     root = typer.main.get_command(app)
+    assert isinstance(root, TyperGroup)
     text = [START, prose(inspect.cleandoc(root.help or ""))]
     for path, command in commands(root):
         text.append(f"## {code(' '.join(path))}")
@@ -30,35 +32,37 @@ def pages() -> dict[str, str]:
     return {"reference/command-line.md": "\n\n".join(text) + "\n"}
 
 
-def commands(root, path: tuple[str, ...] = ("tombola",)) -> Iterator[tuple[tuple[str, ...], object]]:
-    """Every command with the words that call it, groups left out."""
+def commands(
+    root: TyperGroup, path: tuple[str, ...] = ("tombola",)
+) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
+    """Every command with the words that call it, groups and what is hidden left out."""
     for name, command in root.commands.items():
-        if getattr(command, "hidden", False):
-            continue
-        if hasattr(command, "commands"):
+        if isinstance(command, TyperGroup):
             yield from commands(command, (*path, name))
-        else:
+        elif isinstance(command, TyperCommand) and not command.hidden:
             yield (*path, name), command
 
 
-def _usage(path: tuple[str, ...], command) -> str:
-    words = [_word(each) for each in command.params if each.param_type_name == "argument"]
+def _usage(path: tuple[str, ...], command: TyperCommand) -> str:
+    words = [_word(each) for each in command.params if isinstance(each, TyperArgument)]
     return " ".join([*path, *words, "[OPTIONS]"])
 
 
-def _word(argument) -> str:
-    name = argument.metavar or argument.name.upper()
+def _word(argument: TyperArgument) -> str:
+    name = argument.metavar or str(argument.name).upper()
     many = f"{name} ..." if argument.nargs == -1 else name
     return many if argument.required else f"[{many}]"
 
 
-def _rows(command) -> Iterator[list[str]]:
+def _rows(command: TyperCommand) -> Iterator[list[str]]:
     for each in command.params:
-        if each.name == "help" or getattr(each, "hidden", False):
-            continue
-        names = [_word(each)] if each.param_type_name == "argument" else [*each.opts, *each.secondary_opts]
-        given = each.default
-        shown = "" if given in (None, False, [], ()) or callable(given) else code(given)
-        if each.param_type_name == "argument" and each.required:
-            shown = "**needed**"
-        yield [", ".join(map(code, names)), prose(each.help or ""), shown]
+        if isinstance(each, TyperArgument):
+            default = "**needed**" if each.required else _shown(each.default)
+            yield [code(_word(each)), prose(each.help or ""), default]
+        elif isinstance(each, TyperOption) and each.name != "help" and not each.hidden:
+            names = ", ".join(map(code, [*each.opts, *each.secondary_opts]))
+            yield [names, prose(each.help or ""), _shown(each.default)]
+
+
+def _shown(value: object) -> str:
+    return "" if value in (None, False, [], ()) or callable(value) else code(value)

@@ -22,7 +22,7 @@ TITLES = {
     "mask-actions": "Actions on masks",
     "weights-actions": "Actions on weights",
     "dead-actions": "Actions on dead weights",
-    "pairs": "Pairs that `connect` lays a line between",
+    "pairs": "Pairs for connect",
 }
 USE: Mapping[str, str] = {
     "models": '`[model] name = "NAME"`, `tombola train NAME`, or `--set model.name=NAME`.',

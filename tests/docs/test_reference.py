@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from docs_build.columns import MEANINGS
 from docs_build.parts_pages import FORMULAS, path_of
 from docs_build.reference import pages
+from docs_build.run_folder import TABLES as TABLES_OF_A_RUN
 from docs_build.study_file import TABLES, searches, sentences
 from docs_build.tables import anchor, source
 from tombola.cli.kinds import KINDS, lines
@@ -96,5 +98,6 @@ def test_presets_are_on_their_page_and_the_papers_name_none_that_is_not_there() 
 
 def test_the_run_folder_says_its_files_and_columns() -> None:
     page = PAGES["reference/run-folder.md"]
+    assert {name for schema in TABLES_OF_A_RUN.values() for name in schema} == {*MEANINGS}
     for word in ("study.toml", "mask.safetensors", "`early_stop_test_accuracy`", "`expected`", "`p_holm`"):
         assert word in page

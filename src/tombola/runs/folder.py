@@ -1,4 +1,4 @@
-"""A run on disk: a folder that a person can read and that rebuilds itself (DESIGN, Store).
+"""A run on disk: a folder that a person can read and that rebuilds itself.
 
     study.toml        the whole resolved spec       environment.json  versions, device, commit, engine record, and
                       what decides the cells and what the network computes, so that an edit of either is found
