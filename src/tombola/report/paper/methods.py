@@ -126,7 +126,8 @@ def arms(m: Material) -> list[Block]:
         meaning = referring(ARMS.describe(name)) if name in ARMS else (str(entry.arm),)
         items.append((f"{name}: ", *meaning, f"{_drawn_but_usual(entry.draws, entry.levels, usual)}."))
     items += [
-        (f"{arm.name}: {arm}{_drawn_but_usual(arm.draws, arm.levels, usual)}.",) for arm in study.trained_routes
+        (f"{arm.name}: {arm}{_drawn_but_usual(arm.draws, arm.levels, usual)}.",)
+        for arm in study.trained_routes
     ]
     said = (
         "Each level trains the following networks, which share the order of the data within a replicate, so that "
@@ -141,9 +142,7 @@ def arms(m: Material) -> list[Block]:
     return [paragraph(said), Items(tuple(items), small=len(items) > MANY), *donors(m), *routes(m)]
 
 
-def _drawn_but_usual(
-    draws: int, levels: tuple[int, ...] | None, usual: tuple[int, ...] | None
-) -> str:
+def _drawn_but_usual(draws: int, levels: tuple[int, ...] | None, usual: tuple[int, ...] | None) -> str:
     """Draws and levels of an arm, where they are not what is usual in the study."""
     if levels == usual:
         return drawn_at(draws, None)
