@@ -110,9 +110,9 @@ def _drawn_in(folder: Path) -> dict[str, str]:
 def draw() -> None:
     """Print, as JSON, every figure of the first run of this folder that has it, or why there is none."""
     from tombola.report.collect import tables_of
-    from tombola.runs.locate import find
+    from tombola.runs.locate import find_run
 
-    every = [tables_of(find(study.stem.removeprefix("gallery-"), Path("runs"))) for study in STUDIES]
+    every = [tables_of(find_run(study.stem.removeprefix("gallery-"), Path("runs"))) for study in STUDIES]
     found = {}
     for name in FIGURES:
         for tables in every:

@@ -12,6 +12,7 @@ from mkdocs.structure.pages import Page
 
 from docs_build import execute, gallery, parts_pages, reference
 from docs_build.links import broken
+from tombola.cli.kinds import KINDS
 
 LOG = logging.getLogger("mkdocs.hooks.tombola")
 """Its warnings fail a strict build."""
@@ -23,7 +24,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         title: pages for entry in config.nav if isinstance(entry, dict) for title, pages in entry.items()
     }
     named = next(entry["Named parts"] for entry in sections["Reference"] if "Named parts" in entry)
-    named.extend({parts_pages.title(kind): parts_pages.path_of(kind)} for kind in parts_pages.KINDS)
+    named.extend({parts_pages.title(kind): parts_pages.path_of(kind)} for kind in KINDS)
     return config
 
 

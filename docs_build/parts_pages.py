@@ -88,7 +88,7 @@ def _of_part(kind: str, parts: Registry[Any], name: str) -> list[str]:
     found = []
     if body := _body(part, parts.describe(name)):
         found.append(prose(body))
-    rows = [*FACTS.get(kind, lambda name, part: [])(name, part)]
+    rows: list[list[object]] = [*FACTS[kind](name, part)] if kind in FACTS else []
     about = parts._about_of(name)
     if about.example:
         rows.append(["example", code(about.example)])
@@ -133,7 +133,7 @@ def _of_measure(name: str, measure: Measure) -> list[list[object]]:
 
 def _of_arm(name: str, arm: Arm) -> list[list[object]]:
     actions = [("mask", "mask-actions"), ("weights", "weights-actions"), ("dead", "dead-actions")]
-    made = [
+    made: list[list[object]] = [
         [field, f"[`{getattr(arm, field)}`]({kind}.md#{anchor(getattr(arm, field))})"]
         for field, kind in actions
     ]

@@ -22,7 +22,7 @@ def pages() -> dict[str, str]:
     for name, title in presets().items():
         study = load_sweep(name).first
         arms = ", ".join(f"[`{arm.name}`](arms.md#{anchor(arm.name)})" for arm in study.arms)
-        rows = [
+        rows: list[list[object]] = [
             ["network, data", f"`{study.model.name}` on `{study.data.name}`"],
             ["replicates, levels", f"{study.replicates}, {study.levels}"],
             ["recipe", study.recipe],

@@ -19,10 +19,11 @@ from docs_build.tables import code, prose, table
 from tombola.data.spec import DataSpec
 from tombola.masks.rule import ROLES
 from tombola.models.spec import ModelSpec
+from tombola.study.arm_spec import ArmSpec
 from tombola.study.claims import QUESTIONS, Expectation, Hypothesis
 from tombola.study.compare_table import CompareTable
 from tombola.study.pruning import Pruning
-from tombola.study.spec import ArmSpec, StoreSpec, Study
+from tombola.study.spec import StoreSpec, Study
 from tombola.training.recipe import Recipe
 from tombola.training.search.base import SEARCHES
 from tombola.training.search.bird import EARLY_BIRD

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 import tarfile
@@ -35,7 +36,7 @@ SLOW = {
 COMMANDS = (
     "run", "runs", "status", "results", "report", "diff", "watch", "verdicts", "figure", "train", "evaluate", "compare",
     "connect", "catalog", "doctor", "bench", "ticket", "ticket show", "ticket export", "ticket apply", "data",
-    "data list", "data fetch", "transfer", "predict", "seeding",
+    "data list", "data fetch", "transfer", "predict", "seeding", "verify",
 )  # fmt: skip
 CALL = """
 import json, sys
@@ -59,7 +60,8 @@ def python(code: str, **environment: str) -> list[str]:
         text=True,
         check=True,
     )
-    assert not done.stderr
+    # The golden runs are older than the digests of cells.
+    assert not re.sub(r"(?m)^.*holds cells without digests.*\n(?:  .*\n)?", "", done.stderr)
     return done.stdout.splitlines()
 
 

@@ -83,7 +83,6 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     from tombola.data.catalog import locations
     from tombola.text import size
     from tombola.training.device import bfloat16_is_native, prepare
-    from tombola.training.engines.base import ENGINES
 
     prepare()
     free = shutil.disk_usage(Path.cwd()).free
@@ -94,7 +93,7 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
         "gpus": gpus,
         "bfloat16": "native" if bfloat16_is_native() else "emulated",
         "data": dict(locations(data_dir)),
-        "microseconds_per_network_iteration": {name: _microseconds(name) for name in ENGINES},
+        "microseconds_per_network_iteration": _speeds(),
         "free_bytes": free,
     }
     if as_json:
@@ -114,23 +113,31 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
         print(f"data     {name}: {where}")
 
 
-def _microseconds(engine: str) -> float:
+def _speeds() -> dict[str, float]:
+    """Microseconds of an iteration of lenet-300-100 in every engine that holds it."""
     import torch
 
     from tombola.runs.estimate import estimate_time
     from tombola.study.bind import bind
     from tombola.study.load import load_study
     from tombola.study.plan import make_plan
+    from tombola.training.engines.base import ENGINES
 
     spec = load_study("quick", ["replicates=5", "levels=0"])
     spec, dataset, net = bind(spec)
-    plan = make_plan(spec, net)
-    seconds = estimate_time(plan, dataset, torch.device("cpu"), engine).seconds
-    return 1e6 * seconds / sum(plan.network_iterations(cell) for cell in plan.cells())
+    plan, cpu = make_plan(spec, net), torch.device("cpu")
+    steps = sum(plan.network_iterations(cell) for cell in plan.cells())
+    return {
+        name: 1e6 * estimate_time(plan, dataset, cpu, name).seconds / steps
+        for name in ENGINES
+        if ENGINES[name].holds(net, cpu)
+    }
 
 
 def bench(as_json: Json = False) -> None:
     """Time every engine on this machine against its floors (a minute; leave the machine alone meanwhile)."""
+    import torch
+
     from tombola import bench as timing
     from tombola.cli.show.tables import print_json, print_table
     from tombola.text import percent
@@ -142,7 +149,7 @@ def bench(as_json: Json = False) -> None:
     found: list[dict[str, Any]] = []
     for density in timing.DENSITIES:
         floor = floors.microseconds(case, density)
-        for engine in ENGINES:
+        for engine in [name for name in ENGINES if ENGINES[name].holds(case.net, torch.device("cpu"))]:
             stack = timing.Timed(engine, case, density)
             this = 1e6 * min(stack.seconds(20) for _ in range(5))
             row = {
