@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check deep bench docs lint clean
+.PHONY: run test check deep bench torture docs lint clean
 
 run: .venv/installed  ## install, then draw the tickets of the quick study
 	$(BIN)/tombola run quick
@@ -18,6 +18,9 @@ deep: .venv/installed  ## long simulations: what tests err in and intervals cove
 
 bench: .venv/installed  ## engines beside baselines, a few minutes; leave the machine alone meanwhile
 	$(BIN)/python benchmarks/run.py
+
+torture: .venv/installed  ## kill, fill and damage runs for a quarter of an hour; goes on where it was stopped
+	OMP_NUM_THREADS=1 $(BIN)/python tests/torture.py torture 900
 
 docs: .venv/documented  ## the site, into build/site: its tutorials are run, its links followed; minutes, then seconds
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet

@@ -65,7 +65,7 @@ def test_every_format(tombola: Tombola, done: Path) -> None:
 def test_an_unfinished_run_says_so(tombola: Tombola, done: Path) -> None:
     shutil.rmtree(done / "cells" / "r1" / "L02")
     for file in done.glob("cells/*/*/*/*/timing.json"):
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"seconds": 100.0}))
+        file.write_text(json.dumps({"seconds": 100.0}))
     assert tombola("report", "tiny", "--format", "pdf").code == 0
     assert "This run is not finished: 11 of 14 cells are done" in text_of(done / "report" / "paper.pdf")
     assert tombola("report", "tiny", "--template", "proposal").code == 0

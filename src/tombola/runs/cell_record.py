@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from tombola.errors import UserError
 from tombola.files import checked, read_object
 from tombola.lottery.cell import Cell, Status
-from tombola.seals import SEAL, sealed, unsealed
+from tombola.seals import SEAL, sealed, trusted, unsealed
 from tombola.training.trained import NUMBERS
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
@@ -21,6 +22,7 @@ TIMING_FILE = "timing.json"
 WEIGHT_FILES = ("end.safetensors", "best.safetensors")
 OPTIONAL = ("found_iteration", "found_because", "made", "digests", SEAL)
 """What cell.json holds of some cells only."""
+PLACE = tuple(each.name for each in fields(Cell))
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class CellRecord:
     def read(cls, path: Path, cell: Cell, ladder: str = "") -> CellRecord:
         """What a cell.json says, of a ladder beside a run where one is named. Raises UserError where it is the record
         of no cell, or of another one, or is damaged."""
+        if table := trusted(path, place_of(cell, ladder)):
+            with suppress(TypeError, KeyError):  # of a version that stores something else
+                return cls._stored(cell, table)
         stored = read_object(path)
         table = dict(stored)
         place = {each.name: table.pop(each.name) for each in fields(Cell) if each.name in table}
@@ -77,6 +82,13 @@ class CellRecord:
             raise UserError(f"{path}: the record of another cell, {found.cell}")
         unsealed(path, stored, place_of(cell, ladder))
         return found
+
+    @classmethod
+    def _stored(cls, cell: Cell, table: dict[str, Any]) -> CellRecord:
+        """The record that a table is of, which is known to be one."""
+        own = {name: value for name, value in table.items() if name not in PLACE}
+        start = StartPlace(**own.pop("start")) if own["start"] else own.pop("start")
+        return cls(cell=cell, start=start, **own)
 
     def sealed(self, digests: Mapping[str, str], ladder: str) -> CellRecord:
         """The record with the digests of the files beside it, and its own."""
@@ -138,6 +150,8 @@ TIMING = TypeAdapter(Timing)
 
 def timing_in(path: Path, place: str) -> Timing:
     """What the timing.json of a cell says. Raises UserError where it is another file, or is damaged."""
+    if table := trusted(path, f"{place}/{TIMING_FILE}"):
+        return Timing.model_construct(**table)
     stored = read_object(path)
     found = checked(path, stored, TIMING)
     unsealed(path, stored, f"{place}/{TIMING_FILE}")

@@ -36,19 +36,35 @@ from tombola.runs.cell_record import (
     timing_table,
 )
 from tombola.runs.integrity import fault
-from tombola.seals import OTHER, digest_of_file, require_digest
+from tombola.seals import OTHER, digest_of_file, has_size, require_digest
 from tombola.training.search.bird import Bird
 from tombola.training.start import Start
 from tombola.training.trained import NUMBERS, Trained
 
 CELL = re.compile(r"r(\d+)/L(\d+)/([^/]+)/(\d+)")
+REPLICATE, LEVEL, ARM, DRAW = (re.compile(each) for each in (r"r\d+", r"L\d+", r"[^.].*", r"\d+"))
 
 
-def _names(folder: Path, pattern: str) -> list[str]:
+def _suspect(folder: Path, record: CellRecord) -> list[str]:
+    """The files of a cell that are not there, or not of the size that they were stored with, and need a closer look."""
+    with os.scandir(folder) as entries:
+        sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
+    digests = record.digests or {}
+    return [
+        name
+        for name in record.files()
+        if not (
+            has_size(sizes.get(name), digests.get(name, ""))
+            or (digests and name == TIMING_FILE and name in sizes)
+        )
+    ]
+
+
+def _names(folder: str, pattern: re.Pattern[str]) -> list[str]:
     """What lies in a folder and is called so, links to nothing left out; nothing where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
-            named = [entry for entry in entries if re.fullmatch(pattern, entry.name)]
+            named = [entry for entry in entries if pattern.fullmatch(entry.name)]
         return [entry.name for entry in named if not entry.is_symlink() or Path(entry.path).exists()]
     except FileNotFoundError:
         return []
@@ -69,6 +85,7 @@ class Cells(ABC):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._root = path / "cells"
         self._whole: dict[Cell, CellRecord] = {}
         """Cells that were found whole: they do not change."""
         self._sound: set[str] = set()
@@ -90,7 +107,7 @@ class Cells(ABC):
 
     def folder(self, cell: Cell) -> Path:
         """Where a cell lies."""
-        return self.path / "cells" / str(cell)
+        return self._root / str(cell)
 
     def has(self, cell: Cell) -> bool:
         """Whether the cell is done. Raises UserError for a folder that is there without its record."""
@@ -102,13 +119,13 @@ class Cells(ABC):
     def cells(self) -> list[Cell]:
         """The cells that are done, in order. One that has lost its record is among them, not passed over. Raises
         UserError for a folder that cannot be read."""
-        root = self.path / "cells"
+        root = str(self._root)
         return sorted(
             Cell(int(replicate[1:]), int(level[1:]), arm, int(draw))
-            for replicate in _names(root, r"r\d+")
-            for level in _names(root / replicate, r"L\d+")
-            for arm in _names(root / replicate / level, r"[^.].*")
-            for draw in _names(root / replicate / level / arm, r"\d+")
+            for replicate in _names(root, REPLICATE)
+            for level in _names(f"{root}/{replicate}", LEVEL)
+            for arm in _names(f"{root}/{replicate}/{level}", ARM)
+            for draw in _names(f"{root}/{replicate}/{level}/{arm}", DRAW)
         )
 
     def record(self, cell: Cell) -> CellRecord:
@@ -116,11 +133,10 @@ class Cells(ABC):
         cut short, and says what to do."""
         if cell in self._whole:
             return self._whole[cell]
-        self.has(cell)
         folder = self.folder(cell)
         with self._advised(cell):
-            record = CellRecord.read(folder / "cell.json", cell, self.ladder)
-            for name in record.files():
+            record = self._read_record(cell, folder / "cell.json")
+            for name in _suspect(folder, record):
                 if wrong := fault(folder / name):
                     raise UserError(f"{folder / name}: {wrong}")
         if record.seal is None and not self._said:
@@ -130,6 +146,14 @@ class Cells(ABC):
             )
         self._whole[cell] = record
         return record
+
+    def _read_record(self, cell: Cell, path: Path) -> CellRecord:
+        try:
+            return CellRecord.read(path, cell, self.ladder)
+        except UserError:
+            if not path.is_file():
+                raise UserError(f"{path.parent}: holds no cell.json") from None
+            raise
 
     def file(self, cell: Cell, name: str) -> Path:
         """Where a file of a cell lies. Raises UserError where its contents are not those that were stored, and says

@@ -26,18 +26,21 @@ def missing(folder: Cells, study: Study) -> list[Cell]:
     ticket, or of an arm's own ladder whose network, collapsed or diverged. Where a search failed there is no ticket.
     A ticket whose training was to be watched for masks that are missing has to be trained again."""
     ends: dict[int | tuple[int, str, int], int] = {}
-    for cell in folder.cells():
-        if cell.arm == study.search_arm and folder.record(cell).status != "ok":
+    there, search = folder.cells(), study.search_arm
+    pruned, climbing = set(study.pruned_arms), {*study.pruned_arms, *study.ladder_arms}
+    for cell in there:
+        if cell.arm == search and folder.record(cell).status != "ok":
             ends[cell.replicate] = cell.level - 1
-        elif cell.arm in {*study.pruned_arms, *study.ladder_arms} and folder.record(cell).status != "ok":
-            shared = cell.arm in study.pruned_arms
+        elif cell.arm in climbing and folder.record(cell).status != "ok":
+            shared = cell.arm in pruned
             ends[cell.replicate if shared else (cell.replicate, cell.arm, cell.draw)] = cell.level
 
     def on_its_ladders(cell: Cell) -> bool:
         ladders = cell.replicate, (cell.replicate, cell.arm, cell.draw)
         return all(cell.level <= ends.get(ladder, study.levels) for ladder in ladders)
 
-    return [cell for cell in study.cells() if on_its_ladders(cell) and not is_done(folder, study, cell)]
+    done = {cell for cell in there if cell.level or is_done(folder, study, cell)}
+    return [cell for cell in study.cells() if cell not in done and on_its_ladders(cell)]
 
 
 def is_done(folder: Cells, study: Study, cell: Cell) -> bool:
@@ -143,7 +146,7 @@ def headway(
         todo, wanted = missing(folder, part), part.cells()
         done, left, planned = done + len(there), left + len(todo), planned + len({*wanted, *there})
         rows += _rows({cell: folder.record(cell) for cell in there}, wanted, name)
-        pace = _pace(folder, there) or pace
+        pace = (_pace(folder, there) if running else None) or pace
     state: State = "running" if running else "unfinished" if left else "finished"
     return Headway(
         run=run.path.name,
