@@ -29,6 +29,7 @@ from tombola.models.architecture import architecture
 from tombola.models.catalog import MODELS
 from tombola.report.figures.base import FIGURES
 from tombola.runs.folder import Run
+from tombola.transfer.route import ROUTES
 
 TEXT = (Path(__file__).parents[1] / "docs" / "adding-parts.md").read_text()
 EXAMPLES = dict(re.findall(r"## (.*?)\n.*?```python\n(.*?)```", TEXT, re.DOTALL))
@@ -37,7 +38,7 @@ EXAMPLES = dict(re.findall(r"## (.*?)\n.*?```python\n(.*?)```", TEXT, re.DOTALL)
 @pytest.fixture(autouse=True)
 def _registries_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    put_back(monkeypatch, ARMS, MASK_ACTIONS, CRITERIA, MODELS, DATASETS, MEASURES, FIGURES)
+    put_back(monkeypatch, ARMS, MASK_ACTIONS, CRITERIA, MODELS, DATASETS, MEASURES, FIGURES, ROUTES)
 
 
 def execute(title: str) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def catalogued(kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     return capsys.readouterr().out
 
 
-PARTS = ["A criterion", "An arm", "A model", "A data set", "A measure", "A figure"]
+PARTS = ["A criterion", "An arm", "A route", "A model", "A data set", "A measure", "A figure"]
 
 
 def test_there_is_an_example_of_each_part() -> None:
@@ -92,6 +93,16 @@ def test_the_arm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
     assert all(torch.equal(mirrored[name].flip(1), ticket[name]) for name in ticket)
     assert "mirrored" in catalogued("arms", capsys, monkeypatch)
     assert "mirror" in catalogued("mask-actions", capsys, monkeypatch)
+
+
+def test_the_route(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    run: Run = execute("A route")["run"]
+    arms = ("other-signs", "other-signs-as-it-is")
+    assert capsys.readouterr().out.strip() == str([f"r{r}/L01/{arm}/0" for r in (0, 1) for arm in arms])
+    own, turned, same = (run.start(Cell(0, 1, arm, 0)) for arm in ("ticket", *arms))
+    assert all(torch.equal(turned[name], -own[name]) and torch.equal(same[name], own[name]) for name in own)
+    assert run.mask(Cell(0, 1, "other-signs", 0)) == run.mask(Cell(0, 1, "ticket", 0))
+    assert "turned" in catalogued("routes", capsys, monkeypatch)
 
 
 def test_the_model(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,6 +212,14 @@ def test_what_is_saved_by_hand() -> None:
     assert not {one.arm: one for one in savings_of(costs, 0, margin=0.0)}["near"].as_good
 
 
+def test_no_share_of_a_cost_is_below_nothing() -> None:
+    costs = made_up({"ticket": [0.9] * 3, "near": [0.9] * 3}, {"ticket": [9.0] * 3, "near": [0.0, 0.0, 9.0]})
+    ratio = next(one for one in savings_of(costs, 0) if one.arm == "near").ratios["seconds"]
+    assert ratio is not None
+    assert ratio.low == 0.0
+    assert ratio.high > ratio.value == pytest.approx(1 / 3)
+
+
 def test_of_two_replicates_there_is_no_interval_and_nothing_is_shown_to_be_as_good() -> None:
     costs = made_up({"ticket": [0.9, 0.9], "near": [0.9, 0.9]}, {"ticket": [2.0, 2.0], "near": [1.0, 1.0]})
     near = next(one for one in savings_of(costs, 0) if one.arm == "near")

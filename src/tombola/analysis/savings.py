@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -104,4 +104,5 @@ def _mean(costs: pl.DataFrame, value: str, arm: str, level: int) -> float | None
 
 def _ratio(costs: pl.DataFrame, value: str, arm: str, level: int) -> Ratio | None:
     both = _paired(costs, value, arm, level)
-    return ratio_interval(*zip(*both, strict=True)) if both else None
+    found = ratio_interval(*zip(*both, strict=True)) if both else None
+    return found and replace(found, low=max(found.low, 0.0))  # no cost is below nothing

@@ -7,6 +7,7 @@ goes it once with made-up tickets of the right shapes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -102,50 +103,62 @@ def try_routes(
     Raises UserError, naming the arm, where a route cannot be gone: networks that do not fit, options that it does not
     have, tickets that it lacks; and where several draws of an arm would all be the same.
     """
-
-    def made_up(architecture: Architecture, number: int, density: float) -> tuple[Ticket, Ticket]:
-        rng = stream("try", number)
-        start = architecture.initial(rng) if architecture.can_reinit else architecture.initial(stream("try"))
-        mask = _random(Mask.dense(architecture.prunable_shapes), density, rng)
-        return _with_dense(mask, start, start, {})
-
     for arm in arms:
         level = min(max(arm.levels or (lottery.levels,)), lottery.levels)
-        own, dense = made_up(lottery.architecture, 0, densities[level])
-        other, whole = made_up(lottery.architecture, 1, densities[level])
-        donor = Donor(other.mask, whole.weights("start"), whole.weights("start"))
-        start = dense.weights("start")
-
-        def read(source: str, r: int, level: int) -> Sequence[Ticket]:
-            return made_up(sources[source], 2, densities[level])
-
-        def scene(draw: int) -> Scene:
-            return Scene(
-                architecture=lottery.architecture,
-                mask=own.mask,  # noqa: B023
-                rewound=start,  # noqa: B023
-                rates=lottery.rates,
-                seeds=Seeds.single(0),
-                level=level,  # noqa: B023
-                draw=draw,
-                initial=start,  # noqa: B023
-                trained=start,  # noqa: B023
-                dense=Rung(dense.mask, start, start),  # noqa: B023
-                rule=lottery.rule,
-                probing=lambda: _made_up_examples(lottery.architecture),
-                lent=lambda: Lent([donor, donor]),  # noqa: B023
-            )
-
-        route = routes_of([arm], read)[arm.name]
+        trial = Trial(lottery, level, densities[level], sources)
+        route = routes_of([arm], trial.read)[arm.name]
+        cells = [Cell(0, level, arm.name, draw) for draw in range(min(arm.draws, 2))]
         try:
-            draws = [route(Cell(0, level, arm.name, draw), scene(draw)) for draw in range(min(arm.draws, 2))]
+            one, *other = [route(cell, trial.scene(cell.draw)) for cell in cells]
         except UserError as problem:
             raise UserError(f"arm '{arm.name}': {problem}") from None
-        if len(draws) == 2 and _same(draws[0], draws[1]):
+        if other and _same(one, other[0]):
             raise UserError(
                 f"arm '{arm.name}' draws nothing at random, so draws = {arm.draws} would train the same network again "
                 "and again; leave draws out"
             )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A replicate, a donor and sources that are made up: initial weights, and masks at random places."""
+
+    lottery: Lottery
+    level: int
+    density: float
+    sources: Mapping[str, Architecture]
+
+    def read(self, source: str, replicate: int, level: int) -> Sequence[Ticket]:
+        """A ticket of a source (`Read`)."""
+        return self._ticket(self.sources[source], "source")
+
+    def scene(self, draw: int) -> Scene:
+        """What a route may look at in a study."""
+        own, dense = self._ticket(self.lottery.architecture, "own")
+        other, whole = self._ticket(self.lottery.architecture, "donor")
+        start = dense.weights("start")
+        donor = Donor(other.mask, whole.weights("start"), whole.weights("start"))
+        return Scene(
+            architecture=self.lottery.architecture,
+            mask=own.mask,
+            rewound=start,
+            rates=self.lottery.rates,
+            seeds=Seeds.single(0),
+            level=self.level,
+            draw=draw,
+            initial=start,
+            trained=start,
+            dense=Rung(dense.mask, start, start),
+            rule=self.lottery.rule,
+            probing=lambda: _made_up_examples(self.lottery.architecture),
+            lent=lambda: Lent([donor, donor]),
+        )
+
+    def _ticket(self, architecture: Architecture, called: str) -> tuple[Ticket, Ticket]:
+        start = architecture.initial(stream("try", called))
+        dense = Mask.dense(architecture.prunable_shapes)
+        mask = _random(dense, self.density, stream("try", called, "mask"))
+        return _with_dense(mask, start, start, {})
 
 
 def _made_up_examples(architecture: Architecture) -> Probing:
