@@ -9,6 +9,7 @@ import polars as pl
 
 from tombola.analysis import wording
 from tombola.analysis.answers import Sentence, sentences
+from tombola.analysis.families import by_family, families
 from tombola.analysis.published import Checked
 from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import verdicts_of
@@ -160,6 +161,8 @@ def _cost(label: str, tables: Tables) -> Ledger:
     return Ledger(label, ["arm", "trainings", "iterations", "time", "time a training"], rows, caption)
 
 
+MOST_ROWS = 12
+"""Verdicts that the page lists at once; more are folded by family."""
 MARKS = {YES: "✓", NO: "✗", CLOSE: "○", UNRESOLVED: "?", UNTESTED: "–"}
 """A sign beside each decision, so that it does not hang on a colour."""
 
@@ -171,6 +174,7 @@ class VerdictRow:
     its style, `mark` a sign for it."""
 
     name: str
+    family: str
     claim: str
     estimate: str
     test: str
@@ -192,7 +196,8 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class VerdictSection:
-    """What templates/verdicts.html.j2 shows, as `verdicts`."""
+    """What templates/verdicts.html.j2 shows, as `verdicts`; of many rows `folded` has those of each family under what
+    they come to."""
 
     rows: list[VerdictRow]
     matching: str
@@ -202,6 +207,7 @@ class VerdictSection:
     how: str
     answers: tuple[Sentence, ...] = ()
     box: tuple[tuple[str, str], ...] = wording.BOX
+    folded: tuple[tuple[str, list[VerdictRow]], ...] = ()
 
 
 def verdict_rows(run: Run) -> list[VerdictRow]:
@@ -212,8 +218,10 @@ def verdict_rows(run: Run) -> list[VerdictRow]:
 def verdict_section(run: Run) -> VerdictSection:
     """All that the page says of a run's claims. Measures are not taken while the run goes on."""
     found = verdicts_of(run, measures=not run.is_locked())
+    rows = [verdict_row(verdict) for verdict in found.verdicts]
     return VerdictSection(
-        rows=[_row(verdict) for verdict in found.verdicts],
+        rows=rows,
+        folded=folded(found.verdicts) if len(rows) > MOST_ROWS else (),
         matching=wording.match(found.matching),
         published=[_published(checked) for checked in found.expected],
         notes=list(found.notes),
@@ -223,9 +231,16 @@ def verdict_section(run: Run) -> VerdictSection:
     )
 
 
-def _row(verdict: Verdict) -> VerdictRow:
+def folded(verdicts: Sequence[Verdict]) -> tuple[tuple[str, list[VerdictRow]], ...]:
+    """What each family comes to, and its rows."""
+    return tuple((by_family(family), [verdict_row(each) for each in family]) for family in families(verdicts))
+
+
+def verdict_row(verdict: Verdict) -> VerdictRow:
+    """A verdict in words."""
     return VerdictRow(
         name=verdict.name,
+        family=verdict.family,
         claim=verdict.claim,
         estimate=wording.estimate(verdict),
         test=wording.test_of(verdict),

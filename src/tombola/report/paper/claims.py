@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tombola.alignment.words import RAW
 from tombola.analysis import plain, wording
 from tombola.analysis.answers import sentences
+from tombola.analysis.families import by_family, counts, families, tally
 from tombola.analysis.verdict import Verdict
 from tombola.analysis.wording import DECIDED
 from tombola.report.paper.document import Block, Grid, Paragraph, bullets, paragraph
@@ -50,14 +50,6 @@ def verdicts_in_words(m: Material) -> list[Block]:
     ]
 
 
-def families(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
-    """The tests of each family, in the order of the study."""
-    found: dict[str, list[Verdict]] = {}
-    for each in verdicts:
-        found.setdefault(each.family, []).append(each)
-    return list(found.values())
-
-
 def told(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Those that have a sentence among the results: the family of the first claim, and whatever went otherwise than
     claimed; those that answer a question have theirs at the front."""
@@ -66,30 +58,6 @@ def told(verdicts: Sequence[Verdict]) -> list[Verdict]:
         for each in verdicts
         if not each.answers and (each.family == verdicts[0].family or each.decision != YES)
     ]
-
-
-def tally(found: Sequence[Verdict]) -> str:
-    """How many tests came out how."""
-    return f"Of {counted(len(found), 'test')} of the claims, {_counts(found)}."
-
-
-def _counts(found: Sequence[Verdict]) -> str:
-    """'9 are “yes” and 1 is “too close to say”'."""
-    counts = Counter(each.decision for each in found)
-    return listed(
-        f"{counts[each]} {'is' if counts[each] == 1 else 'are'} “{DECIDED[each]}”"
-        for each in DECISIONS
-        if counts[each]
-    )
-
-
-def by_family(verdicts: Sequence[Verdict]) -> str:
-    """How many tests of each family came out how."""
-    parts = (
-        f"of {counted(len(family), 'test')} of ‘{family[0].family}’ {_counts(family)}"
-        for family in families(verdicts)
-    )
-    return f"{_capital('; '.join(parts))}."
 
 
 def _verdict_in_words(verdict: Verdict) -> str:
@@ -114,7 +82,7 @@ def _table(verdicts: Sequence[Verdict], m: Material) -> Grid:
     by = listed(sorted({wording.test_name(each) for each in verdicts if each.p is not None}))
     p = f" p is by {by}, as such and corrected by Holm over the {counted(first.tests, 'test')}." if by else ""
     caption = (
-        f"The claims{name}: {_counts(verdicts)}, at alpha {first.alpha:g}, n = {n}."
+        f"The claims{name}: {counts(verdicts)}, at alpha {first.alpha:g}, n = {n}."
         f"{quantity}{_alignments(verdicts)}{p}"
     )
     head = ("hypothesis", "density", "difference [95% interval]", "d", "p", "p (Holm)", "decision")

@@ -9,10 +9,11 @@ from itertools import pairwise
 
 from tombola.analysis import wording
 from tombola.analysis.answers import sentences
+from tombola.analysis.families import by_family, families, tally
 from tombola.analysis.verdict import Verdict
 from tombola.report.figures.base import Picture, left_out
 from tombola.report.figures.forest import forest
-from tombola.report.paper import claims, findings, methods, structure
+from tombola.report.paper import findings, methods, structure
 from tombola.report.paper.bibliography import referring
 from tombola.report.paper.document import (
     Block,
@@ -179,16 +180,16 @@ def forests(m: Material) -> dict[str, Picture]:
 
 def _open(m: Material) -> list[list[Verdict]]:
     """The claims by family that answer no question, and so have no slide of their own."""
-    return claims.families([each for each in m.verdicts.verdicts if not each.answers]) if m.verdicts else []
+    return families([each for each in m.verdicts.verdicts if not each.answers]) if m.verdicts else []
 
 
 def _decided(m: Material, charts: Charts) -> list[Slide]:
     """A slide for each family that is drawn; of the others the claims evenly on slides."""
-    found, rest, families = list[Slide](), list[Verdict](), _open(m)
-    for index, family in enumerate(families):
+    found, rest, every = list[Slide](), list[Verdict](), _open(m)
+    for index, family in enumerate(every):
         name = f"claims-{index}"
         if name in charts:
-            said = claims.by_family(family) if len(families) > 1 else claims.tally(family)
+            said = by_family(family) if len(every) > 1 else tally(family)
             found.append(Slide(said, (_drawn(name, charts),)))
         else:
             rest += family
@@ -204,7 +205,7 @@ def _tables(m: Material, verdicts: Sequence[Verdict]) -> list[Slide]:
     tables: list[list[Block]] = [[Grid(head, tuple(part), (), left=3)] for part in _even(rows, MOST)]
     if tables and m.study.levels and len(rows) <= MOST:
         tables[-1].append(paragraph(f"{wording.match(m.verdicts.matching)}."))
-    return [Slide(claims.tally(verdicts), tuple(blocks)) for blocks in tables]
+    return [Slide(tally(verdicts), tuple(blocks)) for blocks in tables]
 
 
 def _even(rows: Sequence[tuple[str, ...]], most: int) -> list[Sequence[tuple[str, ...]]]:
