@@ -15,7 +15,7 @@ from tombola.report.paper.document import Document, Drawing, Grid
 from tombola.report.paper.material import Material
 from tombola.report.paper.paper import paper
 from tombola.report.paper.slides import forests, slides
-from tombola.stats.verdict import CLOSE, NO
+from tombola.stats.verdict import CLOSE, NO, UNTESTED
 
 pytestmark = pytest.mark.usefixtures("quick_pictures")
 
@@ -38,6 +38,24 @@ def with_verdicts(found: list[Verdict]) -> Material:
 def test_a_sentence_is_on_the_first_family_and_on_what_went_otherwise() -> None:
     assert [each.name for each in told(MANY)] == ["plain", "open"]
     assert [len(each) for each in families(MANY)] == [3, 10]
+
+
+def test_further_densities_of_a_claim_follow_its_sentence_in_short() -> None:
+    first = verdict("open", "", CLOSE, n_needed=40, tests=2, p_holm=0.5)
+    sparser = replace(first, density=0.0176, p=0.25)
+    unasked = replace(first, density=None, difference=None, decision=UNTESTED, why="no level is near")
+    said = words_of(Document("", "", "", tuple(verdicts_in_words(with_verdicts([first, sparser, unasked])))))
+    assert (
+        "What open says. This is too close to say (n would be 40): ticket less reinit at 3.4% (level 5)"
+        in said
+    )
+    assert (
+        "At 1.76%: too close to say (n would be 40), +1.23 pp [+0.45, +2.01], p = 0.25, 0.5 by Holm. This was"
+        in said
+    )
+    assert (
+        "This was not tested: ticket less reinit at 3.4%, early stop test accuracy: no level is near." in said
+    )
 
 
 def test_each_family_has_a_table_with_each_claim_once() -> None:

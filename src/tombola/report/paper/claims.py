@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from tombola.alignment.words import RAW
 from tombola.analysis import plain, wording
@@ -41,7 +42,8 @@ def verdicts_in_words(m: Material) -> list[Block]:
             "are not corrected for their number."
         )
         return [paragraph(said), *matching]
-    sentences_on = [_verdict_in_words(each) for each in told(found.verdicts)]
+    by_claim = groupby(told(found.verdicts), lambda each: (each.family, each.name))
+    sentences_on = [_claim_in_words(list(tests)) for _, tests in by_claim]
     return [
         paragraph(f"{tally(found.verdicts)} {wording.MEANING} {wording.how(found.verdicts)}"),
         *([bullets(sentences_on)] if sentences_on else []),
@@ -58,6 +60,23 @@ def told(verdicts: Sequence[Verdict]) -> list[Verdict]:
         for each in verdicts
         if not each.answers and (each.family == verdicts[0].family or each.decision != YES)
     ]
+
+
+def _claim_in_words(verdicts: Sequence[Verdict]) -> str:
+    """The first test of a claim as it is, further densities in short."""
+    first, *others = verdicts
+    return " ".join([_verdict_in_words(first), *map(_further, others)])
+
+
+def _further(verdict: Verdict) -> str:
+    """'At 1.6%: too close to say (n would be 248), +0.14 pp [-0.34, +0.63], p = 0.25, 1 by Holm.'"""
+    if verdict.difference is None:
+        return f"{SENTENCES[verdict.decision]}: {wording.estimate(verdict)}."
+    said = f"{_capital(_place(verdict))}: {wording.decision(verdict)}, {wording.difference(verdict)}"
+    if verdict.p is None or verdict.p_holm is None:
+        return f"{said}."
+    holm = f", {wording.small(verdict.p_holm)} by Holm" if verdict.tests > 1 else ""
+    return f"{said}, {wording.p_equals(verdict.p)}{holm}."
 
 
 def _verdict_in_words(verdict: Verdict) -> str:
@@ -86,7 +105,7 @@ def _table(verdicts: Sequence[Verdict], m: Material) -> Grid:
         f"{quantity}{_alignments(verdicts)}{p}"
     )
     head = ("hypothesis", "density", "difference [95% interval]", "d", "p", "p (Holm)", "decision")
-    return Grid(head, tuple(_rows(verdicts, bool(quantity))), (caption,))
+    return Grid(head, tuple(_rows(verdicts, bool(quantity))), (caption,), stays=True)
 
 
 def _rows(verdicts: Sequence[Verdict], quantity_known: bool) -> Iterator[tuple[str, ...]]:

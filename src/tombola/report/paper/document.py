@@ -46,12 +46,14 @@ class Items:
 @dataclass(frozen=True)
 class Grid:
     """A table: its first `left` columns hold words, the others numbers. A row whose first cell is empty is of the same
-    as the row above it."""
+    as the row above it. One that `stays` is among others, whose order matters, and is not moved to where a page has
+    room for it."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: Words
     left: int = 1
+    stays: bool = False
 
 
 @dataclass(frozen=True)

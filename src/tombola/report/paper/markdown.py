@@ -48,7 +48,7 @@ class _Markdown(Markup):
         match part:
             case Cite(key, where):
                 return f"\\[{self._works.index(key) + 1}{f', {escaped(where)}' if where else ''}\\]"
-            case Grid(head, rows, caption, left):
+            case Grid(head, rows, caption, left, _):
                 self._tables += 1
                 rule = [":---" if i < left else "---:" for i in range(len(head))]
                 top, *table = [[escaped(cell) for cell in row] for row in (head, *rows)]

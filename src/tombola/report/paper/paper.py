@@ -34,7 +34,7 @@ WIDE = 160.0
 HALF = 76.0
 """Millimetres of a figure that stands beside another."""
 HALVES = MAIN[:4]
-TALL = {"arms": 125.0}
+TALL = {"arms": 110.0}
 """Millimetres that a figure of many rows may be high; others are as high as goes with their width."""
 
 Charts = Mapping[str, Picture]

@@ -112,13 +112,13 @@ class _Typst(Markup):
         wide = [max(map(len, column)) > WIDE for column in columns]
         words = [any(wide) and _phrases(column) for column in columns]
         widths = ", ".join(
-            "1fr" if w else "0.3fr" if phrase else "auto" for w, phrase in zip(wide, words, strict=True)
+            "1fr" if w else "0.36fr" if phrase else "auto" for w, phrase in zip(wide, words, strict=True)
         )
         align = ", ".join("left" if i < grid.left or wide[i] else "right" for i in range(len(columns)))
         head = ", ".join(f"[*{escaped(cell)}*]" for cell in grid.head)
         caption = f", caption: [{self.words(grid.caption)}]" if grid.caption else ""
         long = len(grid.rows) > SHORT
-        kind = "together" if together and not long else "whole"
+        kind = "together" if together and not long and not grid.stays else "whole"
         return (
             f"#{kind}(figure(grid-of(({widths},), ({align},), long: {str(long).lower()},\n"
             f"  table.hline(), table.header([], {head}), table.hline(stroke: 0.3pt),\n"

@@ -25,7 +25,7 @@ from tombola.study.spec import Study
 Compose = Callable[[Material, Charts, str], Document]
 TEMPLATES: Mapping[str, Compose] = {"paper": paper, "proposal": proposal}
 FORMATS = ("pdf", "md", "typst", "slides")
-HIGH, LOW, AXIS = 95.0, 62.0, 45
+HIGH, LOW, AXIS = 95.0, 48.0, 45
 """Millimetres that figures are high at most, those of the appendix LOW, and px that an axis with its title takes."""
 ON_SLIDE = (150.0, 70.0)
 WORDY = (195.0, 88.0)
