@@ -1,16 +1,17 @@
-"""What a study comes to: the questions that its hypotheses answer, a sentence each."""
+"""What a study comes to: the questions that its hypotheses answer, a sentence each, and counts by family."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tombola.analysis import plain, wording
 from tombola.analysis.verdict import Verdict
-from tombola.stats.verdict import CLOSE, UNRESOLVED
+from tombola.stats.verdict import CLOSE, DECISIONS, UNRESOLVED
 from tombola.study.claims import QUESTIONS, Question
-from tombola.text import listed, percent
+from tombola.text import counted, listed, percent
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,38 @@ def sentences(verdicts: Sequence[Verdict]) -> list[Sentence]:
             )
         )
     return found
+
+
+def families(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
+    """The tests of each family, in the order of the study."""
+    found: dict[str, list[Verdict]] = {}
+    for each in verdicts:
+        found.setdefault(each.family, []).append(each)
+    return list(found.values())
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """How many tests came out how."""
+    return f"Of {counted(len(verdicts), 'test')} of the claims, {counts(verdicts)}."
+
+
+def by_family(verdicts: Sequence[Verdict]) -> str:
+    """How many tests of each family came out how: 'Of 3 tests of ‘answer’ 3 are “yes”; of 2 tests of ...'."""
+    said = "; ".join(
+        f"of {counted(len(family), 'test')} of ‘{family[0].family}’ {counts(family)}"
+        for family in families(verdicts)
+    )
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def counts(verdicts: Sequence[Verdict]) -> str:
+    """'9 are “yes” and 1 is “too close to say”'."""
+    number = Counter(each.decision for each in verdicts)
+    return listed(
+        f"{number[each]} {'is' if number[each] == 1 else 'are'} “{wording.DECIDED[each]}”"
+        for each in DECISIONS
+        if number[each]
+    )
 
 
 def place(verdict: Verdict) -> str:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tombola.analysis import wording
-from tombola.analysis.answers import Sentence, sentences
-from tombola.analysis.families import by_family, families
+from tombola.analysis.answers import Sentence, by_family, families, sentences
 from tombola.analysis.published import Checked
 from tombola.analysis.verdict import Verdict
 from tombola.analysis.verdicts import verdicts_of

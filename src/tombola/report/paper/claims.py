@@ -7,8 +7,7 @@ from itertools import groupby
 
 from tombola.alignment.words import RAW
 from tombola.analysis import plain, wording
-from tombola.analysis.answers import sentences
-from tombola.analysis.families import by_family, counts, families, tally
+from tombola.analysis.answers import by_family, counts, families, sentences, tally
 from tombola.analysis.verdict import Verdict
 from tombola.analysis.wording import DECIDED
 from tombola.report.paper.document import Block, Grid, Paragraph, bullets, paragraph

@@ -8,8 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from tombola.analysis import wording
-from tombola.analysis.answers import sentences
-from tombola.analysis.families import by_family, families, tally
+from tombola.analysis.answers import by_family, families, sentences, tally
 from tombola.analysis.verdict import Verdict
 from tombola.report.figures.base import Picture, left_out
 from tombola.report.figures.forest import forest
