@@ -99,6 +99,8 @@ def test_a_talk_draws_a_family_of_many_claims_and_names_its_result() -> None:
     m = with_verdicts(MANY)
     drawn = forests(m)
     assert list(drawn) == ["claims-1"]
+    # Points and iterations have no axis in common.
+    assert forests(with_verdicts([replace(MANY[3], quantity="early_stop_iteration"), *MANY[4:]])) == {}
     talk = slides(m, drawn, "")
     [family] = [slide for slide in talk.slides if any(isinstance(block, Drawing) for block in slide.blocks)]
     assert family.message == "Of 10 tests of ‘parts’ 9 are “yes” and 1 is “too close to say”."

@@ -117,7 +117,7 @@ def _row(verdict: Verdict, main: Verdict) -> dict[str, Any]:
 
 
 def unit(verdict: Verdict) -> str:
-    """What a difference is measured in."""
+    """What a difference is measured in, as an axis says it."""
     what = MeasureAt.parse(verdict.quantity).name if verdict.of_measure else verdict.quantity
     unit = " (points)" if scale_of(verdict) == 100 else ""
     return f"difference in {what.replace('_', ' ').replace('-', ' ')}{unit}"

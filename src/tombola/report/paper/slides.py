@@ -10,6 +10,7 @@ from itertools import pairwise
 from tombola.analysis import wording
 from tombola.analysis.answers import by_family, families, sentences, tally
 from tombola.analysis.verdict import Verdict
+from tombola.report.figures.answers import unit
 from tombola.report.figures.base import Picture, left_out
 from tombola.report.figures.forest import forest
 from tombola.report.paper import findings, methods, structure
@@ -168,10 +169,11 @@ def _structure(m: Material) -> list[Slide]:
 
 
 def forests(m: Material) -> dict[str, Picture]:
-    """Name -> the picture of each family that has more claims without a slide of their own than fit in a table."""
+    """Name -> the picture of each family that has more claims without a slide of their own than fit in a table, all in
+    one unit."""
     found: dict[str, Picture] = {}
     for index, family in enumerate(_open(m)):
-        if len(family) > MOST:
+        if len(family) > MOST and len({unit(each) for each in family}) == 1:
             with suppress(NothingToDrawError):
                 found[f"claims-{index}"] = forest(family)
     return found
