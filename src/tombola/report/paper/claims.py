@@ -156,8 +156,8 @@ def _quantity(verdict: Verdict) -> str:
 def _alignments(verdicts: Sequence[Verdict]) -> str:
     """How the units of networks were matched for measures; '' where nothing was measured."""
     found = sorted({MeasureAt.parse(each.quantity).aligned for each in verdicts if each.of_measure})
-    known = ["units as they come" if name == RAW else f"the alignment {name}" for name in found]
-    return f" Measures are taken under {listed(known)}." if known else ""
+    known = ["of units as they come" if name == RAW else f"under the alignment {name}" for name in found]
+    return f" Measures are taken {listed(known)}." if known else ""
 
 
 def discussion(m: Material) -> Paragraph:
