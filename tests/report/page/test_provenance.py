@@ -87,7 +87,7 @@ def test_a_comparison_is_among_them_with_its_measures_and_levels(made: Run, tmp_
     assert words[words.index("--level") + 1] == "1"
     # It is a command that works, and that leads to itself.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [*words, "--out", str(tmp_path), "--n-null", "2"])
+        patch.setattr(sys, "argv", [*words, "--runs", str(tmp_path), "--n-null", "2"])
         with pytest.raises(SystemExit) as end:
             main()
     assert not end.value.code
