@@ -39,7 +39,7 @@ lint: .venv/installed
 	touch $@
 
 .venv/checked: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tensorboard,mlflow,wandb]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tensorboard,mlflow,wandb,ray,slurm,s3]' 'moto[server]'
 	touch $@
 
 .venv/documented: .venv/installed

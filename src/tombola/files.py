@@ -98,14 +98,19 @@ def unless_read_only(place: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def new_folder(place: Path) -> Iterator[Path]:
-    """A folder beside the place, to be filled and, when that went well, renamed into it: it is whole or not there."""
+    """A folder beside the place, to be filled and, when that went well, renamed into it: it is whole or not there. One
+    that another process has put there meanwhile stays."""
     beside = _beside(place)
     beside.mkdir(parents=True)
     try:
         yield beside
         if place.is_symlink():  # it points to nothing, else nobody would write here
             place.unlink()
-        beside.replace(place)
+        try:
+            beside.replace(place)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
         handle = os.open(place.parent, os.O_RDONLY)  # flushes the rename to the disk
         try:
             os.fsync(handle)

@@ -13,8 +13,8 @@ from support.study_kit import contents, run_tiny, tiny
 from tombola.errors import UserError
 from tombola.files import write_json
 from tombola.lottery.cell import Cell
-from tombola.runs import runner
 from tombola.runs.folder import Run
+from tombola.runs.work import worker
 
 STUDY = tiny(store={"keep": "masks"}, arms=[{"name": "reinit"}, {"name": "fresh"}])
 CELLS = 14
@@ -63,7 +63,7 @@ def test_where_nothing_is_missing_nothing_is_drawn(
     def draw(*_: object) -> Any:
         raise AssertionError("drawn again")
 
-    monkeypatch.setattr(runner, "draw", draw)
+    monkeypatch.setattr(worker, "draw", draw)
     assert contents(run_tiny(tmp_path, study).path) == before
 
 

@@ -119,7 +119,16 @@ def test_a_finished_stack_is_left_alone_whatever_else_is_asked_for(tmp_path: Pat
     record = EngineRecord(Run(tmp_path), {"record": {"stacks": [stack]}})
     asked = [Cell(1, 1, "ticket", 0)]
     assert record.stacks(asked, lambda cell: True, 4) == []
-    with pytest.raises(
-        UserError, match="r1/L01/ticket/0 is trained in one stack with r0/L01/ticket/0, and the weights"
-    ):
+    with pytest.raises(UserError, match="the weights that this was pruned from are gone"):
         record.stacks(asked, lambda cell: cell not in asked, 4)
+
+
+def test_a_cell_whose_ladder_ended_is_left_out_of_the_stack_that_was_settled_for_it(tmp_path: Path) -> None:
+    level = cells(2, 2)
+    record = record_in(tmp_path, [])
+    record.settle([level], lambda cell: False, 4)
+    assert Run(tmp_path).environment["record"]["stacks"] == [[str(cell) for cell in level]]
+    goes_on = [cell for cell in level if cell.replicate == 1]
+    assert record.stacks(goes_on, lambda cell: False, 1, planned=level) == [goes_on]
+    with pytest.raises(UserError, match="a stack holds r0/L01/ticket/0, which the study does not draw"):
+        record.stacks(goes_on, lambda cell: False, 1)

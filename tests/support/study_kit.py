@@ -53,11 +53,16 @@ def tiny(**changes: Any) -> Study:
 
 def run_tiny(out: Path, study: Study | None = None, **options: Any) -> Run:
     """Run a tiny study on the toy data, on the CPU with one thread; LeNets on the engine that starts fastest."""
-    study = study or tiny()
+    study, donors = study or tiny(), options.pop("dense_from", ())
+    return run_study(study, tiny_options(out, study, **options), dense_from=donors)
+
+
+def tiny_options(out: Path, study: Study, **options: Any) -> RunOptions:
+    """How `run_tiny` runs a study."""
     engine = "mlp" if study.model.name.startswith("lenet") and "model" not in options else "auto"
-    donors = options.pop("dense_from", ())
-    settings = {"dataset": toy_data(), "device": "cpu", "threads": 1, "engine": engine, **options}
-    return run_study(study, RunOptions(out, **settings), dense_from=donors)
+    return RunOptions(
+        out, **{"dataset": toy_data(), "device": "cpu", "threads": 1, "engine": engine, **options}
+    )
 
 
 def rewrite_record(run: Run, cell: Cell, **changes: Any) -> None:

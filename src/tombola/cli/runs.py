@@ -63,6 +63,24 @@ def run(
         ),
     ] = "report",
     track: Track = None,
+    on: Annotated[
+        str,
+        option(
+            "--on",
+            "Who trains: local:N processes, ray, ray://HOST:PORT, or slurm:N jobs (else this process).",
+            complete.words("local:2", "ray", "slurm:2"),
+            "PLACE",
+        ),
+    ] = "",
+    each: Annotated[
+        Several, option("--each", "What a worker of --on gets; repeatable.", metavar="KEY=VALUE")
+    ] = None,
+    shard: Annotated[
+        str, option("--shard", "Be worker i of n that share the run's folder.", metavar="i/n")
+    ] = "",
+    mirror: Annotated[
+        str, option("--mirror", "Keep a copy up to date there, and go on from it.", metavar="URL")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Run a study to its end, from wherever it was stopped: train, compare, decide, and write its report."""
@@ -78,12 +96,24 @@ def run(
     from tombola.runs.run_options import RunOptions
     from tombola.runs.runner import run_study, run_sweep
     from tombola.runs.sweeps import SweepRun
+    from tombola.runs.work.mirror import Mirror
     from tombola.study.load import load_sweep
 
     if until not in STEPS:
         raise UserError(f"--until is '{until}'; expected one of {', '.join(STEPS)}{nearest(until, STEPS)}")
     sweep = load_sweep(what, settings or [])
-    options = RunOptions(out, device, engine, threads, data_dir, track=listed(track))
+    options = RunOptions(
+        out,
+        device,
+        engine,
+        threads,
+        data_dir,
+        track=listed(track),
+        on=on,
+        each=each or (),
+        shard=shard,
+        mirror=mirror,
+    )
     if dry_run:
         print_dry_run(sweep, options, as_json)
         return
@@ -98,18 +128,23 @@ def run(
             found = run_sweep(sweep, options, beginning=announcer(len(sweep.members)))
         else:
             found = run_study(sweep.first, options, beginning=live.begin)
-    for each in found.runs.values() if until != "training" else ():
-        if compare_study(each, data_dir):
-            print(f"{each.path.name}: tickets are compared", file=sys.stderr)
     place = f"{'sweep' if sweep.keys else 'run  '}   {found.path}"
+    if shard and any(one.headway().state != "finished" for one in found.runs.values()):
+        print(f"{place}\nothers are still at it; the last of them goes on to the report")
+        return
+    for one in found.runs.values() if until != "training" else ():
+        if compare_study(one, data_dir):
+            print(f"{one.path.name}: tickets are compared", file=sys.stderr)
     if until != "report":
         print(place)
         return
-    verdicts = [verdicts_of(each, data_dir=data_dir) for each in found.runs.values()]
-    for each, own in zip(found.runs.values(), verdicts, strict=True):
-        write_verdicts(each, own)
+    verdicts = [verdicts_of(one, data_dir=data_dir) for one in found.runs.values()]
+    for one, own in zip(found.runs.values(), verdicts, strict=True):
+        write_verdicts(one, own)
     page = write_reports([found])
-    answered = not sweep.keys and any(each.answers for each in verdicts[0].verdicts)
+    for one in found.runs.values() if mirror else ():
+        Mirror.of(mirror, one).send()
+    answered = not sweep.keys and any(one.answers for one in verdicts[0].verdicts)
     if as_json or not answered:
         print_results(found, as_json)
     if as_json:

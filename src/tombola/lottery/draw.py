@@ -84,7 +84,7 @@ class Climb:
         if level == 0:
             return {}
         if lottery.method:
-            sought = train([Cell(r, level, lottery.mode, 0) for r in self.masks], self._seek)
+            sought = train([Cell(r, level, lottery.mode, 0) for r in self.masks], self.seek)
             ends = {cell.replicate: drawn for cell, drawn in sought.items() if drawn.status == "ok"}
             self.masks = {r: drawn.found for r, drawn in ends.items() if drawn.found is not None}
             return sought
@@ -145,7 +145,7 @@ class Climb:
             if level == 0 or self.lottery.mode in ("iterative", "continued", SHORT_ROUNDS):
                 self.trained[r] = last_lived(self.masks[r], source.end, self.trained.get(r, {}))
 
-    def _seek(self, cell: Cell) -> Start:
+    def seek(self, cell: Cell) -> Start:
         """What the search for a mask starts from: initial weights, at iteration 0 wherever tickets go back to."""
         search, state = self.lottery.search(cell), self.initial[cell.replicate]
         assert search is not None

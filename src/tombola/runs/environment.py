@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -177,28 +177,59 @@ class EngineRecord:
         """Write environment.json."""
         self.folder.write_environment(self.environment)
 
-    def stacks(self, cells: Sequence[Cell], done: Callable[[Cell], bool], size: int) -> list[list[Cell]]:
-        """The stacks to train for the cells of a level: recorded ones that are unfinished, and new ones for
-        cells that no stack has yet. Raises UserError for an unfinished one with a cell that cannot be drawn."""
-        names = {str(cell) for cell in cells}
-        recorded: list[list[str]] = [s for s in self.record["stacks"] if any(name in names for name in s)]
-        taken = {name for stack in recorded for name in stack}
-        fresh = packed([cell for cell in cells if str(cell) not in taken and not done(cell)], size)
+    def settle(self, groups: Iterable[Sequence[Cell]], done: Callable[[Cell], bool], size: int) -> None:
+        """Decide the make-up of all stacks before the first is trained, and write it down: for cells that are drawn
+        together, those that no stack has yet and that are not done. A ladder may end below some of them, which are left
+        out when their turn comes: it ends there whoever trains it."""
+        taken = {name for stack in self.record["stacks"] for name in stack}
+        fresh: list[list[Cell]] = []
+        for cells in groups:
+            fresh += packed([cell for cell in cells if str(cell) not in taken and not done(cell)], size)
         if fresh:
             self.record["stacks"] += [[str(cell) for cell in stack] for stack in fresh]
             self.save()
+
+    def stacks(
+        self,
+        cells: Sequence[Cell],
+        done: Callable[[Cell], bool],
+        size: int,
+        planned: Collection[Cell] = (),
+    ) -> list[list[Cell]]:
+        """The stacks to train for the cells of a level: recorded ones that are unfinished, and new ones for
+        cells that no stack has yet. See `trainable`."""
+        self.settle([cells], done, size)
+        wanted = {str(cell) for cell in cells}
+        recorded = [
+            [cell_named(name) for name in stack]
+            for stack in self.record["stacks"]
+            if not wanted.isdisjoint(stack)
+        ]
         # Of a finished stack some cells may not be asked for: their ladder goes on no more, its weights being dropped.
-        known = [[cell_named(name) for name in stack] for stack in recorded]
-        unfinished = [stack for stack in known + fresh if not all(done(cell) for cell in stack)]
-        for stack in unfinished:
-            self._require_drawn(stack, names, done)
-        return unfinished
+        drawn = set(cells)
+        whole = [self.trainable(stack, drawn, done, planned) for stack in recorded]
+        return [stack for stack in whole if not all(done(cell) for cell in stack)]
+
+    def trainable(
+        self,
+        stack: Sequence[Cell],
+        drawn: Collection[Cell],
+        done: Callable[[Cell], bool],
+        planned: Collection[Cell] = (),
+    ) -> list[Cell]:
+        """The cells of a stack as it is trained, `drawn` being all that is drawn at its level: without those that were
+        `planned` and never come, since their ladder ended. Raises UserError for an unfinished stack with a cell that
+        cannot be drawn."""
+        whole = [cell for cell in stack if cell in drawn or done(cell) or cell not in planned]
+        if not all(done(cell) for cell in whole):
+            self._require_drawn(whole, drawn, done)
+        return whole
 
     def _require_drawn(
-        self, stack: Sequence[Cell], names: Collection[str], done: Callable[[Cell], bool]
+        self, stack: Sequence[Cell], drawn: Collection[Cell], done: Callable[[Cell], bool]
     ) -> None:
         """Raise UserError where a stack that is to be trained has a cell that nothing can be drawn for."""
-        lost = next((cell for cell in stack if str(cell) not in names), None)
+        lost = next((cell for cell in stack if cell not in drawn), None)
         if lost is None:
             return
         wanted = next(cell for cell in stack if not done(cell))

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -35,6 +37,7 @@ from tombola.lottery.cell import Cell, Drawn
 from tombola.lottery.ticket import Ticket
 from tombola.runs.cells import Cells
 from tombola.runs.environment_file import ENVIRONMENT_FILE, environment_in
+from tombola.runs.presence import WORK, anyone_at_work, stacks_in_hand
 from tombola.runs.progress import WORDS, Headway, headway
 from tombola.runs.unedited import require_unedited
 from tombola.seals import sealed
@@ -43,6 +46,8 @@ from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
 
 LOCK = ".lock"
+LEAVING = 15.0
+"""Seconds that workers are given to leave, whose run was stopped or killed."""
 PATIENCE = 0.5
 """Seconds to wait for the lock: whoever asks whether a run is locked holds it for an instant."""
 
@@ -78,7 +83,7 @@ class Run(Cells):
     def headway(self) -> Headway:
         """How far it is now."""
         beside: dict[str, tuple[Cells, Study]] = {each.kind: (each, each.study) for each in self.ladders()}
-        return headway(self, self.study, self.is_locked(), beside)
+        return headway(self, self.study, self.is_locked(), beside, stacks_in_hand(self.path))
 
     def _repr_html_(self) -> str:
         """For notebooks: how far it is, and the mean test accuracy at early stop of each arm at each level."""
@@ -143,18 +148,34 @@ class Run(Cells):
             raise UserError(f"{self.path}: cannot be a run folder ({problem.strerror})") from None
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Within it the folder, made if need be, is this process's alone. Raises UserError where it is another's."""
+    def held(self, patience: float | None = None, *, alone: bool = True) -> Iterator[None]:
+        """Within it the folder, made if need be, is this process's alone; without `alone` there may be workers in it,
+        who do not hold the lock. Raises UserError where it is another's for longer than the seconds of `patience`."""
         self.make()
         try:
-            lock = FileLock(self.path / LOCK).acquire(timeout=PATIENCE)
+            lock = FileLock(self.path / LOCK).acquire(timeout=PATIENCE if patience is None else patience)
         except Timeout:
             raise UserError(f"{self.path}: another process is running this study") from None
         with lock:
+            if alone:
+                self._require_nobody()
             yield
+
+    def _require_nobody(self) -> None:
+        """Raise UserError where workers are in the folder, and stay; those of a process that was killed soon leave."""
+        end = time.monotonic() + LEAVING
+        while anyone_at_work(self.path):
+            if time.monotonic() > end:
+                raise UserError(
+                    f"{self.path}: workers are at this study (their names are in {WORK}); wait until they are done, or "
+                    "join them with --shard"
+                )
+            time.sleep(0.1)
 
     def is_locked(self) -> bool:
         """Whether a process is running the study now. Only looks: the folder may be one that nobody may write to."""
+        if anyone_at_work(self.path):
+            return True
         try:
             handle = os.open(self.path / LOCK, os.O_RDONLY)
         except OSError:
@@ -230,7 +251,9 @@ class Run(Cells):
         return Drawn(cell, record.status, None, trained, found)
 
     def sweep(self) -> None:
-        """Remove what a killed process left half-written. Only for the holder of the lock."""
+        """Remove what killed processes left half-written. Only for the holder of the lock, and while no workers are in
+        the folder."""
+        shutil.rmtree(self.path / WORK, ignore_errors=True)
         cells = ("cells/r*/L*/*/.*.tmp", "cells/r*/L*/*/*/.*.tmp")
         sweep(self.path, *cells, "starts/.*.tmp", ".*.tmp", "report/**/.*.tmp", "track/**/.*.tmp", older=0.0)
 

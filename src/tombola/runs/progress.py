@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
-from tombola.lottery.cell import Cell, Drawn
+from tombola.lottery.cell import Cell, Drawn, Status
 from tombola.runs.cell_record import CellRecord
 from tombola.runs.cells import Cells
 from tombola.runs.integrity import fault
@@ -21,26 +21,49 @@ from tombola.text import ticket_first
 from tombola.training.search.bird import seen_from
 
 
+class Ends:
+    """Where ladders of a study ended: above that there is nothing to train."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._ends: dict[int | tuple[int, str, int], int] = {}
+        self._deciding = {*study.pruned_arms, *study.ladder_arms, study.search_arm}
+
+    def decides(self, cell: Cell) -> bool:
+        """Whether a ladder ends with the cell where it collapsed or diverged: a ticket's, a search's, or one of an arm
+        that has its own ladder."""
+        return cell.arm in self._deciding
+
+    def note(self, cell: Cell, status: Status) -> None:
+        """Note how a cell that decides ended. Where a search failed there is no ticket."""
+        if status == "ok":
+            return
+        if cell.arm == self._study.search_arm:
+            self._ends[cell.replicate] = cell.level - 1
+        else:
+            shared = cell.arm in self._study.pruned_arms
+            self._ends[cell.replicate if shared else (cell.replicate, cell.arm, cell.draw)] = cell.level
+
+    def beyond(self, cell: Cell) -> bool:
+        """Whether a cell lies above the end of its ladder, or of its replicate's."""
+        ladders = cell.replicate, (cell.replicate, cell.arm, cell.draw)
+        return any(cell.level > self._ends.get(ladder, cell.level) for ladder in ladders)
+
+
 def missing(folder: Cells, study: Study) -> list[Cell]:
     """Cells of the study that are still to be trained: not done, and not above the end of a ladder whose
-    ticket, or of an arm's own ladder whose network, collapsed or diverged. Where a search failed there is no ticket.
-    A ticket whose training was to be watched for masks that are missing has to be trained again."""
-    ends: dict[int | tuple[int, str, int], int] = {}
-    there, search = folder.cells(), study.search_arm
-    pruned, climbing = set(study.pruned_arms), {*study.pruned_arms, *study.ladder_arms}
+    ticket, or of an arm's own ladder whose network, collapsed or diverged. A ticket whose training was to be watched
+    for masks that are missing has to be trained again."""
+    ends, there, mode = Ends(study), folder.cells(), study.pruning.mode
     for cell in there:
-        if cell.arm == search and folder.record(cell).status != "ok":
-            ends[cell.replicate] = cell.level - 1
-        elif cell.arm in climbing and folder.record(cell).status != "ok":
-            shared = cell.arm in pruned
-            ends[cell.replicate if shared else (cell.replicate, cell.arm, cell.draw)] = cell.level
+        if ends.decides(cell):
+            ends.note(cell, folder.record(cell).status)
 
-    def on_its_ladders(cell: Cell) -> bool:
-        ladders = cell.replicate, (cell.replicate, cell.arm, cell.draw)
-        return all(cell.level <= ends.get(ladder, study.levels) for ladder in ladders)
+    def watched(cell: Cell) -> bool:
+        return cell.arm == TICKET and bool(seen_from(mode, cell.level, study.levels))
 
-    done = {cell for cell in there if cell.level or is_done(folder, study, cell)}
-    return [cell for cell in study.cells() if cell not in done and on_its_ladders(cell)]
+    done = {cell for cell in there if not watched(cell) or is_done(folder, study, cell)}
+    return [cell for cell in study.cells() if cell not in done and not ends.beyond(cell)]
 
 
 def is_done(folder: Cells, study: Study, cell: Cell) -> bool:
@@ -136,10 +159,14 @@ class Headway:
 
 
 def headway(
-    run: Cells, study: Study, running: bool, beside: Mapping[str, tuple[Cells, Study]] | None = None
+    run: Cells,
+    study: Study,
+    running: bool,
+    beside: Mapping[str, tuple[Cells, Study]] | None = None,
+    at_a_time: int = 1,
 ) -> Headway:
     """How far a run of the study is now; `running`: a process is training it. `beside` are ladders that its arms take
-    from, by what they are called. Reads only."""
+    from, by what they are called; so many stacks are trained `at_a_time`. Reads only."""
     done, left, planned, rows, pace = 0, 0, 0, list[Row](), None
     for name, (folder, part) in {**(beside or {}), "": (run, study)}.items():
         there = folder.cells()
@@ -154,7 +181,7 @@ def headway(
         state=state,
         done=done,
         planned=planned,
-        seconds_left=pace.left(left) if pace and state == "running" else None,
+        seconds_left=pace.left(left) / max(at_a_time, 1) if pace and state == "running" else None,
         rows=tuple(rows),
     )
 

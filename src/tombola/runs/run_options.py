@@ -25,7 +25,10 @@ class RunOptions:
 
     Its folder lies in `out`. `device`, `engine` and `threads` decide the rounding: "auto" and None take what an
     earlier part of the run was trained with. Data sets are looked for in `data_dir`; `dataset` and `model` take the
-    place of what the study names. `progress` watches, and the trackers named in `track` are told of every cell.
+    place of what the study names. `progress` watches, and the trackers named in `track` are told of every cell. `on`
+    says which workers train ("local:4", see `tombola.runs.work.places`), with the settings of `each` ("cpus=2");
+    `shard` makes this process one of several ("2/8") that are started by hand. `mirror` is where a copy is kept up, an
+    URL of fsspec.
     """
 
     out: Path = Path("runs")
@@ -37,6 +40,10 @@ class RunOptions:
     model: nn.Module | Callable[..., nn.Module] | None = None
     progress: Progress = field(default_factory=Silent)
     track: Sequence[str] = ()
+    on: str = ""
+    each: Sequence[str] = ()
+    shard: str = ""
+    mirror: str = ""
 
     @classmethod
     def of(cls, keywords: RunKeywords) -> RunOptions:
@@ -79,3 +86,7 @@ class RunKeywords(TypedDict, total=False):
     threads: int | None
     progress: Progress | None
     track: Sequence[str]
+    on: str
+    each: Sequence[str]
+    shard: str
+    mirror: str

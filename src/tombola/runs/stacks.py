@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,15 @@ from tombola.training.loop import train_stack
 from tombola.training.memory import networks_that_fit
 from tombola.training.start import Start
 from tombola.training.trained import Trained
+
+CHECKPOINT = ".checkpoint"
+"""How the names of checkpoints begin in a run folder."""
+
+
+def name_of(stack: Sequence[Cell]) -> str:
+    """A name for a stack that files may have: its first cell, and a digest of all."""
+    digest = hashlib.sha256(" ".join(map(str, stack)).encode()).hexdigest()[:8]
+    return f"{str(stack[0]).replace('/', '-')}-{digest}"
 
 
 @dataclass(frozen=True)
@@ -55,20 +65,35 @@ class StackTrainer:
         """Train the stacks that have cells which are not `done`. `store` is handed these of each stack when it is
         trained, and the seconds that one of its networks took. Returns all cells of the stacks that were trained."""
         trained: dict[Cell, Drawn] = {}
-        for stack in self.record.stacks(cells, done, self.size):
-            clock = training_clock()
-            wanted = [cell for cell in stack if not done(cell)]
-            drawn = train_cells(stack, begin, lambda starts: self._train_starts(stack, len(wanted), starts))  # noqa: B023
-            seconds = (training_clock() - clock) / len(stack)
-            self._checkpoint.clear()
-            store([drawn[cell] for cell in wanted], seconds)
-            self.progress.landed(list(drawn.values()))
-            trained |= drawn
+        for stack in self.record.stacks(cells, done, self.size, self.planned):
+            trained |= self.train_stack(stack, begin, done, store)
         return trained
 
+    def train_stack(
+        self,
+        stack: Sequence[Cell],
+        begin: Begin,
+        done: Callable[[Cell], bool],
+        store: Callable[[Sequence[Drawn], float], None],
+    ) -> dict[Cell, Drawn]:
+        """Train one stack as it is, of which some cells are not `done`, and `store` these; see `train`."""
+        clock = training_clock()
+        wanted = [cell for cell in stack if not done(cell)]
+        drawn = train_cells(stack, begin, lambda starts: self._train_starts(stack, len(wanted), starts))
+        seconds = (training_clock() - clock) / len(stack)
+        self._checkpoint(stack).clear()
+        store([drawn[cell] for cell in wanted], seconds)
+        self.progress.landed(list(drawn.values()))
+        return drawn
+
     @cached_property
-    def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.folder.path / ".checkpoint.safetensors")
+    def planned(self) -> frozenset[Cell]:
+        """The cells of the study, whether or not their ladders come so far; none where copies are trained."""
+        return frozenset(self.study.cells() if self.lottery else ())
+
+    def _checkpoint(self, stack: Sequence[Cell]) -> Checkpoint:
+        """Each stack has its own, since several may be trained at a time, by several processes."""
+        return Checkpoint(self.folder.path / f"{CHECKPOINT}-{name_of(stack)}.safetensors")
 
     def _train_starts(self, cells: Sequence[Cell], wanted: int, starts: Sequence[Start]) -> Sequence[Trained]:
         """Train one stack; progress counts the steps of as many networks as are wanted."""
@@ -90,6 +115,6 @@ class StackTrainer:
             search=lottery.search(first) if lottery else None,
             watch=lottery.watch(first) if lottery else None,
             snapshot_at=rewind if lottery and rewind and first.level == 0 else None,
-            checkpoint=self._checkpoint,
+            checkpoint=self._checkpoint(cells),
             progress=watch,
         )

@@ -87,13 +87,14 @@ def open_trackers(names: Sequence[str]) -> dict[str, Tracker]:
     return {name: TRACKERS[name]() for name in dict.fromkeys(names)}
 
 
-def needed(module: str, extra: str) -> Any:
-    """A module of a tracker's package. Raises UserError that says how to install it."""
+def needed(module: str, extra: str, option: str = "--track") -> Any:
+    """A module of a package that an option such as `--track mlflow` needs. Raises UserError that says how to install
+    it."""
     try:
         return importlib.import_module(module)
     except ImportError as problem:
         raise UserError(
-            f"--track {extra} needs a package that is not installed ({problem.name or problem}); "
+            f"{option} {extra} needs a package that is not installed ({problem.name or problem}); "
             f"expected after: pip install 'tombola[{extra}]'"
         ) from None
 
