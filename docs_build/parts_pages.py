@@ -10,7 +10,7 @@ from typing import Any
 
 from docs_build.tables import anchor, code, prose, sentence, source, table
 from tombola.cli.kinds import KINDS, lines
-from tombola.comparison.measures.base import Measure
+from tombola.comparison.measures.base import MEASURES, Measure
 from tombola.lottery.arms.catalog import ARMS, Arm
 from tombola.registry import Registry
 from tombola.report.figures.base import Figure
@@ -75,6 +75,8 @@ def page(kind: str) -> str:
     """The page of a kind."""
     parts, described = KINDS[kind], lines(kind)
     text = [f"# {title(kind)}", USE.get(kind, f"`tombola catalog {kind}` lists them.")]
+    if kind == "measures":
+        text.append(_families())
     for name, line in described.items():
         text.append(f"## {code(name)} {{ #{anchor(name)} }}")
         text.append(prose(sentence(line)))
@@ -129,6 +131,16 @@ def _of_measure(name: str, measure: Measure) -> list[list[object]]:
         ["cost", cost],
         ["under alignments", "yes" if measure.ordered else "the order of hidden units is all the same to it"],
     ]
+
+
+def _families() -> str:
+    """The measures by family."""
+    names: dict[str, list[str]] = {}
+    for name, measure in MEASURES.items():
+        names.setdefault(measure.family, []).append(f"[`{name}`](#{anchor(name)})")
+    return table(
+        ["family", "measures"], [[code(family), ", ".join(found)] for family, found in names.items()]
+    )
 
 
 def _of_arm(name: str, arm: Arm) -> list[list[object]]:
