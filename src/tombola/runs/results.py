@@ -5,8 +5,10 @@ The replicate is the unit of every statistic. Draws are averaged within it first
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from tombola.lottery.cell import Cell
@@ -69,14 +71,18 @@ def with_donor_tickets(run: Run, frame: pl.DataFrame) -> pl.DataFrame:
 def histories(run: Run) -> pl.DataFrame:
     """Learning curves of every cell: its keys and density, iteration, split, loss, accuracy. Raises as
     `results_of`."""
-    frames = []
+    keys, frames = list[tuple[Any, ...]](), [pl.DataFrame(schema=HISTORY)]
     for cell in _cells(run):
         record = run.record(cell)
-        if (run.folder(cell) / "history.parquet").is_file():
-            keys = {**asdict(cell), "density": record.density}
-            named = [pl.lit(value, dtype=SCHEMA[name]).alias(name) for name, value in keys.items()]
-            frames.append(run.history(cell).select(*named, pl.all()))
-    return pl.concat(frames) if frames else pl.DataFrame(schema=CURVES)
+        if record.iterations is not None:
+            frames.append(run.history(cell))
+            keys.append((*astuple(cell), record.density))
+    # Keys are repeated at once: a frame for each cell takes longer to make than to read.
+    kinds = {name: kind for name, kind in CURVES.items() if name not in HISTORY}
+    lengths = pl.Series([frame.height for frame in frames[1:]], dtype=pl.Int64)
+    each = pl.DataFrame(keys, schema=kinds, orient="row")
+    repeated = each[np.repeat(np.arange(each.height), lengths.to_numpy())]
+    return pl.concat([repeated, pl.concat(frames)], how="horizontal")
 
 
 def _cells(run: Run) -> list[Cell]:
