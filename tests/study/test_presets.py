@@ -74,6 +74,7 @@ IDS = {
     "resnet20-cifar10-reset": "43a30152",
     "resnet20-cifar10-warmup": "f48e6f51",
     "travel-digits": "50650721",
+    "travel-mnist": "131a611c",
     "vgg16-cifar10": "69118fb4",
     "vgg19-cifar10": "c55f5983",
     "vgg19-cifar10-low": "406f5a8f",
