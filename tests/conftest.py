@@ -37,3 +37,14 @@ def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is flushed when does not show to a process that goes on."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@pytest.fixture(autouse=True)
+def trust_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a test accepts and imports is forgotten after it, and never written into the state folder of who tests."""
+    from tombola.plugins import trusted
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setattr(trusted, "STORED", {})
+    monkeypatch.setattr(trusted, "OWN", set())
+    monkeypatch.setattr(trusted.Accepting, "on", False)

@@ -17,9 +17,11 @@ def test_facts_of_the_house() -> None:
     assert parts.facts("weights action", "reinit") == {"traits": ["random", "initialiser"]}
     barrier = {
         "adjusted": False,
+        "null": None,
         "of_outputs": True,
         "ordered": True,
         "reads": "outputs",
+        "subjects": 2,
         "tensorwise": False,
     }
     assert parts.facts("measure", "barrier") == barrier

@@ -6,11 +6,15 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
 from tombola import Mask, Run, Study, Ticket
 from tombola import html as views
+from tombola.analysis.compare_runs import Comparison
+from tombola.analysis.matching_level import Matching
+from tombola.analysis.verdicts import Verdicts
 
 NASTY = "</td><script>alert('&')</script>"
 
@@ -98,3 +102,13 @@ def test_a_run_shows_how_far_it_is(tmp_path: Path) -> None:
 def test_views_change_nothing(value: Mask | Ticket) -> None:
     before = value._repr_html_()
     assert value._repr_html_() == before
+
+
+def test_a_comparison_and_verdicts_show_themselves() -> None:
+    pairs = pl.DataFrame({"measure": ["jaccard", "jaccard"], "a": [NASTY, "b"], "value": [0.5, 1.0]})
+    found = Comparison(pairs, None, None, ())
+    assert repr(found) == "Comparison of 0 tickets by jaccard: 2 rows in .pairs"
+    assert cells(found._repr_html_())[0] == ["jaccard", NASTY, "0.5"]
+    matching = Matching("early_stop_test_accuracy", 0.0, 0.05, "sign-flip")
+    nothing = Verdicts((), matching, (), (), "")
+    assert str(nothing) in "".join(tree(nothing._repr_html_()).itertext())

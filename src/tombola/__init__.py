@@ -30,6 +30,7 @@ _HOMES = {
     "run": "api",
     "status": "reading",
     "train": "networks",
+    "trust": "reading",
     "verdicts": "reading",
     "write_report": "api",
 }

@@ -23,6 +23,11 @@ def notice(sentence: str) -> None:
     warnings.warn(sentence, Notice, stacklevel=3)
 
 
+def brief(problem: BaseException) -> str:
+    """The kind and the first line of an exception, so that a sentence stays one."""
+    return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"
+
+
 LONGEST = 200
 """Characters of a name that others are held against."""
 

@@ -12,16 +12,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from tombola.data.catalog import load
-from tombola.data.dataset import Dataset
+from tombola.data.dataset import DATASETS
+from tombola.data.given import Data, dataset_of
 from tombola.data.resident import Resident
 from tombola.data.spec import DataSpec
 from tombola.errors import UserError, notice
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Begin, Cell, Drawn, train_cells
 from tombola.lottery.draw import draw as draw_levels
+from tombola.lottery.exports import input_of
 from tombola.lottery.modes import check_rewind
-from tombola.lottery.ticket import Ticket
+from tombola.lottery.ticket import Ticket, Weights
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probe
 from tombola.masks.prune import Pruner
@@ -30,6 +31,7 @@ from tombola.models.architecture import Architecture, architecture
 from tombola.models.spec import ModelSpec
 from tombola.models.state import roles_of, state_of
 from tombola.models.trial import EXAMPLES
+from tombola.plugins.trusted import accept
 from tombola.seeds import Seeds, stream
 from tombola.study.plan import make_plan, probing
 from tombola.study.pruning import Pruning
@@ -51,8 +53,6 @@ from tombola.transfer.route import make
 
 Model = str | ModelSpec | nn.Module | Callable[..., nn.Module]
 """A name, a spec, a factory that builds a network, or a network."""
-Data = str | Dataset
-"""A name, or a data set (see `tombola.data.arrays.from_arrays`)."""
 
 
 def train(
@@ -84,15 +84,18 @@ def train(
     state = net.initial(seeds.stream("init"))
     start = Start(state, mask, seeds)
     trained = train_stack(net, [start], resident, recipe, validation, engine=engine, progress=progress)[0]
+    named = _named(model, net, prune)
+    accept(named.code)
     provenance = {
-        "model": _named(model, net, prune).model_dump(mode="json"),
+        "model": named.model_dump(mode="json"),
         "data": spec.model_dump(mode="json"),
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
         "scores": _scores(trained),
+        "input": resident.input,
         "function": recorded(net, spread_of(net, state), resident),
     }
-    return Ticket(mask, state, trained.end, provenance, net.keys), trained
+    return Ticket(mask, state, trained.end, provenance, net.keys, trained.best), trained
 
 
 def draw(
@@ -162,8 +165,11 @@ def draw(
             about: dict[str, Any] = {"level": cell.level, "density": mask.density(), "status": result.status}
             if result.trained is not None:
                 about["scores"] = _scores(result.trained)
-            end = result.trained.end if result.trained is not None else None
-            yield Ticket(mask, mask.apply(result.start.state), end, about, net.keys)
+            about["input"] = resident.input
+            end, best = (
+                (result.trained.end, result.trained.best) if result.trained is not None else (None, None)
+            )
+            yield Ticket(mask, mask.apply(result.start.state), end, about, net.keys, best)
 
 
 def prune(
@@ -237,12 +243,13 @@ def evaluate(
     ticket: Ticket,
     data: Data,
     *,
+    weights: Weights = "end",
     data_dir: Path | None = None,
     device: str = "auto",
     engine: str = "auto",
     threads: int | None = None,
 ) -> Evaluation:
-    """Measure a ticket's trained weights on the test set of a data set.
+    """Measure a ticket's weights, at the end of training or at the early stop ("best"), on the test set of a data set.
 
     The model and the normalisation are those in its provenance; `threads` as in `train`. Raises UserError when it has
     none, when the data do not fit the network, or when the model computes something else than when the weights were
@@ -254,7 +261,7 @@ def evaluate(
         raise UserError("this ticket does not say which model and data it is of, so it cannot be measured")
     spec = ModelSpec.model_validate(known["model"])
     net, resident, _ = _bind(spec, data, known["data"]["normalisation"], 0.1, data_dir, device)
-    state = ticket.weights("end")
+    state = ticket.weights(weights)
     start = Start(state, ticket.mask, Seeds.single(0))
     for name, shape in net.shapes.items():
         if name not in state or tuple(state[name].shape) != tuple(shape):
@@ -272,6 +279,15 @@ def evaluate(
     return Evaluation(float(score.loss[0]), float(score.accuracy[0]), resident.n_test)
 
 
+def network_of(ticket: Ticket) -> nn.Module:
+    """A fresh module of a ticket's network, by the model, shape and classes in its provenance. Raises UserError where
+    it does not have them."""
+    if "model" not in ticket.provenance:
+        raise UserError("this ticket does not say which model it is of")
+    spec, given = ModelSpec.model_validate(ticket.provenance["model"]), input_of(ticket)
+    return architecture(spec, tuple(given["shape"]), given["classes"]).build()
+
+
 def _bind(
     model: Model,
     data: Data,
@@ -281,8 +297,8 @@ def _bind(
     device: str,
     prune: Sequence[str] = (),
 ) -> tuple[Architecture, Resident, DataSpec]:
-    dataset = load(data, data_dir) if isinstance(data, str) else data
-    name = data if isinstance(data, str) else dataset.name
+    dataset = dataset_of(data, data_dir)
+    name = data if isinstance(data, str) else dataset.name if dataset.name in DATASETS else "arrays"
     spec = DataSpec.model_validate(
         {"name": name, "normalisation": normalisation, "validation": validation, "digest": dataset.digest}
     )

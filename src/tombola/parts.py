@@ -1,35 +1,59 @@
 """What validation asks of named parts, without importing what they belong to.
 
 It is written down in `parts.json`, which `python -m tombola.cli.kinds` makes anew from the registries; a test holds the
-two equal. What a plug-in registers is known as well: its registry is imported by then.
+two equal. What a plug-in registers is known as well: its registry is imported by then. What was registered when a run
+was made is remembered from its folder, so that reading it needs no plug-in.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tombola.errors import UserError, nearest
-from tombola.registry import OPEN
+from tombola.registry import OPEN, load_announced
 
 FILE = Path(__file__).with_name("parts.json")
+REMEMBERED: defaultdict[str, dict[str, tuple[Any, str]]] = defaultdict(dict)
+"""Kind -> name -> facts and a line, of parts that stored runs were made with."""
 
 
 def names(kind: str) -> list[str]:
     """The names of the parts of a kind, sorted."""
-    return sorted({*_table().get(kind, ()), *(name for registry in OPEN[kind] for name in registry.so_far)})
+    registered = (name for registry in OPEN[kind] for name in registry.so_far)
+    return sorted({*_table().get(kind, ()), *registered, *REMEMBERED[kind]})
 
 
 def facts(kind: str, name: str) -> Any:
     """The facts of a part, see `Registry.facts`. Raises UserError for an unknown name, with the nearest one."""
-    if name in _table()[kind]:
-        return _table()[kind][name]
+    if name in (table := _table().get(kind, {})):
+        return table[name]
+    for found in (*_registered(kind, name), *REMEMBERED[kind].get(name, ())[:1]):
+        return found
+    load_announced()
+    for found in _registered(kind, name):
+        return found
+    raise UserError(f"unknown {kind} '{name}'{nearest(name, names(kind))}")
+
+
+def remember(kind: str, name: str, facts: Any, line: str = "") -> None:
+    """Note what a stored run says of a part that it was made with; what is registered goes before it."""
+    REMEMBERED[kind].setdefault(name, (facts, line))
+
+
+def line(kind: str, name: str) -> str:
+    """What a part is, in a line; empty where only its name is known."""
     for registry in OPEN[kind]:
         if name in registry.so_far:
-            return registry.facts(name)
-    raise UserError(f"unknown {kind} '{name}'{nearest(name, names(kind))}")
+            return registry.describe(name)
+    return REMEMBERED[kind].get(name, (None, ""))[1]
+
+
+def _registered(kind: str, name: str) -> list[Any]:
+    return [registry.facts(name) for registry in OPEN[kind] if name in registry.so_far]
 
 
 @cache

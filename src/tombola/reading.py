@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from tombola.analysis.verdicts import Verdicts, verdicts_of
+from tombola.plugins.trusted import accept
 from tombola.runs.folder import Run
 from tombola.runs.locate import Named, find, find_run
 from tombola.runs.progress import Headway
@@ -28,6 +29,13 @@ def results(run: Named, *, runs: Path | str = "runs", timed: bool = True) -> pl.
     return (
         sweep_results(found, timed=timed) if isinstance(found, SweepRun) else results_of(found, timed=timed)
     )
+
+
+def trust(run: Named, *, runs: Path | str = "runs") -> None:
+    """Accept the code that a run names, as it is now: its imports, and its network where that is your own. From now on
+    it is run where it is needed, without being asked for. Raises UserError for a run that is not there."""
+    for each in find(run, runs).runs.values():
+        accept(each.study.code)
 
 
 def status(run: Named, *, runs: Path | str = "runs") -> Headway:

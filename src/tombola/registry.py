@@ -10,15 +10,18 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
-from tombola.errors import UserError, nearest
+from tombola.errors import UserError, brief, nearest, notice
 
 T = TypeVar("T")
 HOUSE = __name__.partition(".")[0] + "."
 """How the names of the house's own modules begin."""
+GROUP = "tombola.plugins"
+"""The entry points by which installed packages announce modules that register parts."""
 OPEN: defaultdict[str, list[Registry[Any]]] = defaultdict(list)
 """Kind -> the registries of it that are imported by now."""
 
@@ -69,12 +72,13 @@ class Registry(Mapping[str, T], Generic[T]):
         return add
 
     def __getitem__(self, name: str) -> T:
-        try:
-            return self._parts[name]
-        except KeyError:
-            raise UserError(f"unknown {self.kind} '{name}'{nearest(name, self._parts)}") from None
+        if name not in self:
+            raise UserError(f"unknown {self.kind} '{name}'{nearest(name, self._parts)}")
+        return self._parts[name]
 
     def __contains__(self, name: object) -> bool:
+        if name not in self._parts:
+            load_announced()
         return name in self._parts
 
     def __iter__(self) -> Iterator[str]:
@@ -117,6 +121,11 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._known
 
     @property
+    def foreign(self) -> list[str]:
+        """The names that are registered by now by code that is not the house's."""
+        return sorted(name for name, about in self._about.items() if not about.module.startswith(HOUSE))
+
+    @property
     def examples(self) -> list[str]:
         """A name of each part as it can be used: of a family its example."""
         return [self._about[name].example or name for name in self]
@@ -156,6 +165,19 @@ class About:
     example: str
     facts: Mapping[str, Any]
     module: str
+
+
+@cache
+def load_announced() -> None:
+    """Import what installed packages announce as entry points `tombola.plugins`, once, when a name is asked for that
+    the house does not have. One that fails is left out, and a notice says so."""
+    from importlib.metadata import entry_points  # here: few commands come to this
+
+    for point in entry_points(group=GROUP):
+        try:
+            point.load()
+        except Exception as problem:
+            notice(f"plug-in '{point.name}' ({point.value}) cannot be loaded: {brief(problem)}")
 
 
 def _pattern(family: str) -> str:

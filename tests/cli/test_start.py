@@ -177,7 +177,7 @@ def test_the_public_surface() -> None:
     """Nothing more, and no name that is also a package or a module of Tombola."""
     functions = (
         "run", "draw", "train", "evaluate", "prune", "compare", "connect", "verdicts", "results", "status", "open_run",
-        "write_report", "load_study", "load_sweep", "from_arrays",
+        "write_report", "load_study", "load_sweep", "from_arrays", "trust",
     )  # fmt: skip
     types = (
         "Study", "Sweep", "Run", "SweepRun", "Ticket", "Mask", "Recipe", "Pruning", "PruneRule", "Dataset",

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from tombola.comparison.identify_masks import pruned
 from tombola.comparison.importers import subject_from_file
 from tombola.comparison.pairs import compare
 from tombola.errors import Notice, UserError
-from tombola.lottery.ticket import Ticket, write_checkpoint
+from tombola.lottery.checkpoint import write_checkpoint
+from tombola.lottery.identify_masks import pruned
+from tombola.lottery.ticket import Ticket
 from tombola.masks.mask import Mask
 
 CAUSAL = torch.ones(9, 9, dtype=torch.bool).tril()

@@ -16,7 +16,7 @@ from torch import nn
 
 from support.lottery_parts import lenet, same
 from tombola.errors import UserError
-from tombola.lottery.ticket import read_checkpoint, write_checkpoint
+from tombola.lottery.checkpoint import read_checkpoint, write_checkpoint
 
 STATE = {
     "fc.weight": torch.arange(6.0).view(2, 3),
@@ -51,6 +51,13 @@ WRAPPED = {
     "state_dict": {"state_dict": STATE, "epoch": 3},
     "model": {"model": OrderedDict(STATE), "lr": 0.1},
     "both": {"state_dict": {"model": STATE}},
+    "model_state_dict": {
+        "epoch": 3,
+        "model_state_dict": STATE,
+        "optimizer_state_dict": {"state": {}, "lr": 0.1},
+    },
+    "net": {"net": STATE, "acc": 91.5},
+    "a name of one's own": {"student": STATE, "config": {"width": 3}, "step": 7},
 }
 
 
@@ -159,7 +166,12 @@ def test_damaged_bytes_are_refused_or_read_but_never_a_traceback(legacy: bool, t
 @pytest.mark.parametrize(
     ("tensor", "sentence"),
     [
-        (torch.eye(3).to_sparse(), "'w' is a tensor of kind sparse_coo; expected plain, dense numbers"),
+        (
+            torch.sparse_coo_tensor(
+                torch.zeros(2, 1, dtype=torch.long), torch.ones(1), (1 << 16, 1 << 16), check_invariants=True
+            ),
+            r"'w' is sparse, of shape \(65536, 65536\); expected at most 1,073,741,824 numbers",
+        ),
         (torch.empty(3, device="meta"), "'w' is a tensor of kind meta; expected plain, dense numbers"),
         (
             torch.ones(1).expand(1 << 20, 1 << 20),

@@ -14,7 +14,8 @@ import tombola
 from tombola.data.arrays import from_arrays
 from tombola.errors import Notice, UserError
 from tombola.files import write_tensors
-from tombola.lottery.ticket import Ticket, read_checkpoint, write_checkpoint
+from tombola.lottery.checkpoint import read_checkpoint, write_checkpoint
+from tombola.lottery.ticket import Ticket
 from tombola.masks.mask import Mask
 from tombola.models.architecture import architecture
 from tombola.models.state import load_state, state_dict_names

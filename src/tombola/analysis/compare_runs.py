@@ -9,6 +9,7 @@ from typing import TypedDict
 
 import polars as pl
 
+from tombola import html
 from tombola.alignment.network import Network, chain
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW
@@ -21,12 +22,14 @@ from tombola.comparison.decisions import DECISIONS, decide
 from tombola.comparison.measures.base import MEASURES, Measure
 from tombola.comparison.overlay import Overlay
 from tombola.comparison.pairs import compare
-from tombola.comparison.requests import check_exam, chosen, needs_network
+from tombola.comparison.requests import check_exam, chosen, needs_network, unknown
 from tombola.errors import UserError
 from tombola.files import unless_read_only
 from tombola.lottery.arms.catalog import TICKET
+from tombola.plugins.load import load_imports
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
+from tombola.text import counted
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,19 @@ class Comparison:
     def tables(self) -> dict[str, pl.DataFrame | None]:
         """The tables by the names of their files."""
         return {"measures": self.pairs, "decisions": self.decisions, "consensus": self.consensus}
+
+    def __str__(self) -> str:
+        """How much was compared, and by what."""
+        measures = ", ".join(dict.fromkeys(self.pairs["measure"]))
+        rows = counted(len(self.pairs), "row")
+        return f"Comparison of {counted(len(self.subjects), 'ticket')} by {measures}: {rows} in .pairs"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """For notebooks: how much was compared, and the decisions where there are any, else the pairs."""
+        table = self.pairs if self.decisions is None else self.decisions
+        return html.card(str(self), html.table(table.columns, table.rows()))
 
 
 class CompareKeywords(TypedDict, total=False):
@@ -103,6 +119,8 @@ def compare_runs(
         }
         return compare_runs(runs, **own | mine)
     names = list(measures) or None
+    for run in runs if unknown(measures) else ():
+        load_imports(run.study.imports)
     check_exam(chosen(names), bool(runs))
     subjects = [
         *(s for run in runs for s in subjects_of(run, level=level, density=density, arms=arms)),

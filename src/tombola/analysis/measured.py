@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from tombola import parts
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, WHOLE
 from tombola.analysis.compared import compared, compared_key, key_of
@@ -20,6 +21,7 @@ from tombola.comparison.measures.base import MEASURES
 from tombola.comparison.pairs import compare
 from tombola.comparison.table import SCHEMA
 from tombola.errors import UserError, nearest
+from tombola.plugins.load import load_imports
 from tombola.runs.folder import Run
 from tombola.stats.permutation import Contrasted
 from tombola.study.claims import Hypothesis, MeasureAt
@@ -43,10 +45,11 @@ def _measured(known: Subjects, data_dir: Path | None, claim: Hypothesis, blank: 
     assert at is not None
     assert blank.level is not None
     subjects = known.of(level=blank.level, arms=claim.arms)
-    measure = MEASURES[at.registered]
+    facts = parts.facts(MEASURES.kind, at.registered)
     pairs = _stored(run, at, subjects)
     if pairs is None:
-        table = run.study.compare
+        load_imports(run.study.imports)
+        measure, table = MEASURES[at.registered], run.study.compare
         pairs = compare(
             subjects,
             network=network_of([run], data_dir) if at.aligned != RAW or measure.wired else None,
@@ -59,7 +62,7 @@ def _measured(known: Subjects, data_dir: Path | None, claim: Hypothesis, blank: 
     pairs = pairs.filter(
         pl.col("measure") == at.name,
         pl.col("side").eq_missing(pl.lit(at.side)),
-        pl.col("null").eq_missing(pl.lit(measure.null)),
+        pl.col("null").eq_missing(pl.lit(facts["null"])),
     )
     layers = pairs["layer"].unique().to_list()
     if at.layer not in layers:
@@ -77,7 +80,7 @@ def _measured(known: Subjects, data_dir: Path | None, claim: Hypothesis, blank: 
     row = rows.row(0, named=True)
     why = ""
     if row["p"] is None:
-        pair = measure.subjects == 2 and row["replicates"] < 2
+        pair = facts["subjects"] == 2 and row["replicates"] < 2
         why = (
             "pairs of tickets take two replicates"
             if pair
@@ -104,5 +107,6 @@ def _stored(run: Run, at: MeasureAt, subjects: Sequence[Subject]) -> pl.DataFram
         pl.col("measure") == at.name, pl.col("layer") == WHOLE, pl.col("side").eq_missing(pl.lit(at.side))
     )
     pairs = mine.select("a", "b").unique()
-    wanted = len(names) if MEASURES[at.registered].subjects == 1 else len(names) * (len(names) - 1) // 2
+    alone = parts.facts(MEASURES.kind, at.registered)["subjects"] == 1
+    wanted = len(names) if alone else len(names) * (len(names) - 1) // 2
     return rows if len(pairs) == wanted else None

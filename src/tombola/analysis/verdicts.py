@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from tombola import html
 from tombola.analysis import wording
 from tombola.analysis.answers import sentences
 from tombola.analysis.decide import Measured, decided, densities_of
@@ -36,6 +37,19 @@ class Verdicts:
     expected: tuple[Checked, ...]
     notes: tuple[str, ...]
     digest: str
+
+    def __str__(self) -> str:
+        """The answers, then a line a claim, as `tombola verdicts` has them."""
+        answers = [f"{each.asked} {each.said}" for each in sentences(self.verdicts)]
+        claims = [f"{each.name}: {wording.decision(each)}" for each in self.verdicts]
+        return "\n".join([*answers, *claims, wording.match(self.matching)])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the answers, each claim with its estimate and decision, and the sparsest matching level."""
+        answers = [html.card(f"{each.asked} {each.said}") for each in sentences(self.verdicts)]
+        rows = [[each.claim, wording.estimate(each), wording.decision(each)] for each in self.verdicts]
+        claims = html.table(["claim", "estimate", "decision"], rows)
+        return html.card("Verdicts", *answers, claims, html.card(wording.match(self.matching)))
 
     def frame(self) -> pl.DataFrame:
         """One row a test, with the columns of `VERDICTS` and `said`, the decision as people read it."""

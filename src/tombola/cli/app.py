@@ -11,8 +11,10 @@ from types import FrameType
 from typing import Annotated, TextIO
 
 import typer
+from typer.main import get_command
 
 from tombola.cli import catalog, compare, connect, figure, runs, tickets, transfer, verdicts, watch
+from tombola.cli.everywhere import add_everywhere
 from tombola.cli.guarded import guarded
 from tombola.errors import Notice, UserError
 
@@ -21,7 +23,8 @@ app = typer.Typer(
     help="""Draws winning lottery tickets, trains them beside their controls, and writes the report.
 
     Everywhere, RUN comes first and is a folder or the beginning of its name under --runs, --out is what the command
-    writes, and an option that takes several of a kind takes them with commas between or one option each.
+    writes, and an option that takes several of a kind takes them with commas between or one option each. --import loads
+    parts of your own, --trust accepts the code that a stored run names.
     """,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -64,7 +67,9 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        app(prog_name="tombola")
+        command = get_command(app)
+        add_everywhere(command)
+        command(prog_name="tombola")
     except UserError as mistake:
         _fail(str(mistake), 2)
     except MemoryError as problem:

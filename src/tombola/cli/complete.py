@@ -45,6 +45,28 @@ def several_of(*of: str) -> Offer:
     return offer
 
 
+SETTABLE = {
+    "criterion": "criteria",
+    "allocation": "allocations",
+    "structure": "structures",
+    "mode": "modes",
+    "after": "rewinds",
+    "schedule": "schedules",
+    "model.name": "models",
+    "data.name": "data",
+}
+"""Keys of a study whose values are names -> the kind of those."""
+
+
+def settings(incomplete: str) -> list[str]:
+    """`KEY=VALUE` for the keys whose values are names."""
+    key, equals, _ = incomplete.partition("=")
+    if not equals:
+        return [f"{each}=" for each in SETTABLE]
+    kind = SETTABLE.get(key, SETTABLE.get(key.rpartition(".")[2]))
+    return [f"{key}={name}" for name in _written(kind)] if kind else []
+
+
 def catalog_kinds(incomplete: str) -> list[str]:
     """The kinds of `tombola catalog`."""
     return kinds()

@@ -22,7 +22,7 @@ from tombola.masks.allocation import ALLOCATIONS
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.structure import STRUCTURES
 from tombola.models.catalog import MODELS
-from tombola.registry import Registry
+from tombola.registry import Registry, load_announced
 from tombola.report.figures.base import FIGURES
 from tombola.runs.trackers.base import TRACKERS
 from tombola.study.load import load_sweep, presets
@@ -62,6 +62,7 @@ def kinds() -> list[str]:
 
 def lines(kind: str) -> dict[str, str]:
     """The names of a kind, each with a line on what it is."""
+    load_announced()
     if kind == "presets":
         return presets()
     if kind == "recipes":

@@ -41,7 +41,12 @@ RunName = Annotated[
 ]
 OutFile = Annotated[Path, option("--out", "The file to write.")]
 DataName = Annotated[
-    str, option("--data", "A data set's name, npz:FILE or idx:FOLDER.", complete.one_of("data"))
+    str,
+    option(
+        "--data",
+        "A data set's name, or npz:FILE, csv:FILE, images:FOLDER, idx:FOLDER, hf:FOLDER.",
+        complete.one_of("data"),
+    ),
 ]
 DataDir = Annotated[
     Path | None, option("--data-dir", "Where data sets lie (else TOMBOLA_DATA, else ~/.cache/tombola).")
@@ -54,7 +59,9 @@ EngineName = Annotated[
     option("--engine", "auto, or a name of `tombola catalog engines`.", complete.one_of("engines", "auto")),
 ]
 Threads = Annotated[int | None, option("--threads", "CPU threads (default: torch's choice).", min=1)]
-Settings = Annotated[Several, option("--set", "Change a key of the spec; repeatable.", metavar="KEY=VALUE")]
+Settings = Annotated[
+    Several, option("--set", "Change a key of the spec; repeatable.", complete.settings, "KEY=VALUE")
+]
 Track = Annotated[
     Several,
     option("--track", "See `tombola catalog trackers`; repeatable.", complete.one_of("trackers"), "TRACKER"),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tombola.cli import complete
+from tombola.cli import complete, names
 from tombola.cli.options import (
     READS,
     RUNS,
@@ -101,7 +101,7 @@ def run(
 
     if until not in STEPS:
         raise UserError(f"--until is '{until}'; expected one of {', '.join(STEPS)}{nearest(until, STEPS)}")
-    sweep = load_sweep(what, settings or [])
+    sweep = load_sweep(what, settings or []).importing(names.IMPORTS)
     options = RunOptions(
         out,
         device,

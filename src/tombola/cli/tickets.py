@@ -24,6 +24,10 @@ from tombola.cli.options import (
 )
 from tombola.errors import UserError
 
+Which = Annotated[
+    Literal["start", "end", "best"],
+    option("--weights", "Before or after training, or those at the early stop."),
+]
 TicketPath = Annotated[Path, argument("FILE", "A cell folder of a run, or a .safetensors ticket.")]
 
 
@@ -107,20 +111,23 @@ def _quoted(text: str) -> str:
 def evaluate(
     file: TicketPath,
     data: DataName,
+    weights: Which = "end",
     data_dir: DataDir = None,
     device: Device = "auto",
     engine: EngineName = "auto",
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a saved network (its weights at the end of training) on a test set."""
+    """Measure a saved network (its weights at the end of training, unless told otherwise) on a test set."""
     from tombola import networks
     from tombola.cli.show.tables import print_json
     from tombola.runs.locate import open_ticket
     from tombola.text import percent
 
     ticket = open_ticket(file)
-    found = networks.evaluate(ticket, data, data_dir=data_dir, device=device, engine=engine, threads=threads)
+    found = networks.evaluate(
+        ticket, data, weights=weights, data_dir=data_dir, device=device, engine=engine, threads=threads
+    )
     if as_json:
         print_json({"test_accuracy": found.accuracy, "test_loss": found.loss, "examples": found.examples})
         return
@@ -157,17 +164,31 @@ def export(
     file: TicketPath,
     out: OutFile,
     form: Annotated[
-        Literal["dense", "torch-prune"], option("--form", "Zeros in place, or torch.nn.utils.prune's names.")
+        Literal["dense", "torch-prune", "hf", "onnx"],
+        option(
+            "--form",
+            "Zeros in place, torch.nn.utils.prune's names, a folder for the Hugging Face Hub, or ONNX.",
+        ),
     ] = "dense",
-    weights: Annotated[Literal["start", "end"], option("--weights", "Before or after training.")] = "start",
+    weights: Which = "start",
 ) -> None:
-    """Write a ticket as a plain state dict (.safetensors, .pt or .pth)."""
-    from tombola.lottery.ticket import write_checkpoint
+    """Write a ticket as a plain state dict (.safetensors, .pt or .pth), as a folder, or as ONNX."""
+    from tombola.lottery.exports import in_words, write_onnx, write_pretrained, write_state_dict
     from tombola.runs.locate import open_ticket
 
     _refuse_existing(out)
-    write_checkpoint(out, open_ticket(file).export(form, weights))
+    ticket = open_ticket(file)
+    if form == "hf":
+        write_pretrained(ticket, out, weights)
+    elif form == "onnx":
+        from tombola.networks import network_of
+
+        write_onnx(ticket, out, weights, lambda: network_of(ticket))
+    else:
+        write_state_dict(ticket, out, form, weights)
     print(f"saved {out}")
+    if said := in_words(ticket):
+        print(said)
 
 
 def apply(
@@ -176,7 +197,7 @@ def apply(
     out: OutFile,
 ) -> None:
     """Put a ticket's mask on a foreign checkpoint."""
-    from tombola.lottery.ticket import read_checkpoint, write_checkpoint
+    from tombola.lottery.checkpoint import read_checkpoint, write_checkpoint
     from tombola.runs.locate import open_ticket
 
     _refuse_existing(out)

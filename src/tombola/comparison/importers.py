@@ -14,10 +14,8 @@ from torch import Tensor
 
 from tombola.alignment.network import in_natural_order
 from tombola.alignment.subject import Subject
-from tombola.comparison.identify_masks import pruned
-from tombola.errors import UserError, notice
-from tombola.files import read_tensors
-from tombola.lottery.ticket import FORMAT, Ticket, read_checkpoint
+from tombola.errors import UserError
+from tombola.lottery.mask_files import read_mask_file
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 from tombola.npz import NUMBERS, TEXTS, read_npz_members
@@ -29,27 +27,17 @@ MOST = 1 << 30
 def subject_from_file(path: Path, name: str | None = None) -> Subject:
     """The mask, and the weights where there are any, of a file or folder; called by its path unless named.
 
-    A `.safetensors` file of Tombola (mask or ticket); a state dict as `.safetensors` or torch.save (read
-    without executing anything) with masks beside its weights, nothing but masks, or zeros in its weights: what
-    of it is a mask is decided by the rules of `identify_masks.pruned`, and a notice says what was taken for one where
-    others could be meant. Or a folder of scipy `.npz` matrices, one a layer, [inputs, outputs], in the order of
-    the numbers in their names; where every layer has one input more than the layer before has outputs, the last
-    one is the bias and is not masked.
+    A file as `lottery.mask_files.read_mask_file` reads it, or a folder of scipy `.npz` matrices, one a layer, [inputs,
+    outputs], in the order of the numbers in their names; where every layer has one input more than the layer before has
+    outputs, the last one is the bias and is not masked.
 
-    Weights of others are end weights. Raises UserError, in one sentence, for anything else.
+    Raises UserError, in one sentence, for anything else.
     """
     called = name or str(path)
     if path.is_dir():
         return _of_matrices(called, path)
-    if path.suffix == ".safetensors" and path.exists():
-        tensors, metadata = read_tensors(path)
-        if isinstance(metadata, dict) and metadata.get("format") == FORMAT:
-            ticket = Ticket.load(path)
-            return Subject(called, ticket.mask, ticket.start, ticket.end)
-        if isinstance(metadata, dict) and "shapes" in metadata:
-            return Subject(called, Mask.load(path))
-        return _subject(called, path, tensors)
-    return _subject(called, path, read_checkpoint(path))
+    found = read_mask_file(path)
+    return Subject(called, found.mask, found.start, found.end)
 
 
 def subjects_from(path: Path) -> list[Subject]:
@@ -63,17 +51,6 @@ def subjects_from(path: Path) -> list[Subject]:
     if below in ([], [path]):
         return [subject_from_file(path)]
     return [subject_from_file(folder, str(folder.relative_to(path.parent))) for folder in below]
-
-
-def _subject(name: str, path: Path, state: State) -> Subject:
-    """The subject of a foreign state dict; says what was taken for a mask where that is a matter of judgement."""
-    try:
-        found = pruned(state)
-    except UserError as problem:
-        raise UserError(f"{path}: {problem}") from None
-    if found.said:
-        notice(f"{path}: {found.said}")
-    return Subject(name, found.mask, end=found.weights)
 
 
 def _of_matrices(name: str, folder: Path) -> Subject:

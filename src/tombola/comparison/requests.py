@@ -53,6 +53,12 @@ def questions(
                 yield Question(name, side, null)
 
 
+def unknown(measures: Sequence[str]) -> list[str]:
+    """Which of these are the names of neither measures nor families."""
+    families = {measure.family for measure in MEASURES.values()}
+    return [name for name in measures if name not in MEASURES and name not in families]
+
+
 def chosen(measures: Sequence[str] | None) -> dict[str, bool]:
     """The measures of names and families, in order; whether each was asked for by its own name.
 
@@ -63,9 +69,9 @@ def chosen(measures: Sequence[str] | None) -> dict[str, bool]:
         return dict.fromkeys(quick, False)
     families = {MEASURES[name].family for name in MEASURES}
     found: dict[str, bool] = {}
+    for asked in unknown(measures):
+        raise UserError(f"unknown measure '{asked}'{nearest(asked, [*MEASURES, *families])}")
     for asked in measures:
-        if asked not in MEASURES and asked not in families:
-            raise UserError(f"unknown measure '{asked}'{nearest(asked, [*MEASURES, *families])}")
         for name in [asked] if asked in MEASURES else MEASURES:
             if name == asked or MEASURES[name].family == asked:
                 found[name] = found.get(name, False) or name == asked

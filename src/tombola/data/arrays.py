@@ -17,7 +17,13 @@ from tombola.npz import read_npz_members
 Array = npt.ArrayLike | Tensor
 Pair = tuple[Array, Array]
 
-NPZ_KEYS = (("x_train", "y_train", "x_test", "y_test"), ("train_x", "train_y", "test_x", "test_y"))
+NPZ_KEYS = (
+    ("x_train", "y_train", "x_test", "y_test"),
+    ("train_x", "train_y", "test_x", "test_y"),
+    ("train_images", "train_labels", "test_images", "test_labels"),
+)
+"""Names of the four arrays; the last are those of MedMNIST (Yang et al. 2023), whose coloured images have channels
+last."""
 
 
 def from_arrays(train: Pair, test: Pair, name: str = "arrays", peak: float = 255.0) -> Dataset:
@@ -25,8 +31,8 @@ def from_arrays(train: Pair, test: Pair, name: str = "arrays", peak: float = 255
 
     Examples are [n, features], [n, H, W] (which gets a channel axis) or [n, C, H, W]; uint8 stays uint8
     (0..peak), other numbers become float32; whole ones are noted as such (`Dataset.integral`).
-    Labels are whole numbers [n] (or [n, 1]), and each class 0..K-1
-    has a training example. Raises UserError for anything else.
+    Labels are whole numbers [n] (or [n, 1], or one-hot [n, K]), and each class 0..K-1 has a training example. `name` is
+    a label. Raises UserError for anything else.
     """
     train_x, train_y, whole = _part(train, f"{name}, training part")
     test_x, test_y, also_whole = _part(test, f"{name}, test part")
@@ -35,13 +41,15 @@ def from_arrays(train: Pair, test: Pair, name: str = "arrays", peak: float = 255
 
 
 def read_npz(name: str, path: Path) -> Dataset:
-    """The data set in an .npz file with arrays x_train, y_train, x_test, y_test (or train_x, ...).
+    """The data set in an .npz file with arrays x_train, y_train, x_test, y_test (or train_x, ..., or MedMNIST's).
 
     Raises UserError that names the file, and the nearest key it has where one is missing.
     """
     stored = read_npz_members(path, lambda names: _keys_of(path, names))
-    arrays = stored.values()
-    train_x, train_y, test_x, test_y = arrays
+    train_x, train_y, test_x, test_y = (
+        np.moveaxis(array, 3, 1) if key.endswith("_images") and array.ndim == 4 else array
+        for key, array in stored.items()
+    )
     return from_arrays((train_x, train_y), (test_x, test_y), name)
 
 
@@ -75,17 +83,29 @@ def _numbers(values: Array, where: str) -> npt.NDArray[Any]:
         array = np.asarray(values)
     except ValueError:
         raise UserError(f"{where}: rows of different lengths found; expected an array") from None
+    if array.dtype == object and array.size:
+        try:  # an array of arrays
+            array = np.stack([np.asarray(each) for each in array])
+        except (ValueError, TypeError):
+            raise UserError(
+                f"{where}: objects of different shapes found; expected an array of numbers"
+            ) from None
     if array.dtype.kind not in "biuf":
-        raise UserError(f"{where}: {array.dtype} found; expected numbers")
+        kind = (
+            f"objects ({type(array.flat[0]).__name__})"
+            if array.dtype == object and array.size
+            else array.dtype
+        )
+        raise UserError(f"{where}: {kind} found; expected numbers")
     return array
 
 
 def _examples(x: npt.NDArray[Any], where: str) -> Tensor:
     """uint8 or float32 [n, *shape], its own copy."""
-    if x.ndim == 4 and x.shape[1] == x.shape[2] > 4 and x.shape[3] in (1, 3, 4):
+    if x.ndim == 4 and min(x.shape[1:3]) > 4 and x.shape[3] in (1, 3, 4):
         raise UserError(
             f"{where}: examples of shape {list(x.shape)} have their channels last; "
-            "expected [n, channels, height, width] (x.transpose(0, 3, 1, 2))"
+            "expected [n, channels, height, width] (x.transpose(0, 3, 1, 2)), or a tombola.Dataset where they have not"
         )
     if x.ndim == 3:
         x = x[:, np.newaxis]
@@ -97,6 +117,13 @@ def _labels(y: npt.NDArray[Any], where: str) -> Tensor:
     """int64 [n]."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
+    elif y.ndim == 2 and len(y) and bool(((y == 0) | (y == 1)).all()):
+        if (wrong := np.flatnonzero(y.sum(1) != 1)).size:
+            row = int(wrong[0])
+            raise UserError(
+                f"{where}: row {row} has {int(y[row].sum())} of {y.shape[1]} labels; expected one label an example"
+            )
+        y = y.argmax(1)
     if y.ndim != 1 or y.dtype.kind not in "biu":
         raise UserError(f"{where}: labels are {y.dtype} of shape {list(y.shape)}; expected whole numbers [n]")
     return torch.from_numpy(y.astype(np.int64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,32 +14,41 @@ from tombola.data.cifar import read_cifar
 from tombola.data.dataset import DATASETS, Dataset
 from tombola.data.idx import read_idx_dataset, read_idx_folder
 from tombola.data.locate import PLACES, data_folder
+from tombola.data.own_files import read_csv, read_hugging_face, read_image_folder
 from tombola.errors import UserError, nearest
 from tombola.seeds import stream
 
 DIGITS_TEST = 360  # a fifth of the 1,797 images
 
+READERS: Mapping[str, Callable[[str, str], Dataset]] = {
+    "csv": read_csv,
+    "hf": read_hugging_face,
+    "idx": lambda name, path: read_idx_folder(name, Path(path).expanduser()),
+    "images": read_image_folder,
+    "npz": lambda name, path: read_npz(name, Path(path).expanduser()),
+}
+"""What a name of a data set in files begins with -> what reads it, given the name and what follows the colon."""
+
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
-    """The data set of a name: a registered one, `idx:FOLDER`, `npz:FILE` or a path that ends in .npz.
+    """The data set of a name: a registered one, one in files (`READERS`), or a path that ends in .npz.
 
     data_dir: where registered ones are looked for; None takes $TOMBOLA_DATA, else ~/.cache/tombola. A path in
     a name is relative to the working directory. Raises UserError when it is unknown, missing or broken.
     """
     kind, colon, path = name.partition(":")
-    if colon and kind in ("idx", "npz") and not path:
-        raise UserError(f"data name '{name}' has no path; expected '{kind}:PATH'")
-    if colon and kind == "idx":
-        return read_idx_folder(name, Path(path).expanduser())
-    if colon and kind == "npz":
-        return read_npz(name, Path(path).expanduser())
+    if colon and kind in READERS:
+        if not path:
+            raise UserError(f"data name '{name}' has no path; expected '{kind}:PATH'")
+        return READERS[kind](name, path)
     if name in DATASETS:
         return DATASETS[name](data_dir)
     if name.endswith(".npz"):
         return read_npz(name, Path(name).expanduser())
     if name == "arrays":
         raise UserError("the data set 'arrays' is handed in from Python; it cannot be loaded by name")
-    raise UserError(f"unknown data set '{name}'{nearest(name, [*DATASETS, 'idx:PATH', 'npz:PATH'])}")
+    in_files = (f"{kind}:PATH" for kind in READERS)
+    raise UserError(f"unknown data set '{name}'{nearest(name, [*DATASETS, *in_files])}")
 
 
 def locations(data_dir: Path | None = None) -> list[tuple[str, str]]:

@@ -43,6 +43,13 @@ class Resident:
         self._shift = shift.to(device, torch.float32).view(beside)
         self._scale = scale.to(device, torch.float32).view(beside)
 
+    @property
+    def input(self) -> dict[str, Any]:
+        """What a network is given, as JSON: the shape of an input, the classes, and the mean and deviation of each
+        channel (of all numbers, where they are no images) by which raw ones are normalised."""
+        mean, deviation = (each.flatten().tolist() for each in (self._shift, self._scale))
+        return {"shape": list(self.shape), "classes": self.classes, "mean": mean, "deviation": deviation}
+
     def train(self, index: Tensor) -> Tensor:
         """Training examples of an index, int64 [...] on the device, normalised: [..., *shape], float32 or `type`."""
         rows = self._train_x.index_select(0, index.reshape(-1))

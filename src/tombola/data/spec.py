@@ -13,6 +13,9 @@ from tombola.errors import nearest
 Normalisation = Literal["standard", "unit", "none"]
 NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
 
+IN_FILES = ("csv", "hf", "idx", "images", "npz")
+"""What a name of a data set in files begins with, before a colon and its path."""
+
 
 class DataSpec(BaseModel):
     """The `[data]` table of a study."""
@@ -20,7 +23,8 @@ class DataSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    """A registered data set, `idx:FOLDER`, `npz:FILE` (or a path that ends in .npz), or `arrays`."""
+    """A registered data set, one in files (`npz:FILE`, `csv:FILE?label=COLUMN`, `images:FOLDER`, `idx:FOLDER`,
+    `hf:FOLDER`, or a path that ends in .npz), or `arrays`."""
     normalisation: Normalisation = "standard"
     """`standard`: mean 0 and deviation 1; `unit`: from 0 to 1; `none`: as they come."""
     validation: int | float = 0.1
@@ -35,13 +39,13 @@ class DataSpec(BaseModel):
     @classmethod
     def _name_is_known(cls, name: str) -> str:
         kind, colon, path = name.partition(":")
-        if colon and kind in ("idx", "npz"):
+        if colon and kind in IN_FILES:
             if not path:
                 raise ValueError(f"data name '{name}' has no path; expected '{kind}:PATH'")
         elif (
             name != "arrays" and not name.endswith(".npz") and name not in (known := parts.names("data set"))
         ):
-            close = nearest(name, [*known, "arrays", "idx:PATH", "npz:PATH"])
+            close = nearest(name, [*known, "arrays", *(f"{kind}:PATH" for kind in IN_FILES)])
             raise ValueError(f"unknown data set '{name}'{close}")
         return name
 

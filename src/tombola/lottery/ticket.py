@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pydantic import ValidationError
 
 from tombola import html
 from tombola.errors import UserError, nearest, notice
-from tombola.files import FOUND, read_tensors, write_bytes, write_tensors
+from tombola.files import read_arrays, read_object, read_tensors, write_tensors
 from tombola.masks.mask import Mask
+from tombola.models.spec import ModelSpec
 from tombola.models.state import State
+from tombola.plugins.source import Code
+from tombola.plugins.trusted import name_stored
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
 FORMAT = "tombola-ticket-1"
 ExportForm = Literal["dense", "torch-prune"]
+Weights = Literal["start", "end", "best"]
+CONFIG, MODEL_FILE, MASK_FILE = "config.json", "model.safetensors", "mask.safetensors"
+"""Files of a ticket as a folder for the Hugging Face Hub."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +35,9 @@ class Ticket:
     """A mask with the weights it starts from and its provenance.
 
     `start` and `end` are whole states (every parameter and buffer; dead weights are zero in them): where training
-    begins and where it ended. Either may be absent. `provenance` is JSON: model, data, seed, ... `keys` are those of
-    the network's `state_dict()`, each with the name that a state has for its tensor (a shared one has several keys, a
-    buffer that is not persistent has none); None where nobody noted them.
+    begins and where it ended; so is `best`, those at the early stop. Any may be absent. `provenance` is JSON: model,
+    data, seed, ... `keys` are those of the network's `state_dict()`, each with the name that a state has for its tensor
+    (a shared one has several keys, a buffer that is not persistent has none); None where nobody noted them.
     """
 
     mask: Mask
@@ -38,12 +45,13 @@ class Ticket:
     end: State | None = field(default=None, repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     keys: Mapping[str, str] | None = field(default=None, repr=False)
+    best: State | None = field(default=None, repr=False)
 
     def _repr_html_(self) -> str:
         """For notebooks: where it comes from, what it scored, which weights it holds, and its mask."""
         known = {name: value for name, value in self.provenance.items() if not isinstance(value, Mapping)}
         scores = self.provenance.get("scores")
-        kept = [which for which, state in (("start", self.start), ("end", self.end)) if state is not None]
+        kept = self.held
         facts = {
             **known,
             **(scores if isinstance(scores, Mapping) else {}),
@@ -51,12 +59,19 @@ class Ticket:
         }
         return html.card("Ticket", html.facts(facts), self.mask._repr_html_())
 
+    @property
+    def held(self) -> list[str]:
+        """Which weights it holds, of start, end and best."""
+        return [which for which in ("start", "end", "best") if getattr(self, which) is not None]
+
     def save(self, path: Path) -> None:
         """Write one `.safetensors`: trained weights under their own names, so that anybody can read them,
-        `start/NAME` for the weights it starts from and `mask/NAME` for the packed bits."""
+        `start/NAME` for the weights it starts from, `best/NAME` for those at the early stop, and `mask/NAME` for the
+        packed bits."""
         tensors = dict(self.end or {})
         # A file holds each tensor for itself; end, start and the caller's network may share memory.
         tensors |= {f"start/{name}": tensor.clone() for name, tensor in (self.start or {}).items()}
+        tensors |= {f"best/{name}": tensor.clone() for name, tensor in (self.best or {}).items()}
         tensors |= {f"mask/{name}": bits for name, bits in self.mask.pack().items()}
         shapes = {name: list(bits.shape) for name, bits in self.mask.items()}
         keys = {} if self.keys is None else {"keys": dict(self.keys)}
@@ -71,7 +86,7 @@ class Ticket:
         tensors, metadata = read_tensors(path)
         if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
             raise UserError(f"{path}: not a ticket of Tombola (expected format '{FORMAT}' in its metadata)")
-        parts: dict[str, dict[str, torch.Tensor]] = {"": {}, "start": {}, "mask": {}}
+        parts: dict[str, dict[str, torch.Tensor]] = {"": {}, "start": {}, "best": {}, "mask": {}}
         for name, tensor in tensors.items():
             place, slash, rest = name.partition("/")
             own = slash and place in parts
@@ -85,18 +100,51 @@ class Ticket:
                 raise TypeError(
                     f"its provenance is a {type(metadata['provenance']).__name__}, expected a table"
                 )
-            return cls(mask, start, end, metadata["provenance"], keys)
+            name_stored(_code(metadata["provenance"]), str(path))
+            return cls(mask, start, end, metadata["provenance"], keys, parts["best"] or None)
         except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as problem:
             raise UserError(f"{path}: a broken ticket ({problem})") from None
 
-    def weights(self, which: Literal["start", "end"]) -> State:
-        """The start or end state, masked. Raises UserError when the ticket does not hold it."""
-        state = self.start if which == "start" else self.end
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> Ticket:
+        """Read a folder that `ticket export --form hf` wrote: its weights are `end`, or what config.json says.
+
+        Raises UserError for another folder.
+        """
+        folder = Path(folder)
+        config = read_object(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+        about = config.get("tombola")
+        if not isinstance(about, dict) or about.get("weights") not in get_args(Weights):
+            raise UserError(
+                f"{folder}: no ticket in it (expected a {CONFIG} that `ticket export --form hf` wrote)"
+            )
+        mask = Mask.load(folder / MASK_FILE)
+        held, keys, provenance = (
+            read_tensors(folder / MODEL_FILE)[0],
+            about.get("keys"),
+            about.get("provenance"),
+        )
+        try:
+            names = {key: key for key in held} if keys is None else dict(keys)
+            state = {names[key]: tensor for key, tensor in held.items()}
+            if not isinstance(provenance, dict):
+                raise TypeError("it has no provenance")
+            found = _keys(keys, state, mask)
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            raise UserError(f"{folder}: a broken ticket ({problem})") from None
+        name_stored(_code(provenance), str(folder))
+        states: dict[str, State] = {about["weights"]: state}
+        return cls(mask, provenance=provenance, keys=found, **states)
+
+    def weights(self, which: Weights) -> State:
+        """The state at the start, the end or the early stop ("best"), masked. Raises UserError when the ticket does not
+        hold it."""
+        state: State | None = getattr(self, which)
         if state is None:
-            raise UserError(f"this ticket holds no {which} weights")
+            raise UserError(f"this ticket holds no {which} weights{nearest(which, self.held)}")
         return self.mask.apply(state)
 
-    def export(self, form: ExportForm = "dense", which: Literal["start", "end"] = "start") -> State:
+    def export(self, form: ExportForm = "dense", which: Weights = "start") -> State:
         """A state dict for PyTorch, with exactly the keys of the network's `state_dict()`.
 
         `dense`: plain names, zeros at dead weights. `torch-prune`: `NAME_orig` and `NAME_mask` (float 0/1) in
@@ -158,6 +206,20 @@ class Ticket:
         return masked
 
 
+def is_ticket(path: Path) -> bool:
+    """Whether a `.safetensors` file is a ticket. Raises UserError for one that cannot be read."""
+    metadata = read_arrays(path, "nothing of it/")[2]
+    return isinstance(metadata, dict) and metadata.get("format") == FORMAT
+
+
+def _code(provenance: Mapping[str, Any]) -> list[Code]:
+    """The code that a ticket names; none where its model is broken, which is said when it is built."""
+    try:
+        return ModelSpec.model_validate(provenance.get("model")).code
+    except ValidationError:
+        return []
+
+
 def _keys(keys: Any, state: State, mask: Mask) -> dict[str, str] | None:
     """The keys in a ticket's metadata, whole. Raises UserError for names that the ticket does not hold."""
     if keys is None:
@@ -198,6 +260,7 @@ def _prefix(names: Mapping[str, Sequence[str]], checkpoint: Mapping[str, torch.T
         if key == form or key.endswith(f".{form}")
     }
     if not candidates:
+        _require_no_mask_of_its_own(first, checkpoint)
         raise UserError(f"the checkpoint has no tensor '{first}'{nearest(first, checkpoint)}")
 
     def there(prefix: str) -> int:
@@ -218,57 +281,13 @@ def _prefix(names: Mapping[str, Sequence[str]], checkpoint: Mapping[str, torch.T
     raise UserError(f"the checkpoint has no tensor '{missing}'{nearest(missing, checkpoint)}")
 
 
-def read_checkpoint(path: Path) -> State:
-    """A state dict from `.safetensors` or `torch.save` (plain tensors only, nothing is executed).
-
-    A dict with a "state_dict" or "model" entry is unwrapped. Raises UserError for anything else.
-    """
-    import torch
-
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
-    if path.suffix == ".safetensors":
-        return read_tensors(path)[0]
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # the unpickler meets broken bytes with almost any kind of exception
-        first = str(problem).partition("\n")[0]
-        raise UserError(f"{path}: not a checkpoint that torch.load reads safely ({first})") from None
-    for key in ("state_dict", "model"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-    if not isinstance(loaded, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in loaded.items()
-    ):
-        raise UserError(f"{path}: expected a state dict (name -> tensor), found {type(loaded).__name__}")
-    for name, tensor in loaded.items():
-        _require_plain(path, name, tensor)
-    return dict(loaded)
-
-
-def _require_plain(path: Path, name: str, tensor: torch.Tensor) -> None:
-    """Raise UserError for a tensor that does not hold a number for each of its places."""
-    import torch
-
-    kind = str(tensor.layout).removeprefix("torch.")
-    if tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta:
-        also = "quantized" if tensor.is_quantized else "meta" if tensor.is_meta else kind
-        raise UserError(f"{path}: '{name[:FOUND]}' is a tensor of kind {also}; expected plain, dense numbers")
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise UserError(
-            f"{path}: '{name[:FOUND]}' is of shape {tuple(tensor.shape)}, and holds fewer numbers than that"
-        )
-
-
-def write_checkpoint(path: Path, state: State) -> None:
-    """A state dict as `.safetensors`, or as torch.save for `.pt` and `.pth`; another suffix is a UserError."""
-    import torch
-
-    if path.suffix == ".safetensors":
-        write_tensors(path, state)
-    elif path.suffix in (".pt", ".pth"):
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_bytes(path, buffer.getvalue())
-    else:
-        raise UserError(f"{path}: expected a name ending in .safetensors, .pt or .pth")
+def _require_no_mask_of_its_own(name: str, checkpoint: Mapping[str, torch.Tensor]) -> None:
+    """Raise UserError where a checkpoint has a weight under the name that pruning or a parametrization gives it."""
+    module, dot, leaf = name.rpartition(".")
+    for form in (f"{name}_orig", f"{module}{dot}parametrizations.{leaf}.original"):
+        for key in checkpoint:
+            if key == form or key.endswith(f".{form}"):
+                raise UserError(
+                    f"the checkpoint has '{key}' in the place of '{name}', from which its network computes the weight; "
+                    "make that permanent first (torch.nn.utils.prune.remove, or parametrize.remove_parametrizations)"
+                )

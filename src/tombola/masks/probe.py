@@ -15,11 +15,10 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tombola.errors import UserError, nearest
+from tombola.errors import UserError, brief, nearest
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
-from tombola.models.trial import brief
 
 Probing = Callable[[Mapping[str, Tensor], Mask], "Probe"]
 """Makes the probe of a network at a state and a mask."""

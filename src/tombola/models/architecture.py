@@ -139,7 +139,7 @@ def architecture(
     spec = model if isinstance(model, ModelSpec) else ModelSpec(name=model)
     given = replace(given, prune=(*spec.prune, *given.prune))
     if ":" in spec.name:
-        return _of_factory(spec.name, load(spec.name), spec.options, given)
+        return _of_factory(spec.name, load(spec), spec.options, given)
     return _of_name(spec, given)
 
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tombola.errors import UserError, nearest
+from tombola.errors import UserError, brief, nearest
 from tombola.files import digest_of
 from tombola.models.generators import protected, seeded
 from tombola.models.hidden import difference
-from tombola.models.spec import Option
+from tombola.models.spec import ModelSpec, Option
 from tombola.models.state import State, load_state, state_of
-from tombola.models.trial import Answers, answers, brief
+from tombola.models.trial import Answers, answers
+from tombola.plugins.load import load_function
+from tombola.plugins.source import Code
 
 Make = Callable[[], nn.Module]
 MOST, BUDGET = 6, 10_000_000
@@ -28,21 +26,15 @@ MOST, BUDGET = 6, 10_000_000
 have no more parameters together, and at least one."""
 
 
-def load(name: str) -> Callable[..., Any]:
-    """The factory `package.module:factory` stands for; modules of the current folder are found as well.
+def load(spec: ModelSpec) -> Callable[..., Any]:
+    """The factory that `package.module:factory` or `FILE.py:factory` stands for; modules of the current folder are
+    found as well.
 
-    Raises UserError when the module cannot be imported, lacks the name, or the name is no factory.
+    Raises UserError when the module cannot be imported, lacks the name, the name is no factory, or something stored
+    names it that is not trusted.
     """
-    place, _, attribute = name.partition(":")
-    if not place or not attribute:
-        raise UserError(f"model '{name}': expected the form 'package.module:factory'")
-    found: Any = _imported(name, place)
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            within = found.__name__ if isinstance(found, ModuleType | type) else type(found).__name__
-            public = [each for each in dir(found) if not each.startswith("_")]
-            raise UserError(f"model '{name}': '{within}' has no '{part}'{nearest(part, public)}")
-        found = getattr(found, part)
+    name = spec.name
+    found: Any = load_function(Code(name, spec.options), f"model '{name}'", "factory")
     if isinstance(found, nn.Module):
         raise UserError(
             f"model '{name}': this is a network already built, expected a function that builds one"
@@ -53,22 +45,6 @@ def load(name: str) -> Callable[..., Any]:
         )
     factory: Callable[..., Any] = found
     return factory
-
-
-def _imported(name: str, place: str) -> ModuleType:
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-    importlib.invalidate_caches()  # the file may be younger than the last look into its folder
-    try:
-        return importlib.import_module(place)
-    except (Exception, SystemExit) as problem:
-        missing = problem.name if isinstance(problem, ModuleNotFoundError) else None
-        if missing and (place == missing or place.startswith(missing + ".")):
-            raise UserError(
-                f"model '{name}': no module '{missing}' in the current folder or among the installed packages"
-            ) from problem
-        raise UserError(f"model '{name}': importing '{place}' failed ({brief(problem)})") from problem
 
 
 def maker(

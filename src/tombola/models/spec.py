@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from tombola.plugins.source import Code
+
 Option = int | float | str | bool
 
 
@@ -23,3 +25,8 @@ class ModelSpec(BaseModel):
     """What the factory is called with."""
     prune: tuple[str, ...] = ()
     """Patterns of the names of further matrices to prune."""
+
+    @property
+    def code(self) -> list[Code]:
+        """The factory, where it is one's own."""
+        return [Code(self.name, self.options)] if ":" in self.name else []

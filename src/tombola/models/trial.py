@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from tombola.errors import UserError
+from tombola.errors import UserError, brief
 from tombola.models.generators import seeded
 
 EXAMPLES = 4
@@ -206,11 +206,6 @@ def _require_gradient(name: str, module: nn.Module, logits: Tensor) -> None:
         raise UserError(
             f"model '{name}' cannot be differentiated in training mode ({brief(problem)})"
         ) from problem
-
-
-def brief(problem: BaseException) -> str:
-    """The kind and the first line of an exception, so that a sentence stays one."""
-    return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:

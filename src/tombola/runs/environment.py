@@ -162,6 +162,7 @@ class EngineRecord:
         A run of an older Tombola gets its record when it is taken up again: it says nothing of the code that made the
         cells so far, which is not known, but those that follow are guarded by it.
         """
+        self.environment.get("network", {})["input"] = data.input
         self.environment["study"] = facts_of(spec, self.environment.get("study"))
         if self.environment.get("function") is None:
             self.environment["function"] = recorded(architecture, self._spread, data)

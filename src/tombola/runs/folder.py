@@ -1,5 +1,6 @@
 """A run on disk: a folder that a person can read and that rebuilds itself.
 
+    imports.json      digests of code of one's own, and what was known of the parts that it registers
     study.toml        the whole resolved spec       environment.json  versions, device, commit, engine record, and
                       what decides the cells and what the network computes, so that an edit of either is found
     cells/r0/L03/ticket/0/  mask.safetensors  end.safetensors  best.safetensors  history.parquet  cell.json  timing.json
@@ -32,7 +33,7 @@ from filelock import FileLock, Timeout
 
 from tombola import html
 from tombola.errors import UserError, notice
-from tombola.files import sweep, write_bytes, write_json
+from tombola.files import read_object, sweep, write_bytes, write_json
 from tombola.lottery.cell import Cell, Drawn
 from tombola.lottery.ticket import Ticket
 from tombola.runs.cells import Cells
@@ -41,6 +42,7 @@ from tombola.runs.presence import WORK, anyone_at_work, stacks_in_hand
 from tombola.runs.progress import WORDS, Headway, headway
 from tombola.runs.unedited import require_unedited
 from tombola.seals import sealed
+from tombola.study.imported import IMPORTS, imported_by, remember
 from tombola.study.ladders import ladders_of
 from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
@@ -107,7 +109,8 @@ class Run(Cells):
         path = self.path / "study.toml"
         state = tuple(_state(self.path / name) for name in ("study.toml", ENVIRONMENT_FILE))
         if self._read is None or self._read[0] != state:  # read once, and again when a file has changed
-            study = parse_study(read_text(path), str(path))
+            remember(self.path, self.environment)
+            study = parse_study(read_text(path), str(path), stored=True)
             require_unedited(self.path, study, self.environment)
             self._read = state, study
         return self._read[1]
@@ -201,10 +204,17 @@ class Run(Cells):
             raise UserError(f"{self.path}: is not empty and holds no study.toml; move it away first")
 
     def write_study(self, study: Study) -> None:
-        """Write study.toml, unless it holds the same already."""
+        """Write study.toml, unless it holds the same already, and imports.json where it has parts of one's own."""
         path, text = self.path / "study.toml", study.to_toml().encode()
         if not path.exists() or path.read_bytes() != text:
             write_bytes(path, text)
+        if (imported := imported_by(study, self.path)) and imported != self.imported():
+            write_json(self.path / IMPORTS, imported)
+
+    def imported(self) -> dict[str, Any]:
+        """What imports.json holds; nothing where there is none."""
+        path = self.path / IMPORTS
+        return read_object(path) if path.is_file() else {}
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json, unless it holds the same already."""
@@ -214,10 +224,13 @@ class Run(Cells):
     def ticket(self, cell: Cell) -> Ticket:
         """A cell as a ticket. Raises UserError for one that is none, see `provenance`."""
         provenance = self.provenance(cell)
-        end = self.weights(cell, "end") if self.keeps_weights(cell) else None
+        kept = self.keeps_weights(cell)
+        end, best = (self.weights(cell, which) if kept else None for which in ("end", "best"))
+        if cell.arm == self.study.search_arm:
+            best = None  # it may have had another mask than the one that was found
         start = self.start(cell) if self.record(cell).start else None
         keys = self.environment.get("network", {}).get("state_dict")  # not noted in runs of old
-        return Ticket(self.mask(cell), start, end, provenance, keys)
+        return Ticket(self.mask(cell), start, end, provenance, keys, best)
 
     def provenance(self, cell: Cell) -> dict[str, Any]:
         """Where the ticket of a cell comes from. Raises UserError for a cell whose dead weights are not zero, which no
@@ -236,6 +249,8 @@ class Run(Cells):
             "data": study.data.model_dump(mode="json"),
             "recipe": study.recipe_at(cell.level).model_dump(mode="json"),
             "status": record.status,
+            "scores": record.numbers,
+            "input": self.environment.get("network", {}).get("input"),
             **({"made": record.made} if record.made else {}),
             "function": self.environment.get("function"),
         }

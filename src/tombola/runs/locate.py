@@ -79,9 +79,12 @@ def _may_be_run(path: Path) -> bool:
 
 
 def open_ticket(path: Path) -> Ticket:
-    """The ticket in a cell folder of a run, or in a `.safetensors` file. Raises UserError for anything else."""
+    """The ticket in a cell folder of a run, or in a file: of Tombola, or a mask made elsewhere with the weights beside
+    it. Raises UserError for anything else."""
     if not path.is_dir():
-        return Ticket.load(path)
+        from tombola.lottery.mask_files import ticket_in  # here: it reads with torch
+
+        return ticket_in(path)
     run, cell = cell_at(path)
     return run.ticket(cell)
 

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from torch import nn
 
 from tombola.data.dataset import Dataset
+from tombola.data.given import Data, dataset_of
 from tombola.models.architecture import Architecture
 from tombola.runs.progress import Progress, Silent
 from tombola.runs.trackers.base import Tracker, open_trackers
@@ -51,7 +52,7 @@ class RunOptions:
         named: dict[str, Any] = dict(keywords)
         given = {name: value for name, value in named.items() if value is not None}
         if "data" in given:
-            given["dataset"] = given.pop("data")
+            given["dataset"] = dataset_of(given.pop("data"))
         given |= {name: Path(given[name]) for name in ("out", "data_dir") if name in given}
         return cls(**given)
 
@@ -79,7 +80,7 @@ class RunKeywords(TypedDict, total=False):
 
     out: Path | str
     model: nn.Module | Callable[..., nn.Module] | None
-    data: Dataset | None
+    data: Data | None
     data_dir: Path | str | None
     device: str
     engine: str

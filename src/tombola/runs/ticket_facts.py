@@ -12,7 +12,7 @@ import numpy as np
 
 from tombola.errors import UserError
 from tombola.files import read_arrays
-from tombola.lottery.ticket import FORMAT
+from tombola.lottery.ticket import is_ticket
 from tombola.runs.locate import cell_at
 
 
@@ -39,18 +39,33 @@ def ticket_facts(path: Path) -> TicketFacts:
         run, cell = cell_at(path)
         record, provenance = run.record(cell), run.provenance(cell)
         bits, _, metadata = read_arrays(run.file(cell, "mask.safetensors"))
-        there = {"start": record.start is not None, "end": run.keeps_weights(cell)}
+        kept = run.keeps_weights(cell)
+        there = {
+            "start": record.start is not None,
+            "end": kept,
+            "best": kept and cell.arm != run.study.search_arm,
+        }
         held = tuple(which for which, kept in there.items() if kept)
         return _facts(path, bits, metadata, held, provenance)
     if not path.exists():
         raise UserError(f"{path}: no such file")
+    if path.suffix != ".safetensors" or not is_ticket(path):
+        return _facts_elsewhere(path)
     masks, names, metadata = read_arrays(path, "mask/")
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise UserError(f"{path}: not a ticket of Tombola (expected format '{FORMAT}' in its metadata)")
     started = any(name.startswith("start/") for name in names)
-    ended = any(not name.startswith(("start/", "mask/")) for name in names)
-    held = (*(["start"] if started else []), *(["end"] if ended else []))
+    ended = any(not name.startswith(("start/", "mask/", "best/")) for name in names)
+    best = any(name.startswith("best/") for name in names)
+    held = (*(["start"] if started else []), *(["end"] if ended else []), *(["best"] if best else []))
     return _facts(path, masks, metadata, held, metadata.get("provenance"))
+
+
+def _facts_elsewhere(path: Path) -> TicketFacts:
+    """The facts of a mask made elsewhere."""
+    from tombola.lottery.mask_files import ticket_in  # here: it reads with torch
+
+    ticket = ticket_in(path)
+    alive = {name: ticket.mask.count(name) for name in ticket.mask}
+    return TicketFacts(ticket.mask.shapes, alive, tuple(ticket.held), ticket.provenance)
 
 
 def _facts(

@@ -7,7 +7,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from tombola import parts
-from tombola.lottery.arms.catalog import ACTIONS, ARMS, TICKET, Arm
+from tombola.lottery.arms.catalog import ACTIONS, ARMS, TICKET, Arm, action_facts
+from tombola.lottery.arms.file_actions import with_file_read
 from tombola.study.fields import Draws, Level, Name
 
 
@@ -37,8 +38,8 @@ class ArmSpec(BaseModel):
     @classmethod
     def _known_action(cls, name: str | None, info: ValidationInfo) -> str | None:
         if name is not None:
-            parts.facts(ACTIONS[str(info.field_name)], name)
-        return name
+            action_facts(ACTIONS[str(info.field_name)], name)
+        return with_file_read(name) if name is not None and info.field_name == "mask" else name
 
     @model_validator(mode="after")
     def _is_an_arm(self) -> Self:
@@ -48,7 +49,7 @@ class ArmSpec(BaseModel):
                 "give the arm another name"
             )
         arm = self.arm
-        if self.name in ARMS and arm != ARMS[self.name]:
+        if self.name in ARMS.so_far and arm != ARMS[self.name]:
             raise ValueError(
                 f"arm '{self.name}' is {arm}, but the registered arm of that name is {ARMS[self.name]}; "
                 "give it another name"
@@ -77,4 +78,4 @@ class ArmSpec(BaseModel):
     def arm(self) -> Arm:
         """What is done: the actions that it spells, else those of the registered arm of its name."""
         spelled = {key: getattr(self, key) for key in ACTIONS if getattr(self, key) is not None}
-        return Arm(**spelled) if spelled else ARMS[self.name]
+        return Arm(**(spelled or parts.facts(ARMS.kind, self.name)))

@@ -15,6 +15,7 @@ from tombola.errors import UserError, notice
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.spec import ModelSpec
 from tombola.models.trial import EXAMPLES
+from tombola.plugins.load import load_imports
 from tombola.study.ladders import called, ladders_of
 from tombola.study.plan import Source, make_plan
 from tombola.study.spec import Study
@@ -31,6 +32,7 @@ def bind(
     Objects take their place in the spec too, so that it does not name what was not used. Data that a name does
     not fix enters the identity of the study by digest. Raises UserError.
     """
+    load_imports(study.imports)
     spec, handed_in = study.data, dataset is not None
     if dataset is None:
         dataset = load(spec.name, data_dir)

@@ -254,7 +254,7 @@ def check_hypotheses(hypotheses: Sequence[Hypothesis], own_arms: Collection[str]
     A registered arm that the study lacks is no mistake: arms are easily left out of a run. The verdict says so.
     """
     names = [each.name for each in hypotheses]
-    known = {*ARMS, *own_arms, DENSE, DONOR_TICKET}
+    known = {*parts.names(ARMS.kind), *own_arms, DENSE, DONOR_TICKET}
     alphas: dict[str, float] = {}
     for each in hypotheses:
         if names.count(each.name) > 1:

@@ -13,10 +13,17 @@ from pydantic_core import ErrorDetails
 
 from tombola.errors import UserError, nearest
 from tombola.files import FOUND, parse_toml
+from tombola.plugins.load import load_imports
+from tombola.plugins.source import Code, is_file
+from tombola.plugins.trusted import name_own, name_stored
+from tombola.study.imported import remember
 from tombola.study.routes import SOURCE_TABLES
 from tombola.study.spec import Study
 from tombola.study.sweep import Axes, Sweep, axes_of, cross
 from tombola.study.title import SPOKEN_OF
+
+STORED_AS = ("study.toml", "sweep.toml")
+"""Files that make a folder that of a run, or of a sweep."""
 
 
 def presets() -> dict[str, str]:
@@ -49,7 +56,10 @@ def load_sweep(source: str, settings: Sequence[str] = ()) -> Sweep:
         _refuse_run(path)
         if not path.is_file():
             raise UserError(f"{source}: no such study file")
-        return parse_sweep(read_text(path), source, settings)
+        stored = is_stored(path)
+        if stored:
+            remember(path.parent)
+        return parse_sweep(read_text(path), source, settings, stored=stored)
     names = presets()
     if source not in names:
         _refuse_run(path)
@@ -67,14 +77,25 @@ def _refuse_run(path: Path) -> None:
 
 
 def parse_study(
-    text: str, where: str, settings: Sequence[str] = (), tables: Sequence[str] | None = None
+    text: str,
+    where: str,
+    settings: Sequence[str] = (),
+    tables: Sequence[str] | None = None,
+    *,
+    stored: bool = False,
 ) -> Study:
-    """The study in a TOML text; `where` names it in errors, `tables` are those that settings may change."""
-    return _alone(parse_sweep(text, where, settings, tables), where)
+    """The study in a TOML text; `where` names it in errors, `tables` are those that settings may change. Code that it
+    names is the user's own, and what it imports is loaded, unless it is `stored`."""
+    return _alone(parse_sweep(text, where, settings, tables, stored=stored), where)
 
 
 def parse_sweep(
-    text: str, where: str, settings: Sequence[str] = (), tables: Sequence[str] | None = None
+    text: str,
+    where: str,
+    settings: Sequence[str] = (),
+    tables: Sequence[str] | None = None,
+    *,
+    stored: bool = False,
 ) -> Sweep:
     """The sweep in a TOML text, see `load_sweep` and `parse_study`."""
     table = parse_toml(text, where)
@@ -84,14 +105,21 @@ def parse_sweep(
     changed = [_set(table, axes, setting, tables) for setting in settings]
     if any(changed) and title is not None and "title" not in map(_key_of, settings):
         del table["title"]  # it was written of something else
+    if not stored and "imports" in table:
+        table["imports"] = _imported(table["imports"], where)
 
     def read(member: dict[str, Any]) -> Study:
         _require_finite(member, where)
         _read_sources(member, where)
         try:
-            return Study.model_validate(member)
+            study = Study.model_validate(member)
         except ValidationError as problem:
             raise UserError(f"{where}: {_explain(problem.errors()[0])}") from None
+        if stored:
+            name_stored(study.code, where)
+        else:
+            name_own(study.code)
+        return study
 
     return cross(table, axes, where, read)
 
@@ -114,6 +142,26 @@ def _read_sources(table: dict[str, Any], where: str) -> None:
             **changes,
             **{key: {**whole[key], **changes.get(key, {})} for key in SOURCE_TABLES},
         }
+
+
+def is_stored(path: Path) -> bool:
+    """Whether a study file lies in the folder of a run or a sweep, and not where its author wrote it."""
+    return any((folder / name).is_file() for folder in path.resolve().parents for name in STORED_AS)
+
+
+def _imported(names: Any, where: str) -> list[str]:
+    """What a study imports, which is loaded: a file that is not in the current folder is looked for beside the study.
+    Raises UserError."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{where}: imports is {names!r}, expected a list of modules and files of Python")
+    beside = [str(Path(where).parent / name) for name in names]
+    places = [
+        other if is_file(name) and not Path(name).is_file() and Path(other).is_file() else name
+        for name, other in zip(names, beside, strict=True)
+    ]
+    name_own(map(Code, places))
+    load_imports(places)
+    return places
 
 
 def _alone(sweep: Sweep, where: str) -> Study:

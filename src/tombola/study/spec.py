@@ -24,6 +24,7 @@ from tombola.lottery.arms.catalog import ARMS, CONTINUED, TICKET, Arm
 from tombola.lottery.cell import Cell, level_cells
 from tombola.lottery.modes import check_rewind
 from tombola.models.spec import ModelSpec
+from tombola.plugins.source import Code
 from tombola.seeds import Seeds
 from tombola.study.arm_spec import ArmSpec
 from tombola.study.claims import Expectation, Hypothesis, check_hypotheses
@@ -72,6 +73,8 @@ class Study(BaseModel):
     """How many further ladders lend their structure to arms."""
     donor_pool: Annotated[int, Field(ge=0, strict=True)] = 0
     """Which pool of donors; another number draws others."""
+    imports: tuple[str, ...] = ()
+    """Modules, and files of Python, that register parts of one's own; relative to the current folder."""
     model: ModelSpec
     """The network."""
     data: DataSpec
@@ -250,6 +253,11 @@ class Study(BaseModel):
         ]
 
     @property
+    def code(self) -> list[Code]:
+        """Code of one's own that it names."""
+        return [*map(Code, self.imports), *self.model.code]
+
+    @property
     def trained_arms(self) -> tuple[ArmSpec, ...]:
         """The arms as this ladder has them: each at those of its levels that are on it, without those of no level."""
         found = []
@@ -366,6 +374,7 @@ class Study(BaseModel):
                 "replicates": max(self.replicates, other.replicates),
                 "arms": tuple(arms.values()),
                 "route": tuple(routes.values()),
+                "imports": tuple(dict.fromkeys([*other.imports, *self.imports])),
             }
         )
 

@@ -57,6 +57,14 @@ class Sweep:
         members = (replace(each, study=each.study.model_copy(update={"title": ""})) for each in self.members)
         return replace(self, members=tuple(members), written="")
 
+    def importing(self, imports: Sequence[str]) -> Sweep:
+        """The same with further modules and files of one's own."""
+
+        def more(study: Study) -> Study:
+            return study.model_copy(update={"imports": tuple(dict.fromkeys([*study.imports, *imports]))})
+
+        return replace(self, members=tuple(replace(each, study=more(each.study)) for each in self.members))
+
     @property
     def folder(self) -> str:
         """Name of the sweep's folder: the study's name, and 8 hex digits of the swept keys and the members' folders.

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tombola.errors import UserError
+from tombola.errors import UserError, brief
 from tombola.models.architecture import Architecture
 from tombola.models.generators import CPU, seeded
-from tombola.models.trial import brief
 from tombola.training.noise import Noise, swap_dropout
 from tombola.training.recipe import Recipe
 

@@ -179,7 +179,7 @@ class Measure:
 MEASURES: Registry[Measure] = Registry(
     "measure",
     "tombola.comparison.measures",
-    asked=("adjusted", "of_outputs", "ordered", "reads", "tensorwise"),
+    asked=("adjusted", "null", "of_outputs", "ordered", "reads", "subjects", "tensorwise"),
 )
 
 ROUNDING = 1e-12

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tombola import parts
 from tombola.registry import Registry
@@ -42,6 +42,18 @@ DOSES = (0, 25, 50, 75)
 DOSE_ARMS = tuple(f"dose-{percent}" for percent in DOSES)
 
 
+FROM_FILE = "mask:"
+"""Mask actions `mask:FILE` take the mask of a file made elsewhere, see `lottery.mask_files`; `mask:FILE@DIGEST`, once
+it was read."""
+
+
+def action_facts(kind: str, name: str) -> Any:
+    """The facts of an action. Raises UserError for an unknown one."""
+    if kind == ACTIONS["mask"] and name.startswith(FROM_FILE):
+        return {"traits": []}
+    return parts.facts(kind, name)
+
+
 @dataclass(frozen=True)
 class Arm:
     """Names of a mask action, a weights action and a dead-weights action."""
@@ -59,7 +71,7 @@ class Arm:
         return frozenset(
             trait
             for key, kind in ACTIONS.items()
-            for trait in parts.facts(kind, getattr(self, key))["traits"]
+            for trait in action_facts(kind, getattr(self, key))["traits"]
         )
 
     @property
@@ -73,7 +85,7 @@ class Arm:
         return self.dead != "zero"
 
 
-ARMS: Registry[Arm] = Registry("arm")
+ARMS: Registry[Arm] = Registry("arm", asked=tuple(ACTIONS))
 TICKET, CONTINUED = "ticket", "continued"
 
 # A table: the name of an arm, its triple, and what it is.

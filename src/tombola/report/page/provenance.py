@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from tombola import parts
 from tombola.alignment.words import RAW
 from tombola.analysis.compared import compared
 from tombola.analysis.connection import connections_of
@@ -48,7 +49,8 @@ def _compare(run: Run, pairs: pl.DataFrame) -> str:
     runs = dict.fromkeys([run.path.name, *(cell[1] for cell in cells)])
     others = [name for name in names if not re.match(CELL, name)]
     # A row "-adjusted" comes with its measure, and cannot be asked for by itself.
-    measures = [name for name in pairs["measure"] if name in MEASURES]
+    known = parts.names(MEASURES.kind)
+    measures = [name for name in pairs["measure"] if name in known]
     said = f"tombola compare {' '.join([*runs, *others])} --measures {_named(measures)}"
     if aligned := [name for name in dict.fromkeys(pairs["aligned"].drop_nulls()) if name != RAW]:
         said += f" --aligned {','.join([RAW, *aligned])}"

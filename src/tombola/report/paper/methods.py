@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tombola import parts
 from tombola.data.dataset import DATASETS
 from tombola.lottery.arms.catalog import ARMS, CONTINUED, TICKET
 from tombola.lottery.modes import MODES
-from tombola.masks.criteria import CRITERIA
 from tombola.report.paper.bibliography import referring
 from tombola.report.paper.document import Block, Grid, Items, Paragraph, Words, paragraph
 from tombola.report.paper.material import Material
@@ -123,7 +123,7 @@ def arms(m: Material) -> list[Block]:
     if study.pruning.mode == "continued" and CONTINUED not in controls:
         items.append((f"{CONTINUED}: ", *referring(ARMS.describe(CONTINUED)), "."))
     for name, entry in controls.items():
-        meaning = referring(ARMS.describe(name)) if name in ARMS else (str(entry.arm),)
+        meaning = referring(parts.line(ARMS.kind, name) or str(entry.arm))
         items.append((f"{name}: ", *meaning, f"{_drawn_but_usual(entry.draws, entry.levels, usual)}."))
     items += [
         (f"{arm.name}: {arm}{_drawn_but_usual(arm.draws, arm.levels, usual)}.",)
@@ -220,7 +220,7 @@ def machine(m: Material) -> Paragraph:
 def algorithm(m: Material) -> list[Block]:
     """Drawing a ticket, step by step."""
     pruning = m.study.pruning
-    criterion = referring(plain_start(CRITERIA.describe(pruning.criterion)))
+    criterion = referring(plain_start(parts.line("criterion", pruning.criterion)))
     scored: Words = (f"Weights are scored by the criterion '{pruning.criterion}': ", *criterion, " ")
     where = {"layerwise": "within each layer", "global": "over all layers together"}
     place = where.get(pruning.allocation, f"with layer densities by the rule '{pruning.allocation}'")

@@ -45,4 +45,4 @@ def _without_digest(deciding: dict[str, Any]) -> dict[str, Any]:
 
 def _study(run: Run) -> Study:
     path = run.path / "study.toml"
-    return parse_study(read_text(path), str(path))
+    return parse_study(read_text(path), str(path), stored=True)

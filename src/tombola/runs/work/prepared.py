@@ -9,6 +9,7 @@ from functools import partial
 from tombola.data.dataset import Dataset
 from tombola.errors import UserError, notice
 from tombola.files import write_parquet
+from tombola.plugins.trusted import accept
 from tombola.runs.beside.departures import Departures
 from tombola.runs.beside.lender import Lender
 from tombola.runs.beside.reuse import take_dense
@@ -24,6 +25,7 @@ from tombola.runs.stacks import CHECKPOINT, StackTrainer
 from tombola.runs.unedited import require_unedited
 from tombola.runs.work.edges import Part
 from tombola.runs.work.worker import Worker
+from tombola.study.imported import say_what_changed
 from tombola.study.ladders import called, ladder_seeds
 from tombola.study.plan import Plan, Source, make_plan
 from tombola.study.prospects import unanswerable
@@ -76,6 +78,7 @@ class Prepared:
             require_weights(folder, plan.study)
             if lost := unanswerable(plan.study, plan.densities):
                 notice(lost)
+            say_what_changed(folder.path)
         registration = Registration.of(folder)
         data = record.resident(dataset, study.data.normalisation, options.device)
         if not checked:
@@ -94,6 +97,7 @@ class Prepared:
         alone = not anyone_at_work(folder.path)
         if alone:
             folder.sweep()
+        accept(self.spec.code)
         folder.write_study(self.spec)
         self.registration.register(folder, self.spec.hypothesis, self.plan.densities, self.spec.replicates)
         record.save()

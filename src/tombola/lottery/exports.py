@@ -1,0 +1,110 @@
+"""Tickets for other programs: files and folders from which a plain module finds the accuracy that was reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tombola.errors import UserError
+from tombola.files import new_folder, write_bytes, write_json, write_tensors
+from tombola.lottery.checkpoint import write_checkpoint
+from tombola.lottery.ticket import CONFIG, MASK_FILE, MODEL_FILE, ExportForm, Ticket, Weights
+from tombola.text import percent
+
+OPSET = 18
+
+
+def write_state_dict(ticket: Ticket, path: Path, form: ExportForm, which: Weights) -> None:
+    """A state dict; in `.safetensors` with what is to be done to inputs in the metadata. Raises UserError."""
+    write_checkpoint(
+        path, ticket.export(form, which), {"input": ticket.provenance.get("input"), "weights": which}
+    )
+
+
+def write_pretrained(ticket: Ticket, folder: Path, which: Weights) -> None:
+    """A folder for the Hugging Face Hub: model.safetensors with the keys of the network's state_dict(), the mask,
+    config.json, and a card. `Ticket.from_pretrained` reads it. Raises UserError where the ticket lacks the weights."""
+    state = ticket.export("dense", which)
+    about = {
+        "weights": which,
+        "provenance": dict(ticket.provenance),
+        "keys": ticket.keys and dict(ticket.keys),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with new_folder(folder) as place:
+        write_tensors(place / MODEL_FILE, state, {"weights": which})
+        ticket.mask.save(place / MASK_FILE)
+        write_json(place / CONFIG, {"model_type": "tombola", "tombola": about})
+        write_bytes(place / "README.md", _card(ticket, which).encode())
+
+
+def write_onnx(ticket: Ticket, path: Path, which: Weights, build: Callable[[], nn.Module]) -> None:
+    """The network as ONNX, with a batch of any size; inputs are normalised ones. `build` makes the module.
+
+    Raises UserError where `onnx` is not installed, or the ticket does not say what its inputs are.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise UserError(
+            "ONNX files are written by onnx and onnxscript: pip install 'tombola[onnx]'"
+        ) from None
+    shape = input_of(ticket)["shape"]
+    module = build()
+    module.load_state_dict(ticket.export("dense", which), strict=False)
+    module.eval()
+    batch = torch.export.Dim("batch")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.onnx.export(
+        module,
+        (torch.zeros(2, *shape),),
+        path,
+        input_names=["inputs"],
+        output_names=["logits"],
+        dynamic_shapes=({0: batch},),
+        opset_version=OPSET,
+    )
+
+
+def input_of(ticket: Ticket) -> Mapping[str, Any]:
+    """The shape of an input, the number of classes, and the mean and deviation of each channel. Raises UserError for a
+    ticket that does not say."""
+    found = ticket.provenance.get("input")
+    if not isinstance(found, dict) or not {"shape", "classes", "mean", "deviation"} <= found.keys():
+        raise UserError("this ticket does not say which inputs it is for (it was made by an older Tombola)")
+    return found
+
+
+def in_words(ticket: Ticket) -> str:
+    """What is to be done to an input, in a line; empty where the ticket does not say."""
+    found = ticket.provenance.get("input")
+    if not isinstance(found, dict):
+        return ""
+    mean, deviation = (
+        ", ".join(f"{number:.6g}" for number in found.get(key, ())) for key in ("mean", "deviation")
+    )
+    return f"inputs: ({'x' if ',' not in mean else 'x of each channel'} - [{mean}]) / [{deviation}]"
+
+
+def _card(ticket: Ticket, which: Weights) -> str:
+    model = ticket.provenance.get("model")
+    name = model.get("name") if isinstance(model, Mapping) else "a network"
+    data = ticket.provenance.get("data")
+    of = f" on {data.get('name')}" if isinstance(data, Mapping) else ""
+    scores = ticket.provenance.get("scores")
+    key = "early_stop_test_accuracy" if which == "best" else "final_test_accuracy"
+    accuracy = scores.get(key) if isinstance(scores, Mapping) and which != "start" else None
+    said = f" Test accuracy {percent(accuracy, 2)}." if accuracy is not None else ""
+    inputs = f"\n\n{in_words(ticket)}" if in_words(ticket) else ""
+    return (
+        "---\nlibrary_name: tombola\ntags:\n- pruning\n- lottery-ticket-hypothesis\n---\n\n"
+        f"# {name}{of}, {percent(ticket.mask.density(), 1)} of its weights\n\n"
+        f"A lottery ticket, its weights at {'the early stop' if which == 'best' else f'the {which}'}.{said}{inputs}\n\n"
+        '```python\nimport tombola\n\nticket = tombola.Ticket.from_pretrained("FOLDER")\n```\n\n'
+        "model.safetensors has the keys of the network's `state_dict()`, with zeros where weights are pruned.\n"
+    )

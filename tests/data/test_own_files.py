@@ -1,0 +1,201 @@
+"""Data sets in files of one's own: tables, folders of images, Hugging Face data sets on disk."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from tombola.data import own_files
+from tombola.data.catalog import load
+from tombola.data.own_files import read_image_folder
+from tombola.data.spec import DataSpec
+from tombola.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def table(**columns: list[Any]) -> None:
+    pl.DataFrame(columns).write_csv("a.csv")
+
+
+def test_a_table_with_its_parts() -> None:
+    table(
+        w=[1, 2, 3, 4],
+        kind=["cat", "ant", "cat", "ant"],
+        h=[0.5, 1.5, 2.5, 3.5],
+        part=["train", "train", "test", "val"],
+    )
+    data = load("csv:a.csv?label=kind&split=part")
+    assert data.train_x.tolist() == [[1, 0.5], [2, 1.5]]
+    assert data.train_y.tolist() == [1, 0], "classes are numbered in the order of their names"
+    assert data.test_x.tolist() == [[3, 2.5], [4, 3.5]]
+
+
+def test_a_fifth_are_test_examples_always_the_same() -> None:
+    table(x=list(range(20)), y=[0, 1] * 10)
+    one, other = load("csv:a.csv"), load("csv:a.csv")
+    assert (len(one.train_x), len(one.test_x), one.digest) == (16, 4, other.digest)
+    assert sorted([*one.train_x[:, 0].tolist(), *one.test_x[:, 0].tolist()]) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("csv:none.csv", "none.csv: no such file"),
+        ("csv:a.csv", r"which column holds the labels\? expected 'csv:a.csv\?label=COLUMN', one of: x, kind, word"),
+        ("csv:a.csv?label=kin", "a.csv: no column 'kin'; did you mean 'kind'"),
+        ("csv:a.csv?lable=kind", r"csv:a.csv\?lable=kind: unknown option 'lable'; did you mean 'label'"),
+        ("csv:a.csv?label=kind", "a.csv: column 'word' has type String; expected numbers"),
+        ("csv:a.csv?label=kind&split=word", "a.csv: row 1 is of part 'a'; expected 'train' or 'test'"),
+        ("csv:", "data name 'csv:' has no path; expected 'csv:PATH'"),
+    ],
+)  # fmt: skip
+def test_a_table_that_does_not_fit_is_named(name: str, said: str) -> None:
+    table(x=[1, 2], kind=[0, 1], word=["a", "b"])
+    with pytest.raises(UserError, match=said):
+        load(name)
+
+
+def test_an_empty_field_is_named() -> None:
+    Path("a.csv").write_text("x,label\n1,0\n,1\n")
+    with pytest.raises(UserError, match=r"a.csv: column 'x' has 1 empty fields"):
+        load("csv:a.csv")
+
+
+def image(path: str, pixels: Any) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(b"")
+    np.save(f"{path}.npy", np.array(pixels, dtype=np.uint8))
+
+
+def decode(path: Path) -> Any:
+    """Stands for Pillow."""
+    return np.load(f"{path}.npy")
+
+
+def test_a_folder_of_images() -> None:
+    grey, red = (
+        np.arange(6).reshape(2, 3),
+        np.stack([np.full((2, 3), 9), np.zeros((2, 3)), np.zeros((2, 3))], 2),
+    )
+    image("pics/train/ant/1.png", grey)
+    image("pics/train/bee/1.PNG", red)
+    image("pics/test/bee/2.jpg", red)
+    Path("pics/train/bee/notes.txt").write_text("no image")
+    data = read_image_folder("images:pics", "pics", decode)
+    assert (data.shape, data.train_y.tolist(), data.test_y.tolist()) == ((3, 2, 3), [0, 1], [1])
+    assert data.train_x[0].tolist() == [grey.tolist()] * 3, "grey among coloured ones"
+    assert data.test_x[0, 0].tolist() == [[9] * 3] * 2
+    assert data.train_x.dtype == torch.uint8
+
+
+def test_a_folder_without_parts_is_split() -> None:
+    for name in "ab":
+        for i in range(10):
+            image(f"pics/{name}/{i}.png", np.full((2, 2), i))
+    data = read_image_folder("images:pics", "pics", decode)
+    assert (data.shape, len(data.train_x), len(data.test_x)) == ((1, 2, 2), 16, 4)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "pics: no such folder"),
+        ({"pics/train/a/1.png": (2, 2)}, "pics: has 'train' alone; expected 'train' and 'test'"),
+        (
+            {"pics/train/a/1.png": (2, 2), "pics/test/b/1.png": (2, 2)},
+            "pics/test/b: no training images of this class",
+        ),
+        (
+            {"pics/a/1.png": (2, 2), "pics/b/1.png": (2, 3)},
+            "pics/b/1.png: 2 x 3 pixels, and pics/a/1.png has 2 x 2",
+        ),
+        ({"pics/1.png": (2, 2)}, "pics: no images in folders of classes"),
+    ],
+)
+def test_a_folder_that_does_not_fit_is_named(files: dict[str, tuple[int, ...]], said: str) -> None:
+    for path, shape in files.items():
+        image(path, np.zeros(shape))
+    with pytest.raises(UserError, match=said):
+        read_image_folder("images:pics", "pics", decode)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("PIL") is None, reason="Pillow is not installed: no image is decoded here"
+)
+def test_pillow_reads_them() -> None:
+    from PIL import Image
+
+    for part in ("train", "test"):
+        for name, value in (("a", 10), ("b", 200)):
+            Path(f"pics/{part}/{name}").mkdir(parents=True)
+            Image.new("RGB", (3, 2), (value, 0, 1)).save(f"pics/{part}/{name}/1.png")
+    data = load("images:pics")
+    assert data.train_x[:, :, 0, 0].tolist() == [[10, 0, 1], [200, 0, 1]]
+
+
+def test_without_pillow_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "PIL", None)
+    image("pics/a/1.png", np.zeros((2, 2)))
+    with pytest.raises(UserError, match=r"Pillow, which is not installed: pip install 'tombola\[images\]'"):
+        load("images:pics")
+
+
+def saved(folder: str, **columns: Any) -> None:
+    """A part as `datasets` saves it: a stream of Arrow, and a state that names it."""
+    Path(folder).mkdir(parents=True)
+    with Path(folder, "data-00000-of-00001.arrow").open("wb") as file:
+        pl.DataFrame(columns).write_ipc_stream(file)
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_indices_files": None}
+    Path(folder, "state.json").write_text(json.dumps(state))
+    Path(folder).parent.joinpath("dataset_dict.json").write_text(
+        json.dumps({"splits": ["train", "validation"]})
+    )
+
+
+def test_a_hugging_face_data_set_on_disk() -> None:
+    saved("hf/train", pixels=[[[1, 2], [3, 4]], [[5, 6], [7, 8]]], label=[0, 1])
+    saved("hf/validation", pixels=[[[0, 0], [0, 1]]], label=[1])
+    data = load("hf:hf")
+    assert data.train_x.tolist() == [[[[1, 2], [3, 4]]], [[[5, 6], [7, 8]]]]
+    assert (data.train_y.tolist(), data.test_y.tolist()) == ([0, 1], [1])
+
+
+def test_columns_of_numbers_stand_side_by_side() -> None:
+    for part in ("train", "validation"):
+        saved(f"hf/{part}", a=[1.0, 2.0], kind=[0, 1], b=[3, 4])
+    assert load("hf:hf?label=kind").train_x.tolist() == [[1, 3], [2, 4]]
+
+
+def test_encoded_images_are_refused_by_name() -> None:
+    for part in ("train", "validation"):
+        saved(f"hf/{part}", image=[{"bytes": b"x"}, {"bytes": b"y"}], label=[0, 1])
+    with pytest.raises(
+        UserError, match=r"hf/train: column 'image' is of type Struct.*images: save their pixels"
+    ):
+        load("hf:hf")
+
+
+def test_a_state_cannot_name_files_elsewhere() -> None:
+    saved("hf/train", a=[1], label=[0])
+    saved("hf/validation", a=[1], label=[0])
+    Path("hf/train/state.json").write_text(json.dumps({"_data_files": [{"filename": "../../secret.arrow"}]}))
+    with pytest.raises(UserError, match="its examples are picked out of other files"):
+        load("hf:hf")
+
+
+def test_studies_name_them() -> None:
+    assert DataSpec(name="csv:a.csv?label=kind").name == "csv:a.csv?label=kind"
+    with pytest.raises(ValueError, match="unknown data set 'cvs:a'"):
+        DataSpec(name="cvs:a")
+    assert own_files.FIFTH == 5

@@ -1,0 +1,149 @@
+"""What is written for others: a plain module that loads it finds the accuracy that was reported."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import tombola
+from tombola.data.catalog import load
+from tombola.errors import UserError
+from tombola.files import read_tensors
+from tombola.lottery.exports import in_words, write_onnx, write_pretrained, write_state_dict
+from tombola.lottery.ticket import Ticket
+from tombola.networks import network_of
+
+
+@pytest.fixture(scope="module")
+def trained() -> Ticket:
+    """A ticket whose early stop is not its end."""
+    recipe = tombola.Recipe(iterations=120, lr=0.02, evaluate_every=10)
+    ticket, scores = tombola.train("lenet-24", "digits", recipe=recipe, seed=3)
+    assert scores.early_stop_test_accuracy != scores.final_test_accuracy
+    return ticket
+
+
+def plain() -> nn.Module:
+    """The network as anybody would write it."""
+    module = nn.Module()
+    module.fc1, module.out = nn.Linear(64, 24), nn.Linear(24, 10)
+    return module
+
+
+def accuracy(state: dict[str, Any], given: dict[str, Any]) -> float:
+    """Test accuracy of a plain module with this state, on inputs normalised as the file says."""
+    module, data = plain(), load("digits")
+    module.load_state_dict(state, strict=True)
+    x = (data.test_x.float() - given["mean"][0]) / given["deviation"][0]
+    with torch.no_grad():
+        logits = module.out(module.fc1(x.flatten(1)).relu())
+    return float((logits.argmax(1) == data.test_y).double().mean())
+
+
+REPORTED = {"best": "early_stop_test_accuracy", "end": "final_test_accuracy"}
+
+
+@pytest.mark.parametrize("which", REPORTED)
+def test_a_state_dict_has_the_accuracy_that_was_reported(which: Any, trained: Ticket, tmp_path: Path) -> None:
+    write_state_dict(trained, tmp_path / "w.safetensors", "dense", which)
+    state, about = read_tensors(tmp_path / "w.safetensors")
+    assert about["weights"] == which
+    expected = trained.provenance["scores"][REPORTED[which]]
+    assert accuracy(state, about["input"]) == pytest.approx(expected, abs=1e-9)
+    assert tombola.evaluate(trained, "digits", weights=which).accuracy == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("which", REPORTED)
+def test_a_folder_for_the_hub_too(which: Any, trained: Ticket, tmp_path: Path) -> None:
+    folder = tmp_path / "hub/ticket"
+    write_pretrained(trained, folder, which)
+    assert {path.name for path in folder.iterdir()} == {
+        "model.safetensors",
+        "mask.safetensors",
+        "config.json",
+        "README.md",
+    }
+    given = json.loads((folder / "config.json").read_text())["tombola"]["provenance"]["input"]
+    expected = trained.provenance["scores"][REPORTED[which]]
+    assert accuracy(load_file(folder / "model.safetensors"), given) == pytest.approx(expected, abs=1e-9)
+    again = Ticket.from_pretrained(folder)
+    assert (again.held, again.mask, again.keys) == ([which], trained.mask, trained.keys)
+    assert again.provenance == trained.provenance
+    assert tombola.evaluate(again, "digits", weights=which).accuracy == pytest.approx(expected)
+    card = (folder / "README.md").read_text()
+    assert f"Test accuracy {100 * expected:.2f}%." in card
+    assert "# lenet-24 on digits, 100.0% of its weights" in card
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "no ticket in it"),
+        (lambda folder: (folder / "config.json").write_text('{"tombola": 3}'), "no ticket in it"),
+        (
+            lambda folder: (folder / "config.json").write_text(
+                '{"tombola": {"weights": "end", "keys": {"a": "b"}}}'
+            ),
+            "a broken ticket",
+        ),
+        (lambda folder: (folder / "mask.safetensors").write_bytes(b"x"), "not a readable safetensors file"),
+    ],
+)
+def test_a_broken_folder_is_named(
+    change: Callable[[Path], Any], said: str, trained: Ticket, tmp_path: Path
+) -> None:
+    write_pretrained(trained, tmp_path / "t", "end")
+    change(tmp_path / "t")
+    with pytest.raises(UserError, match=said):
+        Ticket.from_pretrained(tmp_path / "t")
+
+
+def test_a_ticket_file_keeps_all_its_weights(trained: Ticket, tmp_path: Path) -> None:
+    trained.save(tmp_path / "t.safetensors")
+    again = Ticket.load(tmp_path / "t.safetensors")
+    assert again.held == ["start", "end", "best"]
+    assert again.best is not None
+    assert trained.best is not None
+    assert all(torch.equal(again.best[name], tensor) for name, tensor in trained.best.items())
+    with pytest.raises(UserError, match="this ticket holds no best weights; expected one of: end, start"):
+        Ticket(trained.mask, trained.start, trained.end).weights("best")
+
+
+def test_what_is_done_to_inputs_is_said(trained: Ticket) -> None:
+    data = load("digits").train_x.double()
+    mean, deviation = float(data.mean()), float(data.std(correction=0))
+    assert in_words(trained) == f"inputs: (x - [{mean:.6g}]) / [{deviation:.6g}]"
+    assert in_words(Ticket(trained.mask)) == ""
+
+
+ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
+
+
+@pytest.mark.skipif(
+    not ONNX, reason="onnx, onnxscript or onnxruntime is not installed: ONNX files are NOT tested here"
+)
+def test_onnx_gives_the_same_logits(trained: Ticket, tmp_path: Path) -> None:
+    import onnxruntime
+
+    write_onnx(trained, tmp_path / "t.onnx", "best", lambda: network_of(trained))
+    session = onnxruntime.InferenceSession(str(tmp_path / "t.onnx"))
+    x = torch.randn(5, 1, 8, 8)
+    module = network_of(trained)
+    module.load_state_dict(trained.export("dense", "best"))
+    found = session.run(None, {"inputs": x.numpy()})[0]
+    assert torch.allclose(torch.from_numpy(found), module.eval()(x).detach(), atol=1e-5)
+
+
+@pytest.mark.skipif(ONNX, reason="it is installed")
+def test_onnx_is_asked_for_where_it_is_not_installed(trained: Ticket, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"pip install 'tombola\[onnx\]'"):
+        write_onnx(trained, tmp_path / "t.onnx", "best", lambda: network_of(trained))
+    assert sum(parameter.numel() for parameter in network_of(trained).parameters()) == 64 * 24 + 24 + 240 + 10
