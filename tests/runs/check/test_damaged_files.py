@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from support.cases import also_slow
 from support.damage import DAMAGES, FILES, READERS, files_of, finished, plain, watched
 from tombola.errors import Notice, UserError
 from tombola.runs.check.damage import damages_of
@@ -54,7 +55,7 @@ def said(path: Path, reader: str) -> tuple[Any, str]:
     return made, "\n".join(str(each.message) for each in notices if issubclass(each.category, Notice))
 
 
-@pytest.mark.parametrize(("kind", "how"), TABLES, ids=lambda each: each.replace(" ", "-"))
+@pytest.mark.parametrize(("kind", "how"), also_slow([(kind, "bit") for kind in FILES], TABLES))
 def test_nothing_damaged_is_used_without_a_word(
     kind: str, how: str, whole: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.cases import also_slow
 from support.damage import DAMAGES, FILES, files_of, finished, watched
 from support.study_kit import contents, no_leftovers, rewrite_record, run_tiny, tiny, toy_data
 from tombola.errors import UserError
@@ -44,8 +45,19 @@ def repaired(run: Run) -> list[Mended]:
     return repair(run, damages_of(run), options)
 
 
-@pytest.mark.parametrize("how", ["bit", "swap", "delete"])
-@pytest.mark.parametrize("kind", TRAINED)
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    also_slow(
+        [
+            ("mask", "bit"),
+            ("start", "delete"),
+            ("copy end", "bit"),
+            ("donor mask", "swap"),
+            ("early bird", "bit"),
+        ],
+        [(kind, how) for kind in TRAINED for how in ("bit", "swap", "delete")],
+    ),
+)
 def test_it_is_trained_again_to_the_same_bits(kind: str, how: str, copied: Callable[[str], Run]) -> None:
     run = copied("watched" if kind == "early bird" else "finished")
     before = contents(run.path)
