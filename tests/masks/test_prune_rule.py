@@ -89,7 +89,7 @@ def test_a_role_the_network_lacks_is_told() -> None:
     ],
 )
 def test_a_bad_value_is_refused(bad) -> None:
-    with pytest.raises(pydantic.ValidationError):
+    with pytest.raises(UserError):
         PruneRule(**bad)
 
 
@@ -106,7 +106,7 @@ def test_a_rate_of_zero_is_allowed_for_some() -> None:
     ],
 )
 def test_an_unknown_part_is_refused_with_the_nearest(bad, sentence) -> None:
-    with pytest.raises(pydantic.ValidationError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         PruneRule(**bad)
 
 

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pydantic
 import pytest
 import torch
 from torch import nn
@@ -223,7 +222,7 @@ def test_a_module_that_is_not_there_is_told(name) -> None:
 def test_the_spec_keeps_option_types_and_refuses_strange_keys() -> None:
     spec = ModelSpec(name="a:b", options={"flag": True, "n": 1, "x": 1.0, "s": "1"})
     assert [type(value) for value in spec.options.values()] == [bool, int, float, str]
-    with pytest.raises(pydantic.ValidationError, match="nmae"):
+    with pytest.raises(UserError, match="nmae"):
         ModelSpec(name="conv-2", nmae="x")
-    with pytest.raises(pydantic.ValidationError, match="valid string"):
+    with pytest.raises(UserError, match="valid string"):
         ModelSpec(name=3)

@@ -8,6 +8,7 @@ from typing import Any
 import pydantic
 import pytest
 
+from tombola.errors import UserError
 from tombola.training.recipe import SCHEDULES, Recipe
 
 
@@ -148,7 +149,7 @@ REFUSED += [({"betas": (True, 0.9)}, "betas"), ({"milestones": (True,)}, "milest
 
 @pytest.mark.parametrize(("options", "sentence"), REFUSED, ids=str)
 def test_what_is_refused(options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(pydantic.ValidationError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         Recipe(**options)
 
 
@@ -172,3 +173,24 @@ def test_recipes_that_augment(options: dict[str, Any]) -> None:
 def test_a_recipe_does_not_change() -> None:
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         Recipe().lr = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"optimizer": "adamww"}, "Recipe: optimizer: unknown optimizer 'adamww'; did you mean 'adamw'?"),
+        ({"optimizer": "torch.optim:Adagard"}, "optimizer 'torch.optim:Adagard'; did you mean 'torch.optim:Adagrad'?"),
+        ({"optimizer": "torch.optim:LBFGS"}, "unknown optimizer 'torch.optim:LBFGS'"),
+        ({"optimizer": "adamw", "momentum": 0.9}, "momentum and nesterov belong to optimizer = 'sgd'; adam has betas"),
+        ({"optimizer_options": {"alpha": 0.9}}, "optimizer_options belong to optimizers of torch"),
+        ({"loss": "mse"}, "Recipe: loss: unknown loss 'mse'; expected 'cross-entropy', or 'package.module:function'"),
+        ({"loss": "a:b", "label_smoothing": 0.1}, "Recipe: label_smoothing belongs to loss = 'cross-entropy'"),
+        ({"lr": "x"}, "Recipe: lr is 'x': input should be a valid number"),
+        ({"itertaions": 3}, "Recipe: unknown key 'itertaions'; did you mean 'iterations'?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_python_is_one_sentence(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as refused:
+        Recipe(**options)
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import ConfigDict, field_validator
 
 from tombola import parts
 from tombola.errors import nearest
+from tombola.table import Table
 
 Normalisation = Literal["standard", "unit", "none"]
 NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
@@ -17,7 +18,7 @@ IN_FILES = ("csv", "hf", "idx", "images", "npz")
 """What a name of a data set in files begins with, before a colon and its path."""
 
 
-class DataSpec(BaseModel):
+class DataSpec(Table):
     """The `[data]` table of a study."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from tombola import parts
 from tombola.errors import UserError, nearest
 from tombola.masks.allocation import allocation
 from tombola.masks.structure import structure
 from tombola.models.state import MATRIX
+from tombola.table import Table
 
 ROLES = ("conv", "shortcut", "linear", "output", MATRIX)
 GENERAL = {"shortcut": "conv"}
 """Role -> the wider one whose rate it takes where none is given for itself."""
 
 
-class PruneRule(BaseModel):
+class PruneRule(Table):
     """How one pruning picks its weights.
 
     `rates` overrides `rate` for the keys it names: a role ("conv", "shortcut", "linear", "output", and "matrix" for
@@ -38,7 +39,7 @@ class PruneRule(BaseModel):
     """In which groups weights go. A name of `tombola catalog structures`."""
     rate: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """The share of the living weights that a level prunes."""
-    rates: dict[str, Annotated[float, Field(ge=0, lt=1)]] = {}
+    rates: dict[str, Annotated[float, Field(ge=0, lt=1)]] = {}  # noqa: RUF012 (pydantic copies it)
     """Role or parameter name -> a rate of its own; 0 keeps a tensor whole."""
 
     @field_validator("criterion")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from tombola.plugins.source import Code
+from tombola.table import Table
 
 Option = int | float | str | bool
 
 
-class ModelSpec(BaseModel):
+class ModelSpec(Table):
     """The [model] table: a name (`lenet-300-100`, `conv-2`, `package.module:factory`) and its options.
 
     Every network of ours has the option `init`: "glorot-normal" (the default) or "kaiming-normal". `prune` are
@@ -21,7 +22,7 @@ class ModelSpec(BaseModel):
 
     name: str
     """A name of `tombola catalog models`, or `package.module:factory` of your own."""
-    options: dict[str, Option] = {}
+    options: dict[str, Option] = {}  # noqa: RUF012 (pydantic copies it)
     """What the factory is called with."""
     prune: tuple[str, ...] = ()
     """Patterns of the names of further matrices to prune."""

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from tombola.errors import UserError, nearest
-from tombola.files import FOUND, parse_toml
+from tombola.files import parse_toml
 from tombola.plugins.load import load_imports
 from tombola.plugins.source import Code, is_file
 from tombola.plugins.trusted import name_own, name_stored
@@ -21,6 +20,7 @@ from tombola.study.routes import SOURCE_TABLES
 from tombola.study.spec import Study
 from tombola.study.sweep import Axes, Sweep, axes_of, cross
 from tombola.study.title import SPOKEN_OF
+from tombola.table import explain
 
 STORED_AS = ("study.toml", "sweep.toml")
 """Files that make a folder that of a run, or of a sweep."""
@@ -114,7 +114,7 @@ def parse_sweep(
         try:
             study = Study.model_validate(member)
         except ValidationError as problem:
-            raise UserError(f"{where}: {_explain(problem.errors()[0])}") from None
+            raise UserError(f"{where}: {explain(problem.errors()[0], Study)}") from None
         if stored:
             name_stored(study.code, where)
         else:
@@ -279,40 +279,3 @@ def _keys() -> list[str]:
         else:
             keys.append(name)
     return keys
-
-
-def _explain(error: ErrorDetails) -> str:
-    """One sentence for a validation error: where, what was found, what was expected."""
-    parts = [str(part) for part in error["loc"]]
-    if parts and parts[-1] in ("int", "float", "str", "bool"):  # a branch of a union, no key of the user's
-        parts.pop()
-    place = ".".join(parts)
-    if error["type"] == "extra_forbidden":
-        return f"unknown key '{place}'{nearest(parts[-1], _fields(parts[:-1]))}"
-    if error["type"] == "model_type":
-        return f"{place} is {_found(error)}, expected a table with {', '.join(_fields(parts))}"
-    if error["type"] == "missing":
-        return f"'{place}' is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error":
-        return f"{place}: {message}" if place else message
-    return f"{place} is {_found(error)}: {message[0].lower()}{message[1:]}"
-
-
-def _found(error: ErrorDetails) -> str:
-    """The wrong value, as far as it fits into a sentence."""
-    found = repr(error["input"])
-    return found if len(found) <= FOUND else f"{found[:FOUND]}..."
-
-
-def _fields(tables: Sequence[str]) -> list[str]:
-    """Names that a table of the spec may hold."""
-    model: Any = Study
-    for name in tables:
-        if name.isdigit():
-            continue
-        info = model.model_fields.get(name) if hasattr(model, "model_fields") else None
-        if info is None:
-            return []
-        model = next(iter(get_args(info.annotation)), info.annotation)  # of the tables in a list
-    return list(getattr(model, "model_fields", {}))

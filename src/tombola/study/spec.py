@@ -32,6 +32,7 @@ from tombola.study.compare_table import CompareTable
 from tombola.study.fields import MOST_CELLS, MOST_LEVELS, MOST_REPLICATES, Name, Replicates
 from tombola.study.pruning import Pruning
 from tombola.study.routes import DONORS, OWN, RouteArm, RouteSpec, SourceSpec
+from tombola.table import Table
 from tombola.text import counted
 from tombola.training.recipe import Recipe
 
@@ -48,7 +49,7 @@ class StoreSpec(BaseModel):
     """`living` weights, `all` of them, or `masks` alone."""
 
 
-class Study(BaseModel):
+class Study(Table):
     """A whole experiment. `levels = n` means levels 0..n, 0 being the dense network.
 
     `donors` are ladders beside the replicates, without arms and with seeds of their own, whose tickets lend their
@@ -87,7 +88,7 @@ class Study(BaseModel):
     """What is trained beside the ticket."""
     route: tuple[RouteSpec, ...] = ()
     """Tickets that are made from other tickets, and trained beside the ordinary ones."""
-    sources: dict[Name, SourceSpec] = {}
+    sources: dict[Name, SourceSpec] = {}  # noqa: RUF012 (pydantic copies it)
     """Ladders beside the study that routes take from."""
     hypothesis: tuple[Hypothesis, ...] = ()
     """What is claimed before anything is trained."""
@@ -255,7 +256,7 @@ class Study(BaseModel):
     @property
     def code(self) -> list[Code]:
         """Code of one's own that it names."""
-        return [*map(Code, self.imports), *self.model.code]
+        return [*map(Code, self.imports), *self.model.code, *self.recipe.code]
 
     @property
     def trained_arms(self) -> tuple[ArmSpec, ...]:

@@ -38,7 +38,7 @@ class Footprint:
         at most as many again; an evaluation has the input and the output of one layer at a time. In bfloat16 it is
         less, which is not counted on: autocast decides by operation.
         """
-        moments = 2 if recipe.optimizer == "adam" else int(recipe.momentum > 0)
+        moments = int(recipe.momentum > 0) if recipe.optimizer == "sgd" else 2
         lasting = self.parameters * (5 + moments) + self.buffers * 3
         recording = self.parameters * (2 + moments) + self.buffers
         computing = 2 * max(recipe.batch * self.activations, chunk * self.largest)

@@ -6,6 +6,7 @@ import of the compiler, which takes longer than a hundred steps of a small netwo
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tombola.training.recipe import Recipe
+from tombola.errors import UserError, brief, nearest
+from tombola.training.recipe import TORCH, Recipe
 
 
 class Optimizer(ABC):
@@ -95,6 +97,62 @@ class Adam(Optimizer):
         )  # fmt: skip
 
 
+class AdamW(Adam):
+    """Loshchilov & Hutter 2019: weight decay beside the gradient, not in it."""
+
+    def _step(self, params: list[Tensor], gradients: list[Any]) -> None:
+        counts = self._of(params, "step")
+        torch._foreach_add_(counts, 1)
+        torch._fused_adamw_(
+            params, gradients, self._of(params, "exp_avg"), self._of(params, "exp_avg_sq"), [], counts,
+            lr=self.lr, beta1=self.betas[0], beta2=self.betas[1], weight_decay=self.weight_decay, eps=self.eps,
+            amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+
+class OfTorch(Optimizer):
+    """An optimizer of `torch.optim` that steps each weight by itself. Raises UserError for options that it lacks or
+    refuses."""
+
+    def __init__(self, params: Sequence[Tensor], recipe: Recipe) -> None:
+        super().__init__(params, recipe.lr, recipe.weight_decay)
+        name = recipe.optimizer.removeprefix(TORCH)
+        made, options = getattr(torch.optim, name), dict(recipe.optimizer_options)
+        known = [
+            each for each in inspect.signature(made).parameters if each not in ("params", "lr", *NOT_OPTIONS)
+        ]
+        for key in options:
+            if key not in known:
+                raise UserError(
+                    f"recipe.optimizer_options: {recipe.optimizer} has no option '{key}'{nearest(key, known)}"
+                )
+        if recipe.weight_decay:
+            options["weight_decay"] = recipe.weight_decay
+        try:
+            self.inner = made(self.params, lr=recipe.lr, **options)
+        except (TypeError, ValueError) as problem:
+            raise UserError(
+                f"recipe.optimizer_options: {recipe.optimizer} refuses them ({brief(problem)})"
+            ) from None
+        self.state = self.inner.state
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.inner.param_groups:
+            group["lr"] = self.lr
+        self.inner.step()
+
+    def _fresh(self, param: Tensor) -> dict[str, Tensor]:
+        return {}
+
+    def _step(self, params: list[Tensor], gradients: list[Any]) -> None:
+        raise NotImplementedError  # `step` does it all
+
+
+NOT_OPTIONS = ("weight_decay", "foreach", "maximize", "capturable", "differentiable", "fused", "amsgrad")
+"""Keywords of torch's optimizers that are keys of the recipe, or would change what a step is."""
+
+
 class Sgd(Optimizer):
     """Gradient descent with momentum, Nesterov's or the heavy ball's, and weight decay in the gradient."""
 
@@ -126,4 +184,8 @@ def make_optimizer(params: Sequence[Tensor], recipe: Recipe) -> Optimizer:
     real = [param for param in params if param.is_floating_point()]
     if recipe.optimizer == "adam":
         return Adam(real, recipe.lr, recipe.betas, recipe.eps, recipe.weight_decay)
+    if recipe.optimizer == "adamw":
+        return AdamW(real, recipe.lr, recipe.betas, recipe.eps, recipe.weight_decay)
+    if recipe.optimizer.startswith(TORCH):
+        return OfTorch(real, recipe)
     return Sgd(real, recipe.lr, recipe.momentum, recipe.nesterov, recipe.weight_decay)

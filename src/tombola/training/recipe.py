@@ -6,9 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from tombola.errors import nearest
+from tombola.plugins.source import Code
 from tombola.registry import Registry
+from tombola.table import Table
 
 # Strict: `lr = true` and `lr = "0.1"` are mistakes, not numbers. A whole number does for a float.
 MOST_ITERATIONS = 100_000_000
@@ -20,10 +23,16 @@ Positive = Annotated[float, Field(gt=0, strict=True)]
 Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Switch = Annotated[bool, Field(strict=True)]
 
+CROSS_ENTROPY = "cross-entropy"
+OPTIMIZERS, TORCH = ("adam", "adamw", "sgd"), "torch.optim:"
+FROM_TORCH = (
+    "ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
+)  # fmt: skip
+"""Optimizers of torch that step each weight by itself, so that networks in a stack do not disturb each other."""
 SCHEDULES: Registry[Callable[[Recipe, int], float]] = Registry("schedule")
 
 
-class Recipe(BaseModel):
+class Recipe(Table):
     """The [recipe] table of a study. Iterations are optimizer steps, counted from 0.
 
     The default is the LeNet recipe of Frankle & Carbin 2019 (Figure 2): Adam at 1.2e-3, batches of 60,
@@ -32,6 +41,11 @@ class Recipe(BaseModel):
     `label_smoothing` mixes the training targets with the uniform distribution in this share (Szegedy et al. 2016,
     section 7); every loss that is reported stays plain cross-entropy. `flip` and `crop` (pixels of padding) change
     training images at random, see augment.py; images that are evaluated are whole.
+
+    `optimizer`: "adam" (Kingma & Ba 2015), "adamw" (whose weight decay is decoupled, Loshchilov & Hutter 2019), "sgd",
+    or `torch.optim:NAME` for one of torch's that treats every weight alike, with `optimizer_options` as its keywords.
+    `loss` is a function of your own, `package.module:function` of logits [batch, classes] and labels [batch], whose
+    scalar is trained on; what is reported and selected by stays cross-entropy. The engine `modules` computes it.
 
     `precision = "bfloat16"` runs forward and backward passes under torch's autocast; weights, optimizer state, masks,
     batch statistics and losses stay float32. Evaluation computes as training does, and its logits are cast to
@@ -45,8 +59,12 @@ class Recipe(BaseModel):
     """Optimizer steps of a training from iteration 0."""
     batch: PositiveInt = 60
     """Examples in a step."""
-    optimizer: Literal["adam", "sgd"] = "adam"
-    """What takes the steps."""
+    optimizer: str = "adam"
+    """What takes the steps: `adam`, `adamw`, `sgd`, or `torch.optim:NAME`."""
+    optimizer_options: dict[str, bool | int | float] = {}  # noqa: RUF012 (pydantic copies it)
+    """What an optimizer of torch's is made with besides."""
+    loss: str = CROSS_ENTROPY
+    """What is minimised: cross-entropy, or `package.module:function` of your own."""
     lr: Positive = 1.2e-3
     """The learning rate that warmup leads up to and the schedule starts from."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
@@ -80,6 +98,23 @@ class Recipe(BaseModel):
     precision: Literal["float32", "bfloat16"] = "float32"
     """The arithmetic of forward and backward passes."""
 
+    @field_validator("optimizer")
+    @classmethod
+    def _known_optimizer(cls, name: str) -> str:
+        known = [*OPTIMIZERS, *(TORCH + each for each in FROM_TORCH)]
+        if name not in known:
+            raise ValueError(f"unknown optimizer '{name}'{nearest(name, known)}")
+        return name
+
+    @field_validator("loss")
+    @classmethod
+    def _is_a_loss(cls, name: str) -> str:
+        if name != CROSS_ENTROPY and ":" not in name:
+            raise ValueError(
+                f"unknown loss '{name}'; expected '{CROSS_ENTROPY}', or 'package.module:function' of yours"
+            )
+        return name
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         SCHEDULES[self.schedule]
@@ -89,8 +124,17 @@ class Recipe(BaseModel):
             raise ValueError("schedule = 'milestones' needs a list of milestones (iterations)")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must rise, found {list(self.milestones)}")
-        if self.optimizer == "adam" and (self.momentum or self.nesterov):
-            raise ValueError("momentum and nesterov belong to optimizer = 'sgd'; adam has betas")
+        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
+            own = "adam has betas" if self.optimizer in OPTIMIZERS else "others have optimizer_options"
+            raise ValueError(f"momentum and nesterov belong to optimizer = 'sgd'; {own}")
+        if self.optimizer_options and not self.optimizer.startswith(TORCH):
+            raise ValueError(
+                f"optimizer_options belong to optimizers of torch ('{TORCH}NAME'), found '{self.optimizer}'"
+            )
+        if self.loss != CROSS_ENTROPY and self.label_smoothing:
+            raise ValueError(
+                "label_smoothing belongs to loss = 'cross-entropy'; a loss of your own does its smoothing itself"
+            )
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         if self.iterations // self.evaluate_every > MOST_EVALUATIONS:
@@ -110,6 +154,11 @@ class Recipe(BaseModel):
         warm = f", warmup {self.warmup:,}" if self.warmup else ""
         images = ", flip and crop" if self.flip and self.crop else ""
         return f"{self.iterations:,} iterations of {self.batch}, {rate}{warm}{images}"
+
+    @property
+    def code(self) -> list[Code]:
+        """The loss, where it is one's own."""
+        return [] if self.loss == CROSS_ENTROPY else [Code(self.loss)]
 
     @property
     def augments(self) -> bool:

@@ -13,7 +13,7 @@ from tombola.report.paper.routes import drawn_at, routes
 from tombola.stats.intervals import FEWEST
 from tombola.stats.permutation import WAYS
 from tombola.text import counted, listed, percent
-from tombola.training.recipe import Recipe
+from tombola.training.recipe import CROSS_ENTROPY, Recipe
 from tombola.training.search.base import SEARCHES
 
 
@@ -72,6 +72,7 @@ def training(m: Material) -> Paragraph:
     recipe = m.study.recipe
     more = [
         f"weight decay {recipe.weight_decay:g}" * (recipe.weight_decay > 0),
+        f"the loss {recipe.loss}" * (recipe.loss != CROSS_ENTROPY),
         f"label smoothing {recipe.label_smoothing:g}" * (recipe.label_smoothing > 0),
         f"a linear warmup of {recipe.warmup:,} iterations" * (recipe.warmup > 0),
         "random horizontal flips" * recipe.flip,
@@ -87,9 +88,15 @@ def training(m: Material) -> Paragraph:
     )
 
 
+NAMES = {"adam": "Adam", "adamw": "AdamW"}
+
+
 def _optimizer(recipe: Recipe) -> str:
-    if recipe.optimizer == "adam":
-        return "Adam"
+    if recipe.optimizer != "sgd":
+        options = ", ".join(f"{key} {value:g}" for key, value in recipe.optimizer_options.items())
+        return NAMES.get(recipe.optimizer, recipe.optimizer.partition(":")[2]) + (
+            f" ({options})" if options else ""
+        )
     kind = "Nesterov momentum" if recipe.nesterov else "momentum"
     return "stochastic gradient descent" + (f" with {kind} {recipe.momentum:g}" if recipe.momentum else "")
 

@@ -16,7 +16,7 @@ from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture
 from tombola.registry import Registry
 from tombola.training.batches import Batches
-from tombola.training.recipe import Recipe
+from tombola.training.recipe import CROSS_ENTROPY, TORCH, Recipe
 from tombola.training.scoring import Examples, Score, evaluate
 from tombola.training.stack import Stack
 
@@ -135,6 +135,11 @@ class Engine(ABC):
 
 
 ENGINES: Registry[type[Engine]] = Registry("engine", "tombola.training.engines")
+
+
+def takes(recipe: Recipe, device: torch.device) -> bool:
+    """Whether engines of whole stacks can train by the loss and the optimizer: those of torch cannot be recorded."""
+    return recipe.loss == CROSS_ENTROPY and not (device.type == "cuda" and recipe.optimizer.startswith(TORCH))
 
 
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tombola.models.architecture import Architecture
-from tombola.training.engines.base import ENGINES, LEAST, Demand, Job, autocast, widened
+from tombola.training.engines.base import ENGINES, LEAST, Demand, Job, autocast, takes, widened
 from tombola.training.engines.chain import Layer, chain
 from tombola.training.engines.steps import GradientEngine
 
@@ -44,7 +44,7 @@ class MlpEngine(GradientEngine):
 
     @staticmethod
     def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
-        return architecture.ask(layers_of) is not None
+        return takes(demand.recipe, device) and architecture.ask(layers_of) is not None
 
     def _spread(self, x: Tensor) -> Tensor:
         """[G, batch, ...] -> [G', batch, features], where G' divides the stack evenly."""

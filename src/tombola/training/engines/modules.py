@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tombola.models.architecture import Architecture
@@ -18,6 +17,7 @@ from tombola.training.engines.chain import Link
 from tombola.training.engines.compact import chain_of, compact
 from tombola.training.engines.steps import GradientEngine
 from tombola.training.foreign_noise import habits
+from tombola.training.loss import loss_of
 from tombola.training.noise import Noise, swap_dropout
 from tombola.training.stack import Stack
 
@@ -96,6 +96,7 @@ class ModulesEngine(GradientEngine):
     def __init__(self, job: Job) -> None:
         architecture, stack = job.architecture, job.stack
         self.stack, self.groups, self.recipe = stack, list(job.groups), job.recipe
+        self.loss = loss_of(job.recipe)
         self.keys = list(job.dropout_keys)
         self.noises = [Noise(key, stack.device) for key in self.keys]
         # Noise that is not ours has no counter; for such networks the global generators are seeded at each step.
@@ -126,7 +127,6 @@ class ModulesEngine(GradientEngine):
         return _laid_out(x.clone() if self._overwrites else x)
 
     def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
-        smoothing = self.recipe.label_smoothing
         with self._own_generator():
             for member, key, noise, group in zip(
                 self.members, self.keys, self.noises, self.groups, strict=True
@@ -138,7 +138,7 @@ class ModulesEngine(GradientEngine):
                 member.module.train()
                 with autocast(self.recipe, self.stack.device):
                     logits = member.module(self._handed(x[group]))
-                loss = F.cross_entropy(widened(logits), y[group], label_smoothing=smoothing)
+                loss = self.loss(widened(logits), y[group])
                 found = torch.autograd.grad(loss, member.trained, allow_unused=True)
                 member.write_gradients(found)
                 member.write_buffers(keep=True)

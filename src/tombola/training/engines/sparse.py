@@ -18,6 +18,7 @@ from tombola.training.engines.base import ENGINES, LEAST, Course, Demand, Engine
 from tombola.training.engines.compiling import listen
 from tombola.training.engines.mlp import layers_of
 from tombola.training.engines.sparse_layout import Floats, Ints, Living, Pace, Scales
+from tombola.training.recipe import CROSS_ENTROPY
 from tombola.training.scoring import Examples, Score
 
 _compiling = listen(
@@ -93,6 +94,8 @@ class SparseEngine(Engine):
         if device.type != "cpu" or demand.pinned or demand.moving:
             return False
         if demand.recipe.precision != "float32" or demand.recipe.augments:
+            return False
+        if demand.recipe.optimizer not in ("adam", "sgd") or demand.recipe.loss != CROSS_ENTROPY:
             return False
         return architecture.ask(layers_of) is not None and architecture.ask(_is_single)
 

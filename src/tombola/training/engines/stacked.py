@@ -18,7 +18,7 @@ from tombola.models.architecture import Architecture
 from tombola.models.state import state_of
 from tombola.models.trial import Calls
 from tombola.seeds import Seeds
-from tombola.training.engines.base import ENGINES, LEAST, PLAIN, Demand, Job, autocast, widened
+from tombola.training.engines.base import ENGINES, LEAST, PLAIN, Demand, Job, autocast, takes, widened
 from tombola.training.engines.steps import GradientEngine
 from tombola.training.foreign_noise import habits
 from tombola.training.noise import Noise, swap_dropout
@@ -76,6 +76,8 @@ class StackedEngine(GradientEngine):
     @staticmethod
     def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
         """Found out by one step of two networks on the CPU: there is no other way to know what a forward does."""
+        if not takes(demand.recipe, device):
+            return False
         return architecture.ask(_vectorises, demand.recipe.precision, demand.recipe.label_smoothing)
 
     def _one(self, params: Tensors, buffers: Tensors, key: Tensor, x: Tensor) -> tuple[Tensor, Tensors]:
