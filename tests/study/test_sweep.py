@@ -111,6 +111,14 @@ def test_a_setting_with_a_list_takes_the_place_of_a_swept_one() -> None:
 # --- names ---------------------------------------------------------------------------------------------------
 
 
+def test_a_setting_with_one_value_takes_the_key_out_of_the_sweep() -> None:
+    both = text('[sweep]\n"pruning.criterion" = ["random", "movement"]\nseed = [1, 2]')
+    left = parse_sweep(both, "x", ["criterion=movement"])
+    assert left.keys == ("seed",)
+    assert [member.study.pruning.criterion for member in left.members] == ["movement"] * 2
+    assert parse_sweep(both, "x", ["criterion=movement", "seed=2"]).keys == ()
+
+
 def test_the_folder_knows_the_members_and_not_what_can_be_extended() -> None:
     table = '[sweep]\n"pruning.rate" = [0.2, 0.3]'
     name = parse_sweep(text(table), "x").folder
@@ -172,7 +180,6 @@ def test_a_sweep_that_is_no_table_is_refused() -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("criterion=random", "swept and also set; give a list"),
         ("criterion=[]", "an empty list"),
         ('criterion=["rndom"]', "did you mean 'random'"),
         ("model.options.dropout=[0.1]", r"model.options.dropout is \[0.1\]"),

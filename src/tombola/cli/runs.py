@@ -184,16 +184,28 @@ def results(
         option("--margin", "Accuracy (0..1) that a ticket as good may lose, with --cost.", min=0.0, max=1.0),
     ] = None,
     runs: RunsFolder = RUNS,
+    by_class: Annotated[
+        bool,
+        option(
+            "--per-class", "Accuracy by class at early stop, and their mean; the networks are measured anew."
+        ),
+    ] = False,
+    data_dir: DataDir = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
     """Print a run's results: means with 95% intervals over replicates, or one row a cell as --csv or --json."""
-    from tombola.cli.show.run import print_results
+    from tombola.cli.show.run import print_by_class, print_results
     from tombola.runs.locate import find, find_run
 
     exclusive(as_json, as_csv)
     if margin is not None and not cost:
         raise UserError("--margin goes with --cost")
+    if cost and by_class:
+        raise UserError("--cost and --per-class are two tables; give one of them")
+    if by_class:
+        print_by_class(find_run(name, runs), data_dir, as_json, as_csv)
+        return
     if not cost:
         print_results(find(name, runs), as_json, as_csv)
         return

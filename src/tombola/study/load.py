@@ -216,10 +216,8 @@ def _set(table: dict[str, Any], axes: Axes, setting: str, allowed: Sequence[str]
     swept = isinstance(value, list) and allowed is None and dotted in _keys() and not _holds_lists(dotted)
     if swept and not value:
         raise UserError(f"--set {setting}: an empty list, expected the values to take")
-    if not swept and dotted in axes:
-        raise UserError(
-            f"--set {setting}: '{dotted}' is swept and also set; give a list to take the sweep's place"
-        )
+    if not swept:
+        axes.pop(dotted, None)  # one value in the place of those that the [sweep] table lists
     place = table
     for name in tables:
         place = place.setdefault(name, {})

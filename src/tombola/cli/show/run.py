@@ -132,6 +132,27 @@ def _print_findings(folder: Run) -> None:
             print(line)
 
 
+def print_by_class(run: Run, data_dir: Path | None, as_json: bool, as_csv: bool) -> None:
+    """Accuracy by class: means of each arm at each level, or one row a cell and class."""
+    from tombola.analysis.per_class import class_means, per_class  # here: it computes with torch
+
+    rows = per_class(run, data_dir)
+    if as_json:
+        print_json(rows.to_dicts())
+    elif as_csv:
+        print_csv(rows)
+    elif rows.is_empty():
+        print("no cell is done yet")
+    else:
+        means = class_means(rows)
+        heads = ["arm", "level", "n", "balanced %", *(f"class {name} %" for name in means.columns[4:])]
+        table = [
+            [arm, str(level), str(n), *("" if share is None else f"{100 * share:.2f}" for share in shares)]
+            for arm, level, n, *shares in means.iter_rows()
+        ]
+        print_table(heads, table)
+
+
 def print_difference(first: Run, second: Run, as_json: bool) -> None:
     """What the specs and the results of two runs have different."""
     keys = diff_many([first.study, second.study])

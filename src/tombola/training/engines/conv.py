@@ -33,6 +33,8 @@ class SparseConvEngine(SparseEngine):
             return False
         if demand.recipe.precision != "float32" or demand.recipe.augments:
             return False
+        if demand.recipe.optimizer not in ("adam", "sgd") or demand.recipe.loss != CROSS_ENTROPY:
+            return False
         return isinstance(architecture.ask(graph_of), Graph)
 
     @staticmethod
