@@ -16,7 +16,7 @@ from tombola.models.architecture import Architecture
 from tombola.runs.environment import require_same_function
 from tombola.runs.folder import Run
 from tombola.seeds import Seeds
-from tombola.study.plan import bind
+from tombola.study.bind import bind
 from tombola.training.engines.base import Demand, Job
 from tombola.training.engines.select import choose
 from tombola.training.recipe import Recipe

@@ -11,6 +11,7 @@ from tombola.training.engines.base import ENGINES, LEAST, Demand, Job
 from tombola.training.engines.conv_graph import Graph, graph_of
 from tombola.training.engines.conv_layout import Convolved
 from tombola.training.engines.sparse import SparseEngine
+from tombola.training.recipe import CROSS_ENTROPY
 
 
 @ENGINES.register("sparse-conv")
