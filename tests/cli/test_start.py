@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import pkgutil
-import re
 import subprocess
 import sys
 import tarfile
@@ -38,6 +37,7 @@ COMMANDS = (
     "connect", "catalog", "doctor", "bench", "ticket", "ticket show", "ticket export", "ticket apply", "data",
     "data list", "data fetch", "transfer", "predict", "seeding", "verify",
 )  # fmt: skip
+OLD = "holds cells without digests, of an older Tombola; damage to them does not show"
 CALL = """
 import json, sys
 def called(*words):
@@ -60,8 +60,9 @@ def python(code: str, **environment: str) -> list[str]:
         text=True,
         check=True,
     )
-    # The golden runs are older than the digests of cells.
-    assert not re.sub(r"(?m)^.*holds cells without digests.*\n(?:  .*\n)?", "", done.stderr)
+    # The finished runs below are of old: a note says so, which Python shows with the line that says it.
+    said = [line for line in done.stderr.splitlines() if not line.endswith(OLD) and not line.startswith("  ")]
+    assert not said
     return done.stdout.splitlines()
 
 
