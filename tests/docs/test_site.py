@@ -48,6 +48,14 @@ def test_the_version_is_one() -> None:
     assert re.search(rf"^## {re.escape(version)}$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    listed = set(re.findall(r"[\w/.-]+\.md\b", (ROOT / "mkdocs.yml").read_text()))
+    docs = ROOT / "docs"
+    assert {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} - listed == set()
+    written = {page for page in listed if not page.startswith(("reference/", "gallery.md"))}
+    assert [page for page in written if not (docs / page).exists()] == []
+
+
 def test_the_site_asks_nothing_of_a_network() -> None:
     config = (ROOT / "mkdocs.yml").read_text()
     assert "font: false" in config
