@@ -46,6 +46,7 @@ NETWORKS: tuple[tuple[str, tuple[int, int, int], tuple[float | tuple[float, floa
     ("conv-2", (3, 32, 32), (1.0, LADDER, 0.1)),
     ("conv-4", (3, 32, 32), (0.1,)),
     ("conv-6", (3, 32, 32), (0.1,)),
+    ("resnet-20", (3, 32, 32), (1.0, 0.2, 0.07)),
 )
 """Name, shape of images, densities."""
 
@@ -84,7 +85,8 @@ def network(
 ) -> dict[str, Any]:
     """A training step of a network."""
     net, cores = architecture(name, shape, 10), 1 if shared else torch.get_num_threads()
-    case = Workload(net, images(shape, 6_000), Recipe(), cores, 1)
+    recipe = Recipe(batch=128 if name.startswith("resnet") else 60)
+    case = Workload(net, images(shape, 6_000), recipe, cores, 1)
     each: Density = density if isinstance(density, float) else by_kind(net, *density)
     ours, theirs = Timed("sparse-conv", case, each), Plain(case, each)
     if shared:

@@ -16,8 +16,12 @@ from tombola.training.recipe import CROSS_ENTROPY
 
 @ENGINES.register("sparse-conv")
 class SparseConvEngine(SparseEngine):
-    """Convolutions, pools and ReLU on images, then linear layers: compiled loops over living weights, one network a
-    core."""
+    """Convolutions, batch norms, pools, ReLU and sums on images, then linear layers: compiled loops over living
+    weights, one network a core.
+
+    Channels from which no living weight leads to the output are not computed. As in compact.py, the running statistics
+    of a batch norm are left alone for them; nothing that is computed depends on them.
+    """
 
     name: ClassVar[str] = "sparse-conv"
     stack_size: ClassVar[int] = 8
@@ -32,7 +36,7 @@ class SparseConvEngine(SparseEngine):
     def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
         if device.type != "cpu" or demand.pinned or demand.moving:
             return False
-        if demand.recipe.precision != "float32" or demand.recipe.augments:
+        if demand.recipe.precision != "float32":
             return False
         if demand.recipe.optimizer not in ("adam", "sgd") or demand.recipe.loss != CROSS_ENTROPY:
             return False

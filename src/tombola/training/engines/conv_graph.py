@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import fx, nn
@@ -37,17 +37,41 @@ class Window:
         ) // self.stride + 1
 
 
+class Norm(NamedTuple):
+    """What a batch norm has beside its parameters: names of the buffers of running means and variances, and of the
+    counter of batches."""
+
+    mean: str
+    variance: str
+    counter: str
+    eps: float
+    momentum: float
+
+
 @dataclass(frozen=True)
 class Step:
-    """What makes a value of value `source`: a convolution, where there is a weight (names of parameters), or a pool
-    that takes the largest or else the mean of each window; `relu` says whether a ReLU follows."""
+    """What makes a value of value `source`: a convolution or a batch norm, which have a weight (names of parameters), a
+    pool that takes the largest or else the mean of each window, or the sum with value `other`; `relu` says whether a
+    ReLU follows."""
 
     source: int
-    window: Window
+    window: Window | None = None
     weight: str | None = None
     bias: str | None = None
     largest: bool = False
+    norm: Norm | None = None
+    other: int | None = None
     relu: bool = False
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The values that are read."""
+        return (self.source,) if self.other is None else (self.source, self.other)
+
+    @property
+    def convolves(self) -> bool:
+        """Whether it is a convolution."""
+        return self.weight is not None and self.window is not None
 
 
 @dataclass(frozen=True)
@@ -130,6 +154,8 @@ class _Reader:
         elif node.op == "output":
             if node.args[0] is not self.flat or not self.head or self.head[-1].relu:
                 raise UnknownError("no linear layer at the end")
+        elif node.op in ("call_function", "call_method") and _called(node) in SUMS and len(node.args) == 2:
+            self._sum(node)
         elif node.op in ("call_module", "call_function", "call_method") and len(node.all_input_nodes) == 1:
             self._apply(node, node.all_input_nodes[0], self._operation(node))
         else:
@@ -139,8 +165,7 @@ class _Reader:
         """What a node does: a layer, or one that does the same as a function."""
         if node.op == "call_module":
             return self.module.get_submodule(str(node.target))
-        called = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-        make = FUNCTIONS.get(called)
+        make = FUNCTIONS.get(_called(node))
         if make is None:
             self._refuse(node)
         try:
@@ -176,8 +201,33 @@ class _Reader:
             self._refuse(node)
         self.flat = node
 
+    def _sum(self, node: fx.Node) -> None:
+        """The sum of two values of one shape, neither of which is the images."""
+        at = [self.at.get(source, 0) if isinstance(source, fx.Node) else 0 for source in node.args]
+        one, two = sorted(at)
+        if self.flat is not None or one == 0 or one == two or self.values[one] != self.values[two]:
+            self._refuse(node)
+        self.values.append(self.values[one])
+        self.steps.append(Step(one, other=two))
+        self.at[node] = len(self.steps)
+
+    def _norm(self, node: fx.Node, source: int, layer: nn.BatchNorm2d) -> int:
+        known = layer.affine and layer.track_running_stats and layer.momentum is not None and source > 0
+        if not known or layer.momentum is None:
+            self._refuse(node)
+        mean, variance, counter = (
+            f"{node.target}.{leaf}" for leaf in ("running_mean", "running_var", "num_batches_tracked")
+        )
+        norm = Norm(mean, variance, counter, layer.eps, layer.momentum)
+        weight, bias = self._parameters(node, layer)
+        self.steps.append(Step(source, weight=weight, bias=bias, norm=norm))
+        self.values.append(self.values[source])
+        return len(self.steps)
+
     def _step(self, node: fx.Node, source: int, operation: Any) -> int:
         """A layer that makes a value of another; gives the number of what it makes."""
+        if type(operation) is nn.BatchNorm2d:
+            return self._norm(node, source, operation)
         channels, height, width = self.values[source]
         window = _window(operation, height, width)
         if window is None:
@@ -191,7 +241,9 @@ class _Reader:
         self.steps.append(step)
         return len(self.steps)
 
-    def _parameters(self, node: fx.Node, layer: nn.Conv2d | nn.Linear) -> tuple[str, str | None]:
+    def _parameters(
+        self, node: fx.Node, layer: nn.Conv2d | nn.Linear | nn.BatchNorm2d
+    ) -> tuple[str, str | None]:
         names = [f"{node.target}.{leaf}" for leaf, _ in layer.named_parameters()]
         if set(names) & self.used:
             raise UnknownError(f"a layer in two places, '{node.target}'")
@@ -218,6 +270,14 @@ FUNCTIONS: Mapping[str, Callable[..., nn.Module]] = {
     "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
 }
 """Functions and methods that do what a layer does."""
+
+
+SUMS = ("add", "add_", "iadd")
+"""What makes the sum of two values, by the name of the function or method."""
+
+
+def _called(node: fx.Node) -> str:
+    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
 
 
 def _does_nothing(layer: Any) -> bool:

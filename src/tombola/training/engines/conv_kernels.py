@@ -53,6 +53,7 @@ from tombola.training.engines.sparse_kernels import (
 )
 
 cgutils: Any = numba.core.cgutils
+Doubles = NDArray[np.float64]
 
 LANES = 16
 """Examples of a block: one cache line, and one register of the widest."""
@@ -66,7 +67,7 @@ GROUPS = 4 if _WIDE else 1
 PATCH = 4
 """Groups that are computed from the rows of one block of channels while these are in the first cache."""
 
-ZERO = np.float32(0)
+ZERO, ONE = np.float32(0), np.float32(1)
 
 
 class StepRow(NamedTuple):
@@ -105,6 +106,12 @@ class StepRow(NamedTuple):
     """Its first bias, in a numbering of all channels that convolutions write."""
     units: int = 0
     """The channels it writes."""
+    other: int = -1
+    """Of a sum, the other value that is read, and what `fresh` and `gated` say of the source, of that one."""
+    fresh_too: int = 0
+    gated_too: int = 0
+    norm: int = 0
+    """Of a batch norm, its first channel in a numbering of all that are normalised."""
 
 
 class ValueRow(NamedTuple):
@@ -124,6 +131,8 @@ class ValueRow(NamedTuple):
     """From one block to the next; gradients are those of one block at a time."""
     drain: int
     """Where its gradient begins."""
+    apart: int
+    """From one block of that to the next: 0 where blocks are handed down one by one."""
     spare: int
     """Columns beyond the width that are written without meaning and cleared."""
 
@@ -149,14 +158,14 @@ class PassRow(NamedTuple):
     """and where they are written."""
 
 
-CONV, LARGEST, MEAN = range(3)
-"""Kinds of steps: a convolution, or a pool that takes the largest or the mean."""
+CONV, LARGEST, MEAN, NORM, SUM = range(5)
+"""Kinds of steps: a convolution, a pool that takes the largest or the mean, a batch norm, a sum of two values."""
 
 (
     KIND, SOURCE, TO, RELU, FRESH, GATED, HIGH, WIDE, STRIDE, UP, LEFT, OVERLAPS, PASS, BACKS, KEYS, PLACE, COUNT,
-    BIAS, UNITS,
+    BIAS, UNITS, OTHER, FRESH_TOO, GATED_TOO, FIRST,
 ) = range(len(StepRow._fields))  # fmt: skip
-BASE, CHANNELS, PLANE, HEIGHT, WIDTH, PITCH, ORIGIN, SIZE, DRAIN, SPARE = range(len(ValueRow._fields))
+BASE, CHANNELS, PLANE, HEIGHT, WIDTH, PITCH, ORIGIN, SIZE, DRAIN, APART, SPARE = range(len(ValueRow._fields))
 RUN, RUNS, BLOCKS, PLACES, AREA, READ, WRITTEN, STEP, GAP = range(len(PassRow._fields))
 
 
@@ -183,6 +192,17 @@ class Trunk(NamedTuple):
     back: Floats
     """The weights `turned` names, as they are now."""
     bias: Floats
+    parts: Ints
+    """Steps lie in parts [first, last): a batch norm begins one, since it needs what all blocks of the batch gave."""
+    leading: Bools
+    """Of each normalised channel: whether it leads to the output."""
+    settings: Doubles
+    """Of each normalised channel: epsilon and momentum."""
+    running: Floats
+    """[2, channels]: running means and variances."""
+    now: Floats
+    """[5, channels]: mean and 1 / deviation of the batch; and what the gradient of a result, a value and 1 are
+    multiplied by to give the gradient of the value."""
 
 
 def _row(b: Any, number: Any) -> Any:
@@ -496,6 +516,67 @@ def share(
 
 
 @emitted
+def add_line(
+    typing: Any, x: Any, at: Any, less: Any, y: Any, spot: Any, lower: Any, count: Any, out: Any
+) -> Any:  # fmt: skip
+    """Add to the first row of out the sum of x - less over `count` rows, and to the second that of (x - less) times
+    (y - lower); x from row `at`, y from row `spot`."""
+    number, real = types.int64, types.float32
+
+    def code(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        x, y, out = (_Array(context, b, sig.args[i], args[i]) for i in (0, 3, 7))
+        _, at, less, _, spot, lower, count, _ = args
+        sums = [cgutils.alloca_once(b, _vector(_WORD)) for _ in range(2)]
+        for i, total in enumerate(sums):
+            b.store(out.take(_whole(_WORD * i), _WORD), total)
+        under, below = _spread(b, less, _WORD), _spread(b, lower, _WORD)
+        with cgutils.for_range(b, count) as one:
+            first = b.fsub(x.take(_row(b, b.add(at, one.index)), _WORD), under)
+            second = b.fsub(y.take(_row(b, b.add(spot, one.index)), _WORD), below)
+            b.store(_add(b, b.load(sums[0]), first), sums[0])
+            b.store(_add_product(b, b.load(sums[1]), first, second), sums[1])
+        for i, total in enumerate(sums):
+            out.put(_whole(_WORD * i), b.load(total))
+        return context.get_dummy_value()
+
+    return types.void(x, number, real, y, number, real, number, out), code
+
+
+@emitted
+def mix_line(
+    typing: Any, x: Any, at: Any, one: Any, y: Any, spot: Any, two: Any, three: Any, out: Any, to: Any, count: Any,
+    lanes: Any, relu: Any, gate: Any, door: Any, gated: Any, fresh: Any,
+) -> Any:  # fmt: skip
+    """Rows to, to + 1, ... of out, `count` of them: one * x + two * y + three, in the first `lanes` lanes and 0 in the
+    others; then 0 where that is below, if relu, and where `gate` is not above 0, if gated. Added to what is there
+    unless fresh. x is read from row `at`, y from row `spot`, gate from row `door`."""
+    number, real, flag = types.int64, types.float32, types.boolean
+
+    def code(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        x, y, out, gate = (_Array(context, b, sig.args[i], args[i]) for i in (0, 3, 7, 12))
+        _, at, one, _, spot, two, three, _, to, count, lanes, relu, _, door, gated, fresh = args
+        zero = _zeros(_WORD)
+        first, second, third = (_spread(b, each, _WORD) for each in (one, two, three))
+        numbers = ir.Constant(ir.VectorType(_I64, _WORD), list(range(_WORD)))
+        filled = b.icmp_signed("<", numbers, _spread(b, lanes, _WORD))
+        least, closed, new = (_spread(b, each, _WORD) for each in (relu, gated, fresh))
+        with cgutils.for_range(b, count) as line:
+            value = _add_product(b, third, first, x.take(_row(b, b.add(at, line.index)), _WORD))
+            value = _add_product(b, value, second, y.take(_row(b, b.add(spot, line.index)), _WORD))
+            value = b.select(b.and_(b.fcmp_ordered("<", value, zero), least), zero, value)
+            door_value = gate.take(_row(b, b.add(door, line.index)), _WORD)
+            shut = b.and_(b.fcmp_ordered("<=", door_value, zero), closed)
+            value = b.select(b.and_(filled, b.not_(shut)), value, zero)
+            place = _row(b, b.add(to, line.index))
+            out.put(place, _add(b, value, b.select(new, zero, out.take(place, _WORD))))
+        return context.get_dummy_value()
+
+    return types.void(
+        x, number, real, y, number, real, real, out, number, number, number, flag, gate, number, flag, flag
+    ), code
+
+
+@emitted
 def take_row(typing: Any, x: Any, at: Any, out: Any, to: Any, gate: Any, spot: Any, gated: Any) -> Any:
     """out[to + j] = x[at + j] for a row; 0 where gate[spot + j] is not above 0, if gated."""
 
@@ -607,9 +688,10 @@ def pool(step: Ints, source: Ints, result: Ints, h: Floats, d: Floats, block: in
     alone = step[FRESH] > 0 and step[OVERLAPS] == 0
     read, written = source[BASE] + block * source[SIZE], result[BASE] + block * result[SIZE]
     # Gradients lie elsewhere: so far ahead of them are the values.
-    ahead, upper = read - source[DRAIN], written - result[DRAIN]
+    drained, poured = source[DRAIN] + block * source[APART], result[DRAIN] + block * result[APART]
+    ahead, upper = read - drained, written - poured
     if not forward:
-        read, written = source[DRAIN], result[DRAIN]
+        read, written = drained, poured
         if step[FRESH] > 0 and not (alone and kind == LARGEST):
             d[read * LANES : (read + source[SIZE]) * LANES] = ZERO
     pitch = source[PITCH]
@@ -665,10 +747,11 @@ def flatten(
     """A block of the last value as rows of `lanes` examples, one for each feature; or the gradient of these rows,
     handed back."""
     value, feature = net.values[-1], 0
-    ahead = value[BASE] + block * value[SIZE] - value[DRAIN]
+    drained = value[DRAIN] + block * value[APART]
+    ahead = value[BASE] + block * value[SIZE] - drained
     for c in range(value[CHANNELS]):
         for y in range(value[HEIGHT]):
-            row = value[DRAIN] + c * value[PLANE] + value[ORIGIN] + y * value[PITCH]
+            row = drained + c * value[PLANE] + value[ORIGIN] + y * value[PITCH]
             for z in range(value[WIDTH]):
                 inner, outer = (row + z) * LANES, feature * lanes + block * LANES
                 if forward:
@@ -679,31 +762,232 @@ def flatten(
 
 
 @compiled
+def collect(
+    net: Trunk, step: Ints, count: int, x: Floats, drains: bool, h: Floats, means: Floats, found: Doubles
+) -> None:  # fmt: skip
+    """found[c], for each channel of a batch norm: the sum of x over the batch, and that of x times h - means[c], where
+    x is the gradient of the result (`drains`) or else h - means[c]."""
+    source, result = net.values[step[SOURCE]], net.values[step[TO]]
+    sums = np.zeros(2 * LANES, dtype=np.float32)
+    for c in range(step[UNITS]):
+        found[c, 0], found[c, 1] = ZERO, ZERO
+        if not net.leading[step[FIRST] + c]:
+            continue
+        mean = means[step[FIRST] + c]
+        for block in range((count + LANES - 1) // LANES):
+            sums[:] = ZERO
+            spot = source[BASE] + block * source[SIZE] + c * source[PLANE] + source[ORIGIN]
+            at = result[DRAIN] + block * result[APART] + c * result[PLANE] + result[ORIGIN]
+            for y in range(source[HEIGHT]):
+                line = spot + y * source[PITCH]
+                if drains:
+                    add_line(x, at + y * result[PITCH], ZERO, h, line, mean, source[WIDTH], sums)
+                else:
+                    add_line(h, line, mean, h, line, mean, source[WIDTH], sums)
+            for j in range(min(LANES, count - block * LANES)):
+                found[c, 0] += sums[j]
+                found[c, 1] += sums[LANES + j]
+
+
+@compiled
+def measure(net: Trunk, step: Ints, count: int, h: Floats, found: Doubles) -> None:
+    """Mean and deviation of a batch for each channel of a batch norm, and what they do to the running ones: as torch
+    has it, with the variance that a sample suggests in the running one alone."""
+    source, now = net.values[step[SOURCE]], net.now
+    number = np.float64(count * source[HEIGHT] * source[WIDTH])
+    for c in range(step[UNITS]):
+        now[0, step[FIRST] + c] = ZERO
+    collect(net, step, count, h, False, h, now[0], found)
+    for c in range(step[UNITS]):
+        now[0, step[FIRST] + c] = np.float32(found[c, 0] / number)
+    collect(net, step, count, h, False, h, now[0], found)
+    for c in range(step[UNITS]):
+        k = step[FIRST] + c
+        if net.leading[k]:
+            variance, momentum = found[c, 1] / number, net.settings[k, 1]
+            now[1, k] = np.float32(1 / np.sqrt(variance + net.settings[k, 0]))
+            net.running[0, k] += np.float32(momentum * (now[0, k] - net.running[0, k]))
+            net.running[1, k] += np.float32(momentum * (variance * number / (number - 1) - net.running[1, k]))
+
+
+@compiled
+def normalise(net: Trunk, step: Ints, block: int, h: Floats, training: bool) -> None:
+    """A batch norm over a block of examples."""
+    source, result = net.values[step[SOURCE]], net.values[step[TO]]
+    at, to = source[BASE] + block * source[SIZE], result[BASE] + block * result[SIZE]
+    for c in range(step[UNITS]):
+        k = step[FIRST] + c
+        mean, inverse = net.now[0, k], net.now[1, k]
+        if not training:
+            mean, inverse = net.running[0, k], np.float32(1 / np.sqrt(net.running[1, k] + net.settings[k, 0]))
+        scale = inverse * net.w[step[PLACE] + c]
+        shift = net.bias[step[BIAS] + c] - mean * scale
+        for y in range(source[HEIGHT] if net.leading[k] else 0):
+            line = at + c * source[PLANE] + source[ORIGIN] + y * source[PITCH]
+            place = to + c * result[PLANE] + result[ORIGIN] + y * result[PITCH]
+            mix_line(
+                h,
+                line,
+                scale,
+                h,
+                line,
+                ZERO,
+                shift,
+                h,
+                place,
+                source[WIDTH],
+                LANES,
+                step[RELU] > 0,
+                h,
+                0,
+                False,
+                True,
+            )
+
+
+@compiled
+def blame(
+    net: Trunk,
+    step: Ints,
+    count: int,
+    h: Floats,
+    d: Floats,
+    g: Floats,
+    gb: Floats,
+    found: Doubles,
+) -> None:
+    """The gradients of scale and shift of a batch norm, and what hands its gradient down (Ioffe & Szegedy 2015,
+    section 3)."""
+    source, now = net.values[step[SOURCE]], net.now
+    number = np.float32(count * source[HEIGHT] * source[WIDTH])
+    collect(net, step, count, d, True, h, now[0], found)
+    for c in range(step[UNITS]):
+        k = step[FIRST] + c
+        inverse, scale = now[1, k], net.w[step[PLACE] + c]
+        g[step[PLACE] + c] = found[c, 1] * inverse
+        gb[(step[BIAS] + c) * LANES] = found[c, 0]
+        now[2, k] = scale * inverse
+        now[3, k] = -scale * inverse * inverse * inverse * found[c, 1] / number
+        now[4, k] = -scale * inverse * found[c, 0] / number - now[3, k] * now[0, k]
+
+
+@compiled
+def denormalise(net: Trunk, step: Ints, block: int, count: int, h: Floats, d: Floats) -> None:
+    """The gradient that a batch norm hands down, for a block of examples."""
+    source, result = net.values[step[SOURCE]], net.values[step[TO]]
+    at, spot = result[DRAIN] + block * result[APART], source[BASE] + block * source[SIZE]
+    to = source[DRAIN] + block * source[APART]
+    for c in range(step[UNITS]):
+        k = step[FIRST] + c
+        for y in range(source[HEIGHT] if net.leading[k] else 0):
+            line = c * source[PLANE] + source[ORIGIN] + y * source[PITCH]
+            place = at + c * result[PLANE] + result[ORIGIN] + y * result[PITCH]
+            mix_line(
+                d, place, net.now[2, k], h, spot + line, net.now[3, k], net.now[4, k], d, to + line, source[WIDTH],
+                count - block * LANES, False, h, spot + line, step[GATED] > 0, step[FRESH] > 0,
+            )  # fmt: skip
+
+
+@compiled
+def join(net: Trunk, step: Ints, block: int, h: Floats, d: Floats, forward: bool) -> None:
+    """The sum of two values over a block of examples, or the gradient that it hands down to both."""
+    result = net.values[step[TO]]
+    one, two = net.values[step[SOURCE]], net.values[step[OTHER]]
+    for c in range(result[CHANNELS]):
+        for y in range(result[HEIGHT]):
+            lines = [
+                each[BASE] + block * each[SIZE] + c * each[PLANE] + each[ORIGIN] + y * each[PITCH]
+                for each in (one, two, result)
+            ]
+            if forward:
+                mix_line(
+                    h, lines[0], ONE, h, lines[1], ONE, ZERO, h, lines[2], result[WIDTH], LANES, step[RELU] > 0,
+                    h, 0, False, True,
+                )  # fmt: skip
+                continue
+            at = (
+                result[DRAIN] + block * result[APART] + c * result[PLANE] + result[ORIGIN] + y * result[PITCH]
+            )
+            for i in range(2):
+                value = one if i == 0 else two
+                fresh, gated = (step[FRESH], step[GATED]) if i == 0 else (step[FRESH_TOO], step[GATED_TOO])
+                to = value[DRAIN] + block * value[APART] + c * value[PLANE] + value[ORIGIN] + y * value[PITCH]
+                mix_line(
+                    d,
+                    at,
+                    ONE,
+                    d,
+                    at,
+                    ZERO,
+                    ZERO,
+                    d,
+                    to,
+                    value[WIDTH],
+                    LANES,
+                    False,
+                    h,
+                    lines[i],
+                    gated > 0,
+                    fresh > 0,
+                )
+
+
+@compiled
 def ahead(
-    net: Trunk, x: NDArray[Any], count: int, shift: Floats, scale: Floats, h: Floats, rows: Floats
+    net: Trunk, x: NDArray[Any], count: int, shift: Floats, scale: Floats, h: Floats, rows: Floats, found: Doubles,
+    training: bool,
 ) -> None:  # fmt: skip
     """All values of a batch x [features, lanes] of `count` images, and the last one as rows: block by block, so that
-    what a step has written is near when the next one reads it."""
-    for block in range((count + LANES - 1) // LANES):
-        begin(net, x, block, count, shift, scale, h)
-        for step in net.steps:
-            source, result = net.values[step[SOURCE]], net.values[step[TO]]
-            if step[KIND] == CONV:
-                at, to = source[BASE] + block * source[SIZE], result[BASE] + block * result[SIZE]
-                convolve(
-                    net, step[PASS], h, at, h, to, result[PLANE], net.source, net.w, net.bias[step[BIAS] :], True,
-                    step[RELU] > 0, h, 0, False,
-                )  # fmt: skip
-                clear(h, result, to)
-            else:
-                pool(step, source, result, h, h, block, True)
-        flatten(net, block, h, h, False, rows, x.shape[1], True)
+    what a step has written is near when the next one reads it, but for batch norms."""
+    for part in range(len(net.parts)):
+        first, last = net.parts[part, 0], net.parts[part, 1]
+        if training and net.steps[first, KIND] == NORM:
+            measure(net, net.steps[first], count, h, found)
+        for block in range((count + LANES - 1) // LANES):
+            if part == 0:
+                begin(net, x, block, count, shift, scale, h)
+            for i in range(first, last):
+                step = net.steps[i]
+                source, result = net.values[step[SOURCE]], net.values[step[TO]]
+                if step[KIND] == CONV:
+                    at, to = source[BASE] + block * source[SIZE], result[BASE] + block * result[SIZE]
+                    convolve(
+                        net, step[PASS], h, at, h, to, result[PLANE], net.source, net.w, net.bias[step[BIAS] :], True,
+                        step[RELU] > 0, h, 0, False,
+                    )  # fmt: skip
+                    clear(h, result, to)
+                elif step[KIND] == NORM:
+                    normalise(net, step, block, h, training)
+                elif step[KIND] == SUM:
+                    join(net, step, block, h, h, True)
+                else:
+                    pool(step, source, result, h, h, block, True)
+            if part == len(net.parts) - 1:
+                flatten(net, block, h, h, False, rows, x.shape[1], True)
+
+
+@compiled
+def back(
+    net: Trunk, step: Ints, block: int, h: Floats, d: Floats, g: Floats, gb: Floats, none: Floats
+) -> None:  # fmt: skip
+    """The gradients of a convolution from a block of examples, and what it hands down."""
+    source, result = net.values[step[SOURCE]], net.values[step[TO]]
+    at, to = source[BASE] + block * source[SIZE], result[DRAIN] + block * result[APART]
+    down = source[DRAIN] + block * source[APART]
+    weigh(net, step[PASS], step[KEYS], d, to, result[PLANE], h, at, g, 0, gb[step[BIAS] * LANES :])
+    for number in range(step[PASS] + 1, step[PASS] + 1 + step[BACKS]):
+        convolve(
+            net, number, d, to, d, down, source[PLANE], net.drain, net.back, none, step[FRESH] > 0, False,
+            h, at - down, step[GATED] > 0,
+        )  # fmt: skip
+    if step[BACKS] > 0:
+        clear(d, source, down)
 
 
 @compiled
 def behind(
     net: Trunk, moments: Floats, bias_moments: Floats, lr: float, rule: Rule, taken: int, count: int,
-    h: Floats, d: Floats, deltas: Floats, lanes: int, gated: bool, g: Floats, gb: Floats, none: Floats,
+    h: Floats, d: Floats, deltas: Floats, lanes: int, gated: bool, g: Floats, gb: Floats, none: Floats, found: Doubles,
 ) -> None:  # fmt: skip
     """Hand the gradient of the last value, in rows `deltas`, down step by step and block by block, then update weights
     and biases.
@@ -714,23 +998,23 @@ def behind(
     gb[:] = ZERO
     for i in range(len(net.turned)):
         net.back[i] = net.w[net.turned[i]]
-    for block in range((count + LANES - 1) // LANES):
-        flatten(net, block, h, d, gated, deltas, lanes, False)
-        for back in range(len(net.steps)):
-            step = net.steps[len(net.steps) - 1 - back]
-            source, result = net.values[step[SOURCE]], net.values[step[TO]]
-            if step[KIND] != CONV:
-                pool(step, source, result, h, d, block, False)
-                continue
-            at, to = source[BASE] + block * source[SIZE], result[DRAIN]
-            weigh(net, step[PASS], step[KEYS], d, to, result[PLANE], h, at, g, 0, gb[step[BIAS] * LANES :])
-            for number in range(step[PASS] + 1, step[PASS] + 1 + step[BACKS]):
-                convolve(
-                    net, number, d, to, d, source[DRAIN], source[PLANE], net.drain, net.back, none,
-                    step[FRESH] > 0, False, h, at - source[DRAIN], step[GATED] > 0,
-                )  # fmt: skip
-            if step[BACKS] > 0:
-                clear(d, source, source[DRAIN])
+    for part in range(len(net.parts) - 1, -1, -1):
+        first, last = net.parts[part, 0], net.parts[part, 1]
+        for block in range((count + LANES - 1) // LANES):
+            if last == len(net.steps):
+                flatten(net, block, h, d, gated, deltas, lanes, False)
+            else:
+                denormalise(net, net.steps[last], block, count, h, d)
+            for i in range(last - 1, first - 1, -1):
+                step = net.steps[i]
+                if step[KIND] == CONV:
+                    back(net, step, block, h, d, g, gb, none)
+                elif step[KIND] == SUM:
+                    join(net, step, block, h, d, False)
+                elif step[KIND] != NORM:
+                    pool(step, net.values[step[SOURCE]], net.values[step[TO]], h, d, block, False)
+        if net.steps[first, KIND] == NORM:
+            blame(net, net.steps[first], count, h, d, g, gb, found)
     sums = np.zeros(len(net.bias), dtype=np.float32)
     for u in range(len(sums)):
         for j in range(LANES):
@@ -754,12 +1038,14 @@ class Room(NamedTuple):
     gc: Floats
     gb: Floats
     none: Floats
+    found: Doubles
+    """[channels, 2]: sums of a batch norm."""
 
 
 @compiled
 def advance(
     net: Trunk, head: Network, moments: tuple[Floats, Floats, Floats, Floats], batches: NDArray[Any], labels: Ints,
-    shift: Floats, scale: Floats, rates: NDArray[np.float64], rule: Rule, taken: int, room: Room, gated: bool,
+    shift: Floats, scale: Floats, rates: Doubles, rule: Rule, taken: int, room: Room, gated: bool,
 ) -> None:  # fmt: skip
     """Train one network on batches [steps, features, lanes] with labels [steps, batch] and learning rates [steps];
     `taken` steps came before. `moments` are those of the weights and biases of convolutions, then of linear layers;
@@ -768,7 +1054,7 @@ def advance(
     outputs = last[sparse_kernels.BELOW] + last[sparse_kernels.FEATURES]
     h, d, rows, deltas = room.h, room.d, room.rows, room.deltas
     for s in range(len(batches)):
-        ahead(net, batches[s], batch, shift, scale, h, rows)
+        ahead(net, batches[s], batch, shift, scale, h, rows, room.found, True)
         sparse_kernels.forward(head, rows, lanes)
         softmax_gradient(rows, deltas, outputs, last[sparse_kernels.UNITS], labels[s], lanes, rule.smoothing)
         sparse_kernels.backward(
@@ -787,7 +1073,7 @@ def advance(
         )
         behind(
             net, moments[0], moments[1], rates[s], rule, taken + s + 1, batch, h, d, deltas, lanes, gated,
-            room.gc, room.gb, room.none,
+            room.gc, room.gb, room.none, room.found,
         )  # fmt: skip
 
 
@@ -820,7 +1106,7 @@ def score(
     lanes, loss, hits = laid.shape[2], 0.0, 0
     for number in range(len(laid)):
         count = min(lanes, len(labels) - number * lanes)
-        ahead(net, laid[number], count, shift, scale, room.h, room.rows)
+        ahead(net, laid[number], count, shift, scale, room.h, room.rows, room.found, False)
         sparse_kernels.forward(head, room.rows, lanes)
         loss, hits = tally(head, room.rows, labels, number * lanes, count, lanes, loss, hits)
     return loss, hits
@@ -839,7 +1125,7 @@ def logits(
         for j in range(count):
             for i in range(features):
                 laid[i, j] = x[first + j, i]
-        ahead(net, laid, count, shift, scale, room.h, room.rows)
+        ahead(net, laid, count, shift, scale, room.h, room.rows, room.found, False)
         sparse_kernels.forward(head, room.rows, lanes)
         for c in range(last[sparse_kernels.UNITS]):
             for j in range(count):

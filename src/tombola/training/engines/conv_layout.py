@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tombola.training.engines import conv_kernels, sparse_kernels
-from tombola.training.engines.conv_graph import Graph
-from tombola.training.engines.conv_kernels import CONV, LARGEST, MEAN, PassRow, Room, StepRow, Trunk, ValueRow
+from tombola.training.engines.conv_graph import Graph, Norm, Window
+from tombola.training.engines.conv_kernels import (
+    CONV,
+    LARGEST,
+    MEAN,
+    NORM,
+    SUM,
+    PassRow,
+    Room,
+    StepRow,
+    Trunk,
+    ValueRow,
+)
 from tombola.training.engines.conv_planes import planes
 from tombola.training.engines.conv_sweeps import Sweep, backward, forward
 from tombola.training.engines.sparse_layout import (
@@ -37,43 +49,50 @@ class Convolved:
         self.head = Living(stack, graph.head, r)
         self.gated = graph.steps[-1].relu
         self._planes, self._channels = planes(graph), [value[0] for value in graph.values]
-        masks = {i: alive_in(stack, step.weight, r) for i, step in enumerate(graph.steps) if step.weight}
+        masks = {
+            i: alive_in(stack, str(step.weight), r) for i, step in enumerate(graph.steps) if step.convolves
+        }
         lead = leads(graph, masks, self.head.leads)
         tables = _Tables()
         self._weights: list[tuple[Floats, Ints, slice]] = []
         self._biases: list[tuple[Floats, slice]] = []
+        self._norms: list[tuple[Norm, slice]] = []
+        self._buffers = {name: tensor[r : r + 1].numpy() for name, tensor in stack.buffers.items()}
         biased = list[Bools]()
         for i, step in enumerate(graph.steps):
-            if not step.weight:
-                tables.steps.append(_step_row(graph, i))
-                continue
-            alive, source, result = masks[i], self._planes[step.source], self._planes[i + 1]
-            ahead = forward(step.window, alive, lead[i + 1], source, result)
-            back = []
-            if step.source > 0:
-                back = backward(step.window, alive, lead[step.source], lead[i + 1], source, result)
-            idle = np.setdiff1d(np.flatnonzero(alive), ahead.weights)
-            kept = np.concatenate([ahead.weights, idle])
-            row = tables.convolution(
-                _step_row(graph, i), alive, ahead, kept, back, result.zeros - result.origin
-            )
-            part, own = slice(row.place, row.place + row.weights), slice(row.bias, row.bias + row.units)
-            tensor = stack.params[step.weight][r].numpy().reshape(-1)
-            self._weights.append((tensor, kept, part))
+            row = _step_row(graph, i)
+            if step.window and step.convolves:
+                alive, source, result = masks[i], self._planes[step.source], self._planes[i + 1]
+                ahead = forward(step.window, alive, lead[i + 1], source, result)
+                back = []
+                if step.source > 0:
+                    back = backward(step.window, alive, lead[step.source], lead[i + 1], source, result)
+                kept = np.concatenate([ahead.weights, np.setdiff1d(np.flatnonzero(alive), ahead.weights)])
+                row = tables.convolution(row, alive, ahead, kept, back, result.zeros - result.origin)
+            elif step.norm:
+                kept = np.arange(self._channels[i + 1])
+                row = tables.norm(row, step.norm, lead[i + 1])
+                self._norms.append((step.norm, slice(row.norm, row.norm + row.units)))
+            tables.steps.append(row)
+            if step.weight:
+                tensor = stack.params[step.weight][r].numpy().reshape(-1)
+                self._weights.append((tensor, kept, slice(row.place, row.place + row.weights)))
+                biased.append(np.full(row.units, step.bias is not None))
             if step.bias:
+                own = slice(row.bias, row.bias + row.units)
                 self._biases.append((stack.params[step.bias][r].numpy(), own))
-            biased.append(np.full(row.units, step.bias is not None))
         self.arrays = tables.trunk(self._values(1)[0], np.concatenate(biased))
         self.read()
 
     def _values(self, blocks: int) -> tuple[list[ValueRow], int]:
-        """The table of values where each has room for so many blocks, and the rows that gradients of one take."""
+        """The table of values where each has room for so many blocks, and the rows that their gradients take."""
         rows, base, drain = list[ValueRow](), 0, 0
+        apart = blocks if self._norms else 1  # a batch norm needs the gradients of all blocks
         for plane, channels in zip(self._planes, self._channels, strict=True):
             lines = plane.rows, plane.height, plane.width, plane.pitch, plane.origin
             size, spare = channels * plane.rows, plane.broad - plane.width
-            rows.append(ValueRow(base, channels, *lines, size, drain, spare))
-            base, drain = base + blocks * size, drain + size
+            rows.append(ValueRow(base, channels, *lines, size, drain, size if apart > 1 else 0, spare))
+            base, drain = base + blocks * size, drain + apart * size
         return rows, drain
 
     def read(self) -> None:
@@ -83,6 +102,9 @@ class Convolved:
             self.arrays.w[part] = weight[places]
         for bias, own in self._biases:
             self.arrays.bias[own] = bias
+        for norm, own in self._norms:
+            for i, name in enumerate((norm.mean, norm.variance)):
+                self.arrays.running[i, own] = self._buffers[name][0]
 
     def write(self) -> None:
         """Put the weights into the stack; dead ones there stay what they are."""
@@ -91,6 +113,9 @@ class Convolved:
             weight[places] = self.arrays.w[part]
         for bias, own in self._biases:
             bias[:] = self.arrays.bias[own]
+        for norm, own in self._norms:
+            for i, name in enumerate((norm.mean, norm.variance)):
+                self._buffers[name][0] = self.arrays.running[i, own]
 
     @property
     def classes(self) -> int:
@@ -113,6 +138,8 @@ class Convolved:
         """Train on batches [steps, features, lanes] with labels [steps, batch]."""
         trunk, room = self.room(labels.shape[1], laid.shape[2])
         states = moments["weights"], moments["biases"], moments["head.weights"], moments["head.biases"]
+        for norm, _ in self._norms:
+            self._buffers[norm.counter] += len(laid)
         conv_kernels.advance(
             trunk,
             self.head.arrays,
@@ -157,6 +184,7 @@ class Convolved:
             gc=aligned(len(self.arrays.w) + 8)[: len(self.arrays.w)],
             gb=aligned(biases * conv_kernels.LANES),
             none=aligned(max(self._channels)),
+            found=np.zeros((max(self._channels), 2)),
         )
         return self.arrays._replace(values=np.array(values, np.int64)), room
 
@@ -168,26 +196,36 @@ def leads(graph: Graph, masks: Mapping[int, Bools], features: Bools) -> list[Boo
     found[-1] |= np.asarray(features.reshape(len(found[-1]), -1).any(1))
     for i in reversed(range(len(graph.steps))):
         after = found[i + 1]
-        found[graph.steps[i].source] |= np.asarray(masks[i][after].any((0, 2, 3)) if i in masks else after)
+        for source in graph.steps[i].sources:
+            found[source] |= np.asarray(masks[i][after].any((0, 2, 3)) if i in masks else after)
     return found
 
 
 def _step_row(graph: Graph, i: int) -> StepRow:
     """What the graph says of a step; what it takes to compute it is left at 0."""
-    step, window = graph.steps[i], graph.steps[i].window
+    step, window = graph.steps[i], graph.steps[i].window or Window(1, 1)
+    kind = NORM if step.norm else CONV if step.convolves else SUM if step.other is not None else MEAN
+    read = {source for later in graph.steps[i + 1 :] for source in later.sources}
+    fresh, fresh_too = (int(each not in read) for each in (step.source, step.sources[-1]))
+    gated, gated_too = (
+        int(each > 0 and graph.steps[each - 1].relu) for each in (step.source, step.sources[-1])
+    )
     return StepRow(
-        kind=CONV if step.weight else LARGEST if step.largest else MEAN,
+        kind=LARGEST if step.largest else kind,
         source=step.source,
         to=i + 1,
         relu=int(step.relu),
-        fresh=int(all(later.source != step.source for later in graph.steps[i + 1 :])),
-        gated=int(step.source > 0 and graph.steps[step.source - 1].relu),
+        fresh=fresh,
+        gated=gated,
         high=window.rows,
         wide=window.columns,
         stride=window.stride,
         up=window.up,
         left=window.left,
         overlaps=int(window.stride < max(window.rows, window.columns)),
+        other=-1 if step.other is None else step.other,
+        fresh_too=fresh_too,
+        gated_too=gated_too,
     )
 
 
@@ -199,6 +237,8 @@ class _Tables:
         self.passes: list[PassRow] = []
         self.places, self.unit, self.ptr = list[Ints](), list[Ints](), list[Ints]()
         self.source, self.drain, self.turned = list[Ints](), list[Ints](), list[Ints]()
+        self.leading = [np.zeros(0, bool)]
+        self.settings = [np.zeros((0, 2))]
         self.groups = self.runs = self.weights = self.turns = self.biases = 0
 
     def convolution(
@@ -220,8 +260,18 @@ class _Tables:
             self.turns += len(each.weights)
         self.weights += len(kept)
         self.biases += len(alive)
-        self.steps.append(row._replace(keys=keys, weights=len(kept), units=len(alive)))
-        return self.steps[-1]
+        return row._replace(keys=keys, weights=len(kept), units=len(alive))
+
+    def norm(self, row: StepRow, norm: Norm, leading: Bools) -> StepRow:
+        """Take in a batch norm, whose scales count as weights; gives its row."""
+        row = row._replace(place=self.weights, bias=self.biases, weights=len(leading), units=len(leading))
+        row = row._replace(norm=sum(len(each) for each in self.leading))
+        self.leading.append(leading)
+        self.settings.append(np.tile([[norm.eps, norm.momentum]], (len(leading), 1)))
+        self.source.append(np.zeros(len(leading), np.int64))  # in no pass
+        self.weights += len(leading)
+        self.biases += len(leading)
+        return row
 
     def _pass(self, sweep: Sweep, first: int) -> None:
         runs = len(sweep.units) // sweep.blocks
@@ -242,6 +292,8 @@ class _Tables:
     def trunk(self, values: list[ValueRow], biased: Bools) -> Trunk:
         """All of it."""
         none = [np.zeros(0, np.int64)]
+        cuts = [0, *(i for i, step in enumerate(self.steps) if step.kind == NORM), len(self.steps)]
+        leading = np.concatenate(self.leading)
         return Trunk(
             steps=np.array(self.steps, np.int64),
             values=np.array(values, np.int64),
@@ -256,4 +308,9 @@ class _Tables:
             w=np.zeros(self.weights, np.float32),
             back=np.zeros(self.turns, np.float32),
             bias=np.zeros(self.biases, np.float32),
+            parts=np.array(list(pairwise(cuts)), np.int64),
+            leading=leading,
+            settings=np.concatenate(self.settings),
+            running=np.zeros((2, len(leading)), np.float32),
+            now=np.zeros((5, len(leading)), np.float32),
         )

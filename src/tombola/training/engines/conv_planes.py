@@ -56,10 +56,13 @@ def planes(graph: Graph) -> list[Plane]:
     """How the channels of each value lie in memory, with as much padding as anything reads on any side."""
     made = []
     for number, (_, height, width) in enumerate(graph.values):
-        windows = [step.window for step in graph.steps if step.source == number and step.weight]
+        windows = [
+            step.window for step in graph.steps if step.source == number and step.window and step.convolves
+        ]
         pads = [pad for window in windows for pad in (window.up, window.left)]
-        if number and graph.steps[number - 1].weight:
-            window, source = graph.steps[number - 1].window, graph.values[graph.steps[number - 1].source]
+        step = graph.steps[number - 1] if number else None
+        if step and step.window and step.convolves:
+            window, source = step.window, graph.values[step.source]
             pads += [_margin(window, 0, source[1], height), _margin(window, 1, source[2], width)]
         strides = [1, *(window.stride for window in windows)]
         broad = max(stride * up(up(width, stride) // stride, GROUP) for stride in strides)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tombola.models.architecture import Architecture
+from tombola.training.augment import Augment
 from tombola.training.engines import sparse_kernels
 from tombola.training.engines.base import ENGINES, LEAST, Course, Demand, Engine, Job, Trainer
 from tombola.training.engines.compiling import listen
@@ -181,8 +182,11 @@ class SparseTrainer(Trainer):
         self.engine, self.recipe, self.batches = engine, recipe, course.batches
         self.raw, shift, scale = data.raw("train")
         self.scales = shift, scale
-        self.labels = data.train_y.numpy()
-        self._laid = np.empty(0, self.raw.dtype)
+        self.data, self.labels = data, data.train_y.numpy()
+        self.augment = Augment(recipe, course.batches.groups, data.device) if recipe.augments else None
+        if self.augment:  # which takes normalised images
+            self.scales = np.zeros_like(shift), np.ones_like(scale)
+        self._laid = np.empty(0, np.float32 if self.augment else self.raw.dtype)
         self.moments = [net.moments() for net in engine.nets]
         self.rule = sparse_kernels.Rule(
             recipe.optimizer == "adam", *recipe.betas, recipe.eps, recipe.momentum, recipe.nesterov,
@@ -191,7 +195,7 @@ class SparseTrainer(Trainer):
 
     def advance(self, start: int, stop: int) -> None:
         lanes = _up(self.recipe.batch, sparse_kernels.LANES)
-        stride = max(1, ROOM // (lanes * self.raw.shape[1] * self.raw.itemsize))
+        stride = max(1, ROOM // (lanes * self.raw.shape[1] * self._laid.itemsize))
         for net in self.engine.nets:
             net.read()
         for first in range(start, stop, stride):
@@ -207,7 +211,7 @@ class SparseTrainer(Trainer):
         features = self.raw.shape[1]
         size = len(rows) * len(steps) * features * lanes
         if len(self._laid) < size:  # kept, since fresh memory costs more than what is written into it
-            self._laid = np.empty(size, self.raw.dtype)
+            self._laid = np.empty(size, self._laid.dtype)
         laid = self._laid[:size].reshape(len(rows), len(steps), features, lanes)
 
         def lay(g: int) -> None:
@@ -217,8 +221,19 @@ class SparseTrainer(Trainer):
             net, g = self.engine.nets[r], self.engine.groups[r]
             net.advance(self.moments[r], laid[g], self.labels[rows[g]], self.scales, pace)
 
-        in_parallel(lay, len(rows))
+        if self.augment:
+            self._lay_changed(self.augment, steps, rows, laid)
+        else:
+            in_parallel(lay, len(rows))
         in_parallel(one, self.engine.stack.size)
+
+    def _lay_changed(self, augment: Augment, steps: range, rows: Ints, laid: Floats) -> None:
+        """Batches of images that were flipped and cropped, laid out as `lay_out` does."""
+        laid[..., rows.shape[2] :] = 0
+        for s, iteration in enumerate(steps):
+            augment.begin(iteration)
+            images = augment(self.data.train(torch.from_numpy(rows[:, s]))).flatten(2)
+            laid[:, s, :, : rows.shape[2]] = images.numpy().transpose(0, 2, 1)
 
     def tensors(self) -> dict[str, Tensor]:
         return {
