@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from support.own_parts import MINE, PARTS, STUDY, forgotten
 from support.program import Tombola
@@ -67,6 +69,20 @@ def test_reading_a_run_needs_none_of_its_code(made: Path, tombola: Tombola) -> N
         assert "mine" not in sys.modules
     paper = next((made / "report").rglob("paper.md")).read_text()
     assert "how far training moved a weight (mine, 2026)" in paper
+
+
+def test_a_run_of_an_older_tombola_is_read_too(
+    made: Path, tombola: Tombola, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder has no imports.json, and its study claims nothing of a measure of one's own."""
+    (made / "imports.json").unlink()
+    path = made / "study.toml"
+    study = tomllib.loads(path.read_text())
+    path.write_text(tomli_w.dumps({key: study[key] for key in study if key not in ("hypothesis", "compare")}))
+    monkeypatch.setattr(parts, "REMEMBERED", type(parts.REMEMBERED)(dict))
+    for words in (("results", "own"), ("status", "own"), ("report", "own")):
+        said = tombola(*words)
+        assert said.code == 0, (words, said.err)
 
 
 def test_what_needs_the_code_asks_for_it(made: Path, tombola: Tombola, mine: Path) -> None:

@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+import tombola as front
 from support.program import Tombola
 from tombola.cli.app import app
+from tombola.errors import UserError
 from tombola.lottery.ticket import Ticket
 from tombola.plugins import trusted
 from tombola.runs.folder import Run
+from tombola.study.plan import bind
 from tombola.study.spec import Study
 
 EVIL = "from pathlib import Path\nPath('RAN').touch()\n"
@@ -73,7 +76,10 @@ ELSEWHERE = {
 def strange(done: Path, tmp_path: Path) -> Iterator[Path]:
     """The tiny run, as a stranger could have made it up: everything in it says that it is in order."""
     text = tomllib.loads((done / "study.toml").read_text())
-    study = Study.model_validate({**text, "model": CALL, "imports": ["evil.py", "evil_module"]})
+    recipe = {**text["recipe"], "loss": "evil_module:loss"}
+    study = Study.model_validate(
+        {**text, "model": CALL, "imports": ["evil.py", "evil_module"], "recipe": recipe}
+    )
     folder = done.with_name(study.folder)
     done.rename(folder)
     for name in ("study.toml", "again.toml"):
@@ -151,6 +157,16 @@ def test_accepted_it_is_run(words: list[str], strange: Path, tombola: Tombola, t
     assert tombola(*typed(words, strange), "--trust").code == 2  # what it runs is no network
     assert list(tmp_path.rglob("RAN"))
     assert trusted.trust_file().stat().st_mode & 0o777 == 0o600
+
+
+def test_accepted_from_python_it_is_run_too(strange: Path, tombola: Tombola, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--trust"):
+        bind(Run(strange).study)
+    assert not list(tmp_path.rglob("RAN"))
+    front.trust(strange)
+    with pytest.raises(UserError, match="os:system"):
+        bind(Run(strange).study)
+    assert list(tmp_path.rglob("RAN"))
 
 
 def test_nothing_in_the_folder_proves_anything(strange: Path, tombola: Tombola, tmp_path: Path) -> None:

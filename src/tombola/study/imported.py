@@ -120,9 +120,12 @@ def remember(folder: Path, environment: Mapping[str, Any] | None = None) -> None
             parts.remember(ARMS.kind, name, actions)
             for field, kind in ACTIONS.items():
                 parts.remember(kind, actions[field], ActionFacts().model_dump())
-    pruning = facts.get("deciding", {}).get("pruning", {})
-    if isinstance(pruning, dict) and isinstance(criterion := pruning.get("criterion"), str):
-        parts.remember("criterion", criterion, CriterionFacts().model_dump())
+    deciding = facts.get("deciding", {})
+    for table, key, kind in (("pruning", "criterion", "criterion"), ("data", "name", "data set")):
+        named = deciding.get(table)
+        found = named.get(key) if isinstance(named, dict) else None
+        if isinstance(found, str):
+            parts.remember(kind, found, FACTS[kind]().model_dump())
 
 
 def say_what_changed(folder: Path) -> None:
