@@ -119,7 +119,7 @@ class Plan:
 
     def network_iterations(self, cell: Cell) -> int:
         """Optimizer steps that a cell takes."""
-        return self.study.recipe.iterations - self.study.first_iteration(cell)
+        return self.study.recipe_at(cell.level).iterations - self.study.first_iteration(cell)
 
     def bytes_on_disk(self) -> int:
         """About how much the run folder will hold: masks, curves, and the kept weights as float32."""
@@ -139,7 +139,8 @@ class Plan:
             ends = 2 * params if keep == "all" or arm.pins else living + best
             own = 0 if arm.rewinds else params if arm.pins else living
             start = study.first_iteration(cell)
-            rows = len(study.recipe.evaluations(start)) + 2 * len(study.recipe.curve_points(start))
+            recipe = study.recipe_at(cell.level)
+            rows = len(recipe.evaluations(start)) + 2 * len(recipe.curve_points(start))
             weights = 0 if keep == "masks" else 4 * (ends + own)
             total += int(prunable / 8 + weights + CURVE_ROW * rows + SMALL_FILES)
         return total + sum(source.plan.bytes_on_disk() for source in self.sources.values())

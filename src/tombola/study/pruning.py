@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -14,7 +14,7 @@ from tombola.lottery.ticket import Ticket
 from tombola.masks.allocation import LIKE, allocation_like
 from tombola.masks.mask import Mask
 from tombola.masks.rule import PruneRule
-from tombola.training.recipe import Count
+from tombola.training.recipe import Count, PositiveInt
 from tombola.training.search.bird import EARLY_BIRD, SHORT_ROUNDS
 from tombola.training.search.options import Options
 
@@ -49,6 +49,10 @@ class Pruning(PruneRule):
     `short-rounds` the ticket of the level before, as soon as the next mask stands still. Any other mode is
     a search: a training of its own finds the mask of each level. `search` has the options of these two kinds.
 
+    `rounds` is for mode `iterative`: how many iterations the ladder's trainings have, but for those at the levels that
+    are listed in `whole`, which have all of the recipe's (0 is dense). Masks are pruned from what such a round ends
+    with. A schedule that ends with the training does so in a round as well.
+
     `after`: `rewind` puts a ticket's weights and its schedule back to iteration `rewind`; `learning-rate` the schedule
     alone; `fine-tune` neither: it trains on for as many iterations at the last learning rate (Renda et al. 2020).
     """
@@ -59,6 +63,10 @@ class Pruning(PruneRule):
     """What a ticket starts from once it is pruned: a name of `tombola catalog rewinds`."""
     rewind: Count = 0
     """The iteration that weights and schedule go back to."""
+    rounds: PositiveInt | None = None
+    """How many iterations the trainings of the ladder are cut to; whole when left out."""
+    whole: Annotated[tuple[Count, ...], Field(strict=False)] = ()
+    """The levels whose trainings are whole all the same."""
     search: SerializeAsAny[Options] | None = Field(default=None, validate_default=True)
     """The options of a mode that searches or watches."""
 
@@ -109,6 +117,30 @@ class Pruning(PruneRule):
             raise ValueError(
                 f"mode = '{self.mode}' trains tickets from rewound weights; after = '{self.after}' needs mode = "
                 "'iterative' or 'one-shot'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_rounds_to_cut(self) -> Self:
+        if self.rounds is None and self.whole:
+            raise ValueError(
+                "whole lists levels that are not cut to rounds = N iterations; rounds is missing"
+            )
+        if self.rounds is None:
+            return self
+        if self.mode != "iterative" or self.after != "rewind":
+            raise ValueError(
+                "rounds cuts the trainings that masks are pruned from, level by level: it needs mode = 'iterative' and "
+                f"after = 'rewind', found '{self.mode}' and '{self.after}'"
+            )
+        if not self.whole:
+            raise ValueError(
+                "rounds cuts every training, and whole lists no level that is trained to the end; list the levels that "
+                "are wanted, or change recipe.iterations"
+            )
+        if self.rounds <= self.rewind:
+            raise ValueError(
+                f"rounds is {self.rounds}, expected more than rewind ({self.rewind}), where its trainings begin"
             )
         return self
 

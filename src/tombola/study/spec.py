@@ -102,6 +102,11 @@ class Study(Table):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         check_rewind(self.pruning.rewind, self.recipe.iterations)
+        if (self.pruning.rounds or 0) > self.recipe.iterations:
+            raise ValueError(
+                f"pruning.rounds is {self.pruning.rounds}, expected at most the recipe's {self.recipe.iterations} "
+                "iterations"
+            )
         if self.pruning.search:
             self.pruning.search.require(self.pruning.rule, self.recipe)
         names = [*(arm.name for arm in self.arms), *(arm.name for arm in self.route_arms)]
@@ -304,7 +309,10 @@ class Study(Table):
 
     def recipe_at(self, level: int) -> Recipe:
         """How the networks of a level are trained."""
-        return self.recipe.at_its_end() if level and self.pruning.after == "fine-tune" else self.recipe
+        pruning = self.pruning
+        if pruning.rounds is not None and level not in pruning.whole:
+            return self.recipe.model_copy(update={"iterations": pruning.rounds})
+        return self.recipe.at_its_end() if level and pruning.after == "fine-tune" else self.recipe
 
     @property
     def treatments(self) -> dict[str, Arm]:

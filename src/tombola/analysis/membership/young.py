@@ -118,7 +118,7 @@ class Replicates:
         return found
 
     def trained(self, starts: Sequence[Start]) -> list[Trained]:
-        """Networks trained to the end from these starts, by the study's recipe."""
+        """Networks trained to the end of the study's recipe from these starts."""
         study = self.plan.study
         return [
             trained

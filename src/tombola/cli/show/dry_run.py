@@ -60,7 +60,7 @@ def _dry_run_sweep(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
         earlier = [other.study for other in sweep.members[:index]]
         shared = any(shares_dense(member.study, study) for study in earlier)
         facts["trainings_shared"] = member.study.replicates if shared else 0
-        dense = facts["trainings_shared"] * member.study.recipe.iterations
+        dense = facts["trainings_shared"] * member.study.recipe_at(0).iterations
         for seconds in SECONDS:
             facts[seconds] *= 1 - dense / facts["iterations"]
         facts["iterations"] -= dense

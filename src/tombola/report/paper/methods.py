@@ -264,8 +264,12 @@ def _steps(m: Material) -> list[str]:
     begin = f"{dense} for {iterations:,} iterations."
     train = f"Train again, up to iteration {iterations:,}: this is the ticket of the next level."
     repeat = "Repeat from step 2 down the ladder (Frankle & Carbin 2019"
+    cut = ""
+    if pruning.rounds is not None:
+        levels = listed(map(str, pruning.whole))
+        cut = f", with trainings of {pruning.rounds:,} iterations but for those at level {levels}"
     steps = {
-        "iterative": [begin, "Prune the trained network by one step.", goes_on, train, f"{repeat})."],
+        "iterative": [begin, "Prune the trained network by one step.", goes_on, train, f"{repeat}){cut}."],
         "continued": [
             begin,
             "Prune the trained network by one step and train it on, without ever resetting it.",

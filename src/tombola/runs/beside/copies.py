@@ -143,10 +143,11 @@ def train_copies(
     """Train the copies that are not there yet, stack by stack: those of one folder, arm and level together. `record`
     is the run's; the make-up of their own stacks is recorded beside the copies."""
     study = run.study
-    steps = study.recipe.iterations - study.pruning.rewind
     todo = sorted(copy for copy in copies if not copy.own)
-    done = sum(folder.has(cell) for folder, cell in (place_of(run, copy) for copy in todo))
-    progress.begin(steps * len(todo), steps * done)
+    places = [place_of(run, copy) for copy in todo]
+    steps = [study.recipe_at(cell.level).iterations - study.pruning.rewind for _, cell in places]
+    done = [folder.has(cell) for folder, cell in places]
+    progress.begin(sum(steps), sum(step for step, there in zip(steps, done, strict=True) if there))
     groups = {(copy.folder, copy.cell.level, copy.cell.arm): dict[Cell, Copy]() for copy in todo}
     for copy in todo:
         groups[copy.folder, copy.cell.level, copy.cell.arm][place_of(run, copy)[1]] = copy

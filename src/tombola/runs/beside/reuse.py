@@ -44,7 +44,7 @@ def shares_dense(a: Study, b: Study) -> bool:
     """Whether the dense networks of two studies are the same trainings."""
 
     def deciding(study: Study) -> tuple[Any, ...]:
-        return study.seed, study.model, study.data, study.recipe, study.pruning.rewind, study.store
+        return study.seed, study.model, study.data, study.recipe_at(0), study.pruning.rewind, study.store
 
     return deciding(a) == deciding(b) and {a.pruning.mode, b.pruning.mode} <= set(PRUNING_MODES)
 
