@@ -93,7 +93,7 @@ KEEPS: Mapping[str, Keeps] = {
         some=True, mask=False, layer_counts=False, total=False, weights=False, signs=False
     ),
     **dict.fromkeys(("shared-rewired", "private-rewired", "fit-shared-rewired"), SHUFFLED),
-    **dict.fromkeys(("core", "core-apart", "core-fit", "core-fit-apart"), SHUFFLED),
+    **dict.fromkeys(("core", "core-apart", "core-fit", "core-fit-apart", "guided", "guided-fit"), SHUFFLED),
     "flip-shared": Keeps(weights=False, signs=False, some=True, few=True),
     "flip-private": Keeps(weights=False, signs=False, some=True, few=True),
     **{f"dose-{percent}": SHUFFLED for percent in DOSES},

@@ -58,6 +58,8 @@ ARMS: Mapping[str, str] = {
     "core-apart": "a mask grown on what most donors keep, units in random order",
     "core-fit": "a mask grown on what most aligned scrambled donors keep",
     "core-fit-apart": "a mask grown on what most scrambled donors keep, units in random order",
+    "guided": "the dense network pruned in one step, guided by aligned donors",
+    "guided-fit": "the dense network pruned in one step, guided by scrambled donors",
     "donor-signs": "a donor's aligned mask with the donor's signs",
     "donor-signs-shuffled": "a donor's aligned mask with the donor's signs in random order",
     "flip-shared": "the ticket with shared signs turned",

@@ -22,7 +22,7 @@ class Took(Enum):
 
 FREE = frozenset(AT_INIT)
 """Mask actions that look at the untrained network alone."""
-CORES = ("core", "core-apart", "core-fit", "core-fit-apart")
+CORES = ("core", "core-apart", "core-fit", "core-fit-apart", "guided", "guided-fit")
 """Mask actions that look at donors and at the ticket's counts."""
 SHARED = ("shared-rewired", "private-rewired", "fit-shared-rewired", "flip-shared", "flip-private")
 """Actions that look at the ticket and at all donors."""

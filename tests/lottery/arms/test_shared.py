@@ -125,6 +125,26 @@ def test_half_of_a_core_is_what_most_donors_keep_and_half_is_drawn(arm: str, mas
         assert kept.sum() < most[:count].sum()
 
 
+@pytest.mark.parametrize(("arm", "masks"), {"guided": "aligned_masks", "guided-fit": "fit_masks"}.items())
+def test_a_guided_step_goes_by_rank_of_magnitude_and_share_of_votes(arm: str, masks: str) -> None:
+    """Each weight's rank, 0 to just below 1, counted anew, plus the share of donors: nothing that went beats what
+    stays, and both have a say."""
+    where = kin()
+    mask = mask_of(arm, where)
+    by_votes, by_size = Mask.empty(mask.shapes), Mask.empty(mask.shapes)
+    for name in mask:
+        votes = torch.stack([each[name] for each in getattr(Recipient(where), masks)]).sum(0).flatten()
+        size = where.dense.trained[name].abs().flatten()
+        rank = (size[:, None] > size[None, :]).sum(1) / len(size)
+        score, kept = rank + votes / DONORS, mask[name].flatten()
+        assert int(kept.sum()) == where.mask.count(name)
+        assert score[kept].min() >= score[~kept].max() - 1e-6
+        for found, values in ((by_votes, votes), (by_size, size)):
+            found[name].view(-1)[values.argsort(descending=True)[: int(kept.sum())]] = True
+    assert mask != by_votes
+    assert mask != by_size
+
+
 def test_a_core_of_kin_is_more_of_the_ticket_than_any_control() -> None:
     where = kin()
     overlap = {arm: (mask_of(arm, where) & where.mask).count() for arm in CORES}

@@ -164,7 +164,7 @@ def test_every_arm_that_takes_from_donors_says_so() -> None:
         where = replace(strangers(), lent=None)
         takes = "donor" in arm.traits
         assert takes == (
-            arm.mask.startswith(("donor", "twin", "shared", "private", "fit-", "core"))
+            arm.mask.startswith(("donor", "twin", "shared", "private", "fit-", "core", "guided"))
             or arm.weights.startswith(("donor", "flip"))
         )
         if takes:

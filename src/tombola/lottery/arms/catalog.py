@@ -196,6 +196,11 @@ for _name, _arm, _line in (
      "as `core`, by scrambled donors (after Ainsworth et al. 2023)"),
     ("core-fit-apart", Arm("core-fit-apart"),
      "as `core-fit`, units in random order (after Ainsworth et al. 2023)"),
+    ("guided", Arm("guided"),
+     "the dense network pruned in one step to the ticket's counts, by magnitude and aligned donors' votes "
+     "(after Ainsworth et al. 2023)"),
+    ("guided-fit", Arm("guided-fit"),
+     "as `guided`, by scrambled donors (after Ainsworth et al. 2023)"),
     ("donor-signs", Arm("donor-aligned", "donor-signs"),
      "a donor's mask and signs aligned, its own magnitudes (after Adnan et al. 2025)"),
     ("donor-signs-shuffled", Arm("donor-aligned", "donor-signs-shuffled"),

@@ -105,6 +105,17 @@ class Tensorwise:
         filled = core | chosen(~core, count - int(core.sum()), rng)
         return torch.from_numpy(filled.reshape(self.shape))
 
+    def guided(self, found: NDArray[np.int64]) -> Tensor:
+        """As many places as the ticket has, by where they stand among the magnitudes of the dense network (0..1) and
+        the share of donors that vote for them (0..1) together; of equal sums the larger magnitude stays."""
+        assert self.scene.dense is not None
+        size = self.scene.dense.trained[self.name].abs().double().flatten().numpy()
+        # Whole numbers: both shares times donors and places.
+        score = np.searchsorted(np.sort(size), size) * len(self.taken.places) + found * size.size
+        kept = np.zeros_like(self.living)
+        kept[np.lexsort((size, score))[size.size - int(self.living.sum()) :]] = True
+        return torch.from_numpy(kept.reshape(self.shape))
+
     @property
     def agreeing(self) -> Bits:
         """Shared places where the ticket starts with the sign that most of the donors that keep them start with."""
@@ -213,11 +224,16 @@ TENSORWISE: Mapping[str, tuple[Callable[[Tensorwise], Tensor], str]] = {
         "As `core`, by the votes of donors that share nothing but the fit (after Ainsworth et al. 2023)."),
     "core-fit-apart": (lambda one: one.core(votes(one.taken.fit_shuffled_masks, one.name)),
         "As `core-fit`, their units in random order (after Ainsworth et al. 2023)."),
+    "guided": (lambda one: one.guided(one.votes),
+        "The dense network pruned once, by magnitude and aligned donors' votes (after Ainsworth et al. 2023)."),
+    "guided-fit": (lambda one: one.guided(votes(one.taken.fit_masks, one.name)),
+        "As `guided`, by the votes of donors that share nothing but the fit (after Ainsworth et al. 2023)."),
 }
 # fmt: on
 """Mask actions that go tensor by tensor: what each makes of one, and what it is."""
 for _name, (_make, _line) in TENSORWISE.items():
-    MASK_ACTIONS.register(_name, _line, traits=DRAWS)(partial(tensor_by_tensor, make=_make))
+    _traits = TAKES if _name == "guided" else DRAWS  # whose masks draw nothing
+    MASK_ACTIONS.register(_name, _line, traits=_traits)(partial(tensor_by_tensor, make=_make))
 
 
 # --- signs ---------------------------------------------------------------------------------------------------------
