@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from tombola.analysis.compared import compared
 from tombola.analysis.connection import Connection, connection_estimates, connections_of
 from tombola.analysis.costs import AMOUNTS, costs_of
+from tombola.analysis.membership.prediction import prediction_of
 from tombola.analysis.savings import ACCURACY, savings_of
 from tombola.analysis.verdict import VERDICTS, Verdict
 from tombola.comparison.consensus import CONSENSUS
@@ -63,6 +64,7 @@ def tables_of(run: Run) -> Tables:
         tables,
         verdicts=verdicts_in(run),
         overlap=overlap_of(run),
+        prediction=prediction_of(run),
         ways=ways_of(costs),
         savings=savings_of(costs, study.seed),
     )

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tombola.analysis.membership.prediction import Prediction
 from tombola.analysis.savings import Saving
 from tombola.errors import UserError
 from tombola.models.scope import Scope
@@ -65,6 +66,7 @@ class Tables:
         density, n, mean, low, high` of test accuracy at early stop, and the whole cost in `iterations, operations,
         seconds`, means over replicates; None where costs are not known.
     savings: every arm at every level beside the ticket, in accuracy and in cost; empty where nothing is known.
+    prediction: how well tickets are told before training; None where nobody asked.
     runs: label -> the tables of each run, where there are several: all frames then have a column `run` of labels.
     """
 
@@ -86,6 +88,7 @@ class Tables:
     overlap: pl.DataFrame | None = None
     ways: pl.DataFrame | None = None
     savings: Sequence[Saving] = ()
+    prediction: Prediction | None = None
     runs: Mapping[str, Tables] = field(default_factory=dict)
 
     @classmethod
