@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from support.program import Said, Tombola
+from tombola.plugins.trusted import Accepting
 
 MODULE = """
 import torch
@@ -66,6 +67,7 @@ def edit(tombola: Tombola, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> E
     """Writes m1.py into the current folder, as somebody does between two commands."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(Accepting, "on", True)  # --trust: what may run at all is not what is asked here
 
     def write(text: str) -> None:
         (tmp_path / "m1.py").write_text(text)

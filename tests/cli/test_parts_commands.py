@@ -37,7 +37,7 @@ def test_doctor(tombola: Tombola, monkeypatch: pytest.MonkeyPatch) -> None:
     assert facts["versions"]["torch"].startswith("2.13")
     assert all(us > 0 for us in facts["microseconds_per_network_iteration"].values())
     assert facts["free_bytes"] > 0
-    monkeypatch.setattr(catalog, "_microseconds", lambda engine: 1.0)
+    monkeypatch.setattr(catalog, "_speeds", lambda: {"mlp": 1.0})
     for native, word in ((True, "native"), (False, "emulated")):
         monkeypatch.setattr(device, "bfloat16_is_native", lambda native=native: native)
         assert json.loads(tombola("doctor", "--json").out)["bfloat16"] == word

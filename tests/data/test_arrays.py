@@ -70,7 +70,7 @@ def test_labels_in_a_column_are_taken():
         ((np.zeros((4, 2)), [0, 1, 0, 3]), "go up to 3 but no example has label 2"),
         (
             (np.zeros((4, 2)), np.eye(4)[:, :2]),
-            r"labels are float64 of shape \[4, 2\]; expected whole numbers",
+            r"row 2 has 0 of 2 labels; expected one label an example",
         ),
         ((np.zeros((4, 2)), [0.0, 1.0, 0.0, 1.0]), "labels are float64"),
         ((np.zeros(4), Y), r"examples have shape \[4\]"),
