@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -23,7 +24,9 @@ from tombola.study.title import SPOKEN_OF
 from tombola.table import explain
 
 STORED_AS = ("study.toml", "sweep.toml")
-"""Files that make a folder that of a run, or of a sweep."""
+"""Files that make a folder that of a run or a sweep, where one of `BESIDE` is there too, or it has such a name."""
+BESIDE = ("cells", "environment.json", "imports.json", "hypotheses.json")
+RUN_NAME = re.compile("-[0-9a-f]{8}$")
 
 
 def presets() -> dict[str, str]:
@@ -146,7 +149,14 @@ def _read_sources(table: dict[str, Any], where: str) -> None:
 
 def is_stored(path: Path) -> bool:
     """Whether a study file lies in the folder of a run or a sweep, and not where its author wrote it."""
-    return any((folder / name).is_file() for folder in path.resolve().parents for name in STORED_AS)
+    return any(map(_is_of_a_run, path.resolve().parents))
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    """A folder with a study that was run, or that has the name of one; a study.toml of its author's lies elsewhere."""
+    if not any((folder / name).is_file() for name in STORED_AS):
+        return False
+    return RUN_NAME.search(folder.name) is not None or any((folder / name).exists() for name in BESIDE)
 
 
 def _imported(names: Any, where: str) -> list[str]:
