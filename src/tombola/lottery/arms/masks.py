@@ -122,7 +122,7 @@ def rule_of(action: str, rule: PruneRule) -> PruneRule:
     """
     criterion = AT_INIT[action][0] if action in AT_INIT else rule.criterion
     try:
-        return PruneRule(**{**dict(rule), "criterion": criterion})
+        return PruneRule.model_validate({**dict(rule), "criterion": criterion})
     except ValidationError as problem:
         raise UserError(f"mask action '{action}': {problem.errors()[0]['ctx']['error']}") from None
 
