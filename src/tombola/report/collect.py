@@ -67,6 +67,7 @@ def tables_of(run: Run) -> Tables:
         prediction=prediction_of(run),
         ways=ways_of(costs),
         savings=savings_of(costs, study.seed),
+        routes=frozenset(costs.filter(way="route")["arm"]),
     )
     return tables if connection is None else with_connection(tables, connection)
 

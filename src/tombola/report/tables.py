@@ -65,6 +65,7 @@ class Tables:
     ways: one row an arm and level of the tickets (dense among them) and of every other way to one: `arm, level,
         density, n, mean, low, high` of test accuracy at early stop, and the whole cost in `iterations, operations,
         seconds`, means over replicates; None where costs are not known.
+    routes: the arms whose tickets are made from other tickets, without their controls.
     savings: every arm at every level beside the ticket, in accuracy and in cost; empty where nothing is known.
     prediction: how well tickets are told before training; None where nobody asked.
     runs: label -> the tables of each run, where there are several: all frames then have a column `run` of labels.
@@ -89,6 +90,7 @@ class Tables:
     ways: pl.DataFrame | None = None
     savings: Sequence[Saving] = ()
     prediction: Prediction | None = None
+    routes: frozenset[str] = frozenset()
     runs: Mapping[str, Tables] = field(default_factory=dict)
 
     @classmethod

@@ -7,9 +7,10 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from support.report_frames import tables
+from support.report_frames import results_frame, tables
 from tombola.analysis.savings import Saving
 from tombola.report.collect import ways_of
+from tombola.report.figures.base import FIGURES
 from tombola.report.figures.cost import cost_accuracy
 from tombola.report.page.savings import cost_cell, in_short, saving_ledgers
 from tombola.report.tables import NothingToDrawError, Tables
@@ -61,6 +62,22 @@ def test_there_is_none_where_there_is_no_other_way_or_no_cost_is_known() -> None
     for given in (tables(), with_ways(alone), with_ways(unknown)):
         with pytest.raises(NothingToDrawError, match="no other way to a ticket here than its ladder"):
             cost_accuracy(given)
+
+
+def test_routes_have_a_colour_among_many_arms_and_only_where_there_are_some() -> None:
+    whole = results_frame(3)
+    sparsest = whole.filter((pl.col("level") == 2) & (pl.col("arm") == "reinit"))
+    names = ["donor", *(f"own-{i}" for i in range(8))]
+    plain = tables(pl.concat([whole, *(sparsest.with_columns(arm=pl.lit(name)) for name in names)]))
+    for given, expected in ((plain, "controls"), (replace(plain, routes=frozenset({"own-0"})), "routes")):
+        chart = FIGURES["arms"](given).to_dict()
+        [points] = chart["datasets"].values()
+        kinds = {row["what"]: row["kind"] for row in points}
+        assert (kinds["own-0"], kinds["own-1"], kinds["donor"]) == (expected, "controls", "takes from donors")
+        domains = [
+            layer["encoding"].get("color", {}).get("scale", {}).get("domain", []) for layer in chart["layer"]
+        ]
+        assert any("routes" in domain for domain in domains) == (expected == "routes")
 
 
 def saving(arm: str, ratio: Ratio | None, p: float = 0.01) -> Saving:

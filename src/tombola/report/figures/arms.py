@@ -19,6 +19,8 @@ ROW = 19
 """Height of an arm in px."""
 KINDS = {"ticket and dense": "#004488", "controls": "#d55e00", "takes from donors": "#009e73"}
 """Kind of an arm -> its colour."""
+ROUTES = {"routes": "#c06c9c"}
+"""The same of the arms that make tickets from other tickets, where a run has such."""
 
 
 @figure(
@@ -43,8 +45,10 @@ def arms(tables: Tables) -> Picture:
     density = percent(float(frame.filter(pl.col("level") == level)["density"].mean()))  # type: ignore[arg-type]
     rows = tidy(here.select("arm", "n", "mean", "low", "high"), 2)
     rows = [
-        row | {"what": row["arm"], "kind": kind(row["arm"])} for row in (cut(rows) if is_log(here) else rows)
+        row | {"what": row["arm"], "kind": "routes" if row["arm"] in tables.routes else kind(row["arm"])}
+        for row in (cut(rows) if is_log(here) else rows)
     ]
+    kinds = {**KINDS, **(ROUTES if tables.routes else {})}
     label = f"test error at early stop (%) at {density}"
     found: Any = error_axis(here, label).to_dict()
     x = alt.X(
@@ -57,7 +61,7 @@ def arms(tables: Tables) -> Picture:
         color=alt.Color(
             "kind:N",
             title=None,
-            scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())),
+            scale=alt.Scale(domain=list(kinds), range=list(kinds.values())),
             legend=alt.Legend(columns=2),
         ),
     )
