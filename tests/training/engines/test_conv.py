@@ -11,15 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from support.rounding import assert_within_reach, doubled
-from support.training_parts import CLASSES, CPU, arrays, recipe, resident, same, sparse, start
-from tombola.errors import UserError
+from support.training_parts import CLASSES, arrays, recipe, resident, same, sparse, start
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.state import State
 from tombola.training.checkpoint import Checkpoint
-from tombola.training.engines.base import ENGINES, Demand
-from tombola.training.engines.conv_graph import graph_of
-from tombola.training.engines.select import choose
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
 from tombola.training.trained import Trained
@@ -346,86 +342,3 @@ def test_a_diverged_network_shows() -> None:
     )
     assert broken.diverged
     assert not fine.diverged
-
-
-class Product(nn.Module):
-    """Two values multiplied."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.one, self.two, self.out = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1), nn.Linear(126, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.out(torch.flatten(self.one(x) * self.two(x), 1))
-        return out
-
-
-UNKNOWN: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "product": (Product, "step 'mul'"),
-    "a norm of images": (
-        lambda: nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 4, 3), *head(140)),
-        r"layer '0' \(BatchNorm2d\)",
-    ),
-    "a norm without momentum": (
-        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, momentum=None), *head(140)),
-        r"layer '1' \(BatchNorm2d\)",
-    ),
-    "tanh": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh(), *head(140)), r"layer '1' \(Tanh\)"),
-    "dropout": (
-        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.Dropout(0.1), *head(140)),
-        r"layer '1' \(Dropout\)",
-    ),
-    "groups": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), *head(140)), r"layer '0' \(Conv2d\)"),
-    "padding": (
-        lambda: nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"), *head(252)),
-        r"layer '0' \(Conv2d\)",
-    ),
-    "strides": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, stride=(1, 2)), *head(84)), r"layer '0' \(Conv2d\)"),
-    "ceiling": (
-        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.MaxPool2d(2, ceil_mode=True), *head(48)),
-        r"layer '1' \(MaxPool2d\)",
-    ),
-    "no image": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(126, CLASSES)), "no convolution"),
-}
-
-
-@pytest.mark.parametrize("name", UNKNOWN)
-def test_what_it_cannot_hold_is_refused_by_name(name: str) -> None:
-    build, why = UNKNOWN[name]
-    arch = architecture(build, IMAGE, CLASSES)
-    assert choose("auto", arch, CPU) is not ENGINES["sparse-conv"]
-    with pytest.raises(
-        UserError, match=rf"engine 'sparse-conv' cannot hold .* on cpu, which has {why}; it is for"
-    ):
-        choose("sparse-conv", arch, CPU)
-
-
-def test_what_else_is_refused() -> None:
-    arch = lenet()
-    holds = ENGINES["sparse-conv"].holds
-    assert holds(arch, CPU)
-    assert not holds(arch, torch.device("cuda"))
-    assert not holds(arch, CPU, Demand(recipe(precision="bfloat16")))
-    assert not holds(arch, CPU, Demand(moving=True))
-    with pytest.raises(UserError, match="frozen at values other than zero"):
-        choose("sparse-conv", arch, CPU, Demand(pinned=True))
-
-
-def test_what_a_trace_does_not_show() -> None:
-    """Hooks, shared and frozen parameters, and layers that are never used."""
-
-    def built(change: Callable[[nn.Sequential], object]) -> object:
-        def build() -> nn.Module:
-            module = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1), *head(126))
-            change(module)
-            return module
-
-        return architecture(build, IMAGE, CLASSES).ask(graph_of)
-
-    assert not isinstance(built(lambda module: None), str)
-    assert built(lambda m: m[0].register_forward_hook(lambda _module, _inputs, out: 2 * out)) == "hooks"
-    assert built(lambda m: setattr(m[1], "weight", m[0].weight)) == "a shared parameter"
-    assert built(lambda m: m[0].weight.requires_grad_(False)) == "a frozen parameter"
-    assert built(lambda m: m.register_parameter("idle", nn.Parameter(torch.zeros(1)))) == (
-        "a parameter that is not used, 'idle'"
-    )
