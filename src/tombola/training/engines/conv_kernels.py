@@ -2,7 +2,7 @@
 
 Layout. A value of the network (images, or what a layer makes of them) is [block, channel, place, 16]: a row is one
 number of 16 examples, and a batch is as many blocks as it takes. Places are those of a padded image, row by row, so
-that a weight reads at one fixed distance from the place it writes to; see conv_layout.py. So a convolution is a sum
+that a weight reads at one fixed distance from the place it writes to; see conv_planes.py. So a convolution is a sum
 of weights times runs of rows, and its cost is that of its living weights.
 
 A tile is a few groups of GROUP neighbouring places of one channel. Its sums stay in registers for a run of weights:

@@ -12,7 +12,8 @@ that is compiled for, which need not be the one that compiles. Elsewhere indices
 could be negative, which would be checked at every access. Sums are reassociated, but not-a-number is kept, since a
 diverged network must show.
 
-All of it is one file, since a compiled function kept on disk is made anew only when its own file has changed.
+All of it is one file, since a compiled function kept on disk is made anew only when its own file has changed. The
+loops in conv_kernels.py are compiled together with parts of it: after a change here, change that file too.
 """
 
 from __future__ import annotations
