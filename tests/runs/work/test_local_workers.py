@@ -131,3 +131,16 @@ class Deadly:
         if os.getpid() != self.home:
             os._exit(9)
         return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def test_workers_load_code_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which the user named, so that it runs in processes that have never seen it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from torch import nn\n\n\ndef net():\n    return nn.Sequential(nn.Linear(6, 7), nn.ReLU(), nn.Linear(7, 3))\n"
+    )
+    study = tiny(model={"name": f"{mine}:net"}, levels=1, arms=[])
+    one = run_tiny(tmp_path / "one", study)
+    several = run_tiny(tmp_path / "several", study, on="local:1")
+    assert contents(several.path) == contents(one.path)

@@ -16,7 +16,7 @@ from tombola.errors import notice
 from tombola.runs.presence import Presence
 from tombola.runs.run_options import RunOptions
 from tombola.runs.work.crew import Overseer
-from tombola.runs.work.part import POLL, Share, TakingPart, handed_on
+from tombola.runs.work.part import POLL, Share, TakingPart, handed_on, joined
 from tombola.runs.work.prepared import Prepared
 from tombola.runs.work.units import Unit
 from tombola.study.spec import Study
@@ -126,8 +126,7 @@ def _part(order: Order) -> tuple[TakingPart, Presence]:
         _parts.clear()
         with suppress(OSError):
             os.chdir(order.home)  # paths of the study may be relative
-        order.options.prepare()
-        prepared = Prepared.of(order.options.plan(order.study), order.options, checked=True)
+        prepared = joined(order.study, order.options)
         presence = Presence(prepared.folder.path)
         _parts[order.key] = TakingPart(prepared, presence, Share()), presence
     return _parts[order.key]

@@ -11,6 +11,7 @@ from zlib import crc32
 
 from tombola.data.locate import data_folder
 from tombola.errors import UserError, notice
+from tombola.plugins.trusted import name_own
 from tombola.runs.environment import describe_machine
 from tombola.runs.folder import Run
 from tombola.runs.presence import Presence
@@ -96,10 +97,16 @@ def handed_on(options: RunOptions) -> RunOptions:
     )
 
 
+def joined(study: Study, options: RunOptions) -> Prepared:
+    """A study as another process of this user prepared it, whose code this process may run therefore."""
+    options.prepare()
+    name_own(study.code)
+    return Prepared.of(options.plan(study), options, checked=True)
+
+
 def join(study: Study, options: RunOptions, share: Share) -> None:
     """Take part in a run that somebody else has prepared and watches over, until nothing is left."""
-    options.prepare()
-    prepared = Prepared.of(options.plan(study), options, checked=True)
+    prepared = joined(study, options)
     with Presence(prepared.folder.path) as presence:
         part = TakingPart(prepared, presence, share)
         while part.units.left():
