@@ -20,7 +20,7 @@ from tombola.errors import UserError
 from tombola.lottery.ticket import Ticket
 from tombola.plugins import trusted
 from tombola.runs.folder import Run
-from tombola.study.plan import bind
+from tombola.study.bind import bind
 from tombola.study.spec import Study
 
 EVIL = "from pathlib import Path\nPath('RAN').touch()\n"
