@@ -20,6 +20,7 @@ from tombola.errors import UserError
 from tombola.lottery.ticket import Ticket
 from tombola.plugins import trusted
 from tombola.runs.folder import Run
+from tombola.runs.unedited import facts_of
 from tombola.study.bind import bind
 from tombola.study.spec import Study
 
@@ -45,6 +46,9 @@ COMMANDS: dict[str, list[list[str]]] = {
     ],
     "diff": [["RUN", "RUN"]],
     "verdicts": [["RUN"]],
+    "verify": [["RUN"], ["RUN", "--repair"]],
+    "predict": [["RUN"]],
+    "seeding": [["RUN"]],
     "figure": [["RUN", "accuracy-final", "--format", "svg", "--out", "a.svg"]],
     "compare": [
         ["RUN", "--measures", "jaccard"],
@@ -84,9 +88,9 @@ def strange(done: Path, tmp_path: Path) -> Iterator[Path]:
     done.rename(folder)
     for name in ("study.toml", "again.toml"):
         (folder / name).write_text(study.to_toml())
-    facts = json.loads((folder / "environment.json").read_text())
-    facts["study"]["deciding"] = study.deciding()
-    (folder / "environment.json").write_text(json.dumps(facts))
+    facts = Run(folder).environment
+    facts["study"] = facts_of(study, facts["study"])
+    Run(folder).write_environment(facts)
     sources = {"imports": {"evil.py": "0" * 16}, "parts": {"measure": {"theirs": measure()}}}
     (folder / "imports.json").write_text(json.dumps(sources))
     for place in (tmp_path, folder):

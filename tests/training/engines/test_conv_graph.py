@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -106,6 +108,40 @@ def test_what_a_trace_does_not_show() -> None:
     assert built(lambda m: m.register_parameter("idle", nn.Parameter(torch.zeros(1)))) == (
         "a parameter that is not used, 'idle'"
     )
+
+
+class Deep(nn.Module):
+    """Stochastic depth: a layer is gone through half of the time."""
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        super().__init__()
+        self.chance, self.first, self.second = chance, nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1)
+        self.head = nn.Sequential(*linear(252))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        if not self.training or self.chance() < 0.5:
+            x = torch.relu(self.second(x))
+        out: Tensor = self.head(x)
+        return out
+
+
+@pytest.mark.parametrize(
+    "chance",
+    [
+        random.random,
+        lambda: float(np.random.rand()),  # noqa: NPY002
+        lambda: torch.rand(()).item(),
+    ],
+)
+def test_a_network_that_draws_at_random_is_refused_whatever_came_out(chance: Callable[[], float]) -> None:
+    for _ in range(6):
+        found = architecture(lambda: Deep(chance), IMAGE, CLASSES).ask(graph_of)
+        assert found in (
+            "a forward pass that draws at random",
+            "a parameter that is not used, 'second.bias'",
+            "a parameter that is not used, 'second.weight'",
+        )
 
 
 @pytest.mark.parametrize(

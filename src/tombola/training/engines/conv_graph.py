@@ -12,6 +12,7 @@ from torch import fx, nn
 from tombola.models.architecture import Architecture
 from tombola.models.generators import protected
 from tombola.training.engines.chain import Layer
+from tombola.training.foreign_noise import habits
 
 Shape = tuple[int, int, int]
 """Channels, height, width."""
@@ -94,11 +95,15 @@ def graph_of(architecture: Architecture) -> Graph | str:
         module = architecture.build()
         try:
             _require_plain(module, architecture.input_shape)
-            training, measured = (
-                _read(module.train(mode), architecture.input_shape) for mode in (True, False)
+            # More than once, since a network may draw its path from a generator of its own.
+            training, measured, *again = (
+                _read(module.train(mode), architecture.input_shape) for mode in (True, False, True, True)
             )
         except UnknownError as problem:
             return str(problem)
+    if architecture.ask(habits).draws or any(each != training for each in again):
+        # A trace has but one of the branches that chance takes.
+        return "a forward pass that draws at random"
     return training if training == measured else "another forward pass in evaluation"
 
 
