@@ -12,7 +12,7 @@ from support.route_parts import by, travelling
 from support.study_kit import run_tiny, tiny
 from tombola.analysis.costs import AMOUNTS, costs_of
 from tombola.analysis.savings import savings_of
-from tombola.lottery.arms.catalog import ARMS
+from tombola.lottery.arms.catalog import ARMS, Arm
 from tombola.lottery.cell import Cell
 from tombola.runs.folder import Run
 from tombola.study.routes import RouteArm
@@ -163,6 +163,8 @@ def test_every_arm_takes_something_that_is_there() -> None:
     assert takes(ARMS["random-mask"], counts_are_fixed=False) == {Took.LADDER}
     assert takes(ARMS["donor-aligned"], counts_are_fixed=True) == {Took.DONOR, Took.DENSE}
     assert takes(ARMS["shared-rewired"], counts_are_fixed=True) == {Took.LADDER, Took.DENSE, Took.DONORS}
+    made_elsewhere = Arm(mask="mask:theirs.pt@0123456789abcdef")
+    assert takes(made_elsewhere, counts_are_fixed=False) == {Took.START}
 
 
 def made_up(accuracy: dict[str, list[float]], cost: dict[str, list[float]]) -> pl.DataFrame:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from tombola import parts
-from tombola.lottery.arms.catalog import ACTIONS, AT_INIT, Arm
+from tombola.lottery.arms.catalog import ACTIONS, AT_INIT, FROM_FILE, Arm, action_facts
 
 
 class Took(Enum):
@@ -43,7 +42,9 @@ def takes(arm: Arm, counts_are_fixed: bool) -> frozenset[Took]:
 
 
 def _taken(kind: str, action: str, counts: frozenset[Took]) -> frozenset[Took]:
-    traits = frozenset(parts.facts(ACTIONS[kind], action)["traits"])
+    traits = frozenset(action_facts(ACTIONS[kind], action)["traits"])
+    if action.startswith(FROM_FILE):  # what it took elsewhere is not known here
+        return frozenset()
     if action in SHARED:
         return frozenset({Took.LADDER, Took.DENSE, Took.DONORS})
     if action in CORES:
