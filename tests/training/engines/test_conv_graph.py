@@ -86,6 +86,8 @@ def test_what_else_is_refused() -> None:
     assert not holds(arch, torch.device("cuda"))
     assert not holds(arch, CPU, Demand(recipe(precision="bfloat16")))
     assert not holds(arch, CPU, Demand(moving=True))
+    assert not holds(arch, CPU, Demand(recipe(optimizer="adamw")))
+    assert not holds(arch, CPU, Demand(recipe(loss="torch.nn.functional:cross_entropy")))
     with pytest.raises(UserError, match="frozen at values other than zero"):
         choose("sparse-conv", arch, CPU, Demand(pinned=True))
 

@@ -10,8 +10,7 @@ from tombola.models.architecture import Architecture
 from tombola.training.engines.base import ENGINES, LEAST, Demand, Job
 from tombola.training.engines.conv_graph import Graph, graph_of
 from tombola.training.engines.conv_layout import Convolved
-from tombola.training.engines.sparse import SparseEngine
-from tombola.training.recipe import CROSS_ENTROPY
+from tombola.training.engines.sparse import SparseEngine, in_loops
 
 
 @ENGINES.register("sparse-conv")
@@ -34,13 +33,7 @@ class SparseConvEngine(SparseEngine):
 
     @staticmethod
     def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
-        if device.type != "cpu" or demand.pinned or demand.moving:
-            return False
-        if demand.recipe.precision != "float32":
-            return False
-        if demand.recipe.optimizer not in ("adam", "sgd") or demand.recipe.loss != CROSS_ENTROPY:
-            return False
-        return isinstance(architecture.ask(graph_of), Graph)
+        return in_loops(device, demand) and isinstance(architecture.ask(graph_of), Graph)
 
     @staticmethod
     def unknown(architecture: Architecture) -> str:

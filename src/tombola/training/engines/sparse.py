@@ -68,6 +68,14 @@ class Net(Protocol):
         ...
 
 
+def in_loops(device: torch.device, demand: Demand) -> bool:
+    """Whether compiled loops over living weights train as is asked, whatever the network."""
+    recipe = demand.recipe
+    if device.type != "cpu" or demand.pinned or demand.moving or recipe.precision != "float32":
+        return False
+    return recipe.optimizer in ("adam", "sgd") and recipe.loss == CROSS_ENTROPY
+
+
 @ENGINES.register("sparse")
 class SparseEngine(Engine):
     """Multilayer perceptrons on a CPU: compiled loops over living weights, one network a core.
@@ -92,11 +100,7 @@ class SparseEngine(Engine):
 
     @staticmethod
     def holds(architecture: Architecture, device: torch.device, demand: Demand = LEAST) -> bool:
-        if device.type != "cpu" or demand.pinned or demand.moving:
-            return False
-        if demand.recipe.precision != "float32" or demand.recipe.augments:
-            return False
-        if demand.recipe.optimizer not in ("adam", "sgd") or demand.recipe.loss != CROSS_ENTROPY:
+        if demand.recipe.augments or not in_loops(device, demand):
             return False
         return architecture.ask(layers_of) is not None and architecture.ask(_is_single)
 
