@@ -61,18 +61,7 @@ class Prepared:
         folder = Run(options.out / study.folder)
         spec = _settled(folder, study)
         plan = make_plan(spec.model_copy(update={"levels": study.levels}), net)
-        record = EngineRecord.of(
-            folder,
-            net,
-            dataset,
-            study.seed,
-            study.recipe,
-            plan.pinned,
-            plan.moving,
-            device=options.device,
-            engine=options.engine,
-            threads=options.threads,
-        )
+        record = _record(folder, plan, dataset, options)
         if not checked:
             require_whole(folder)
             require_weights(folder, plan.study)
@@ -158,22 +147,27 @@ def extent(workers: dict[Part, Worker]) -> tuple[int, int]:
     return done, left
 
 
-def _on_its_own(trainer: StackTrainer, plan: Plan, dataset: Dataset, options: RunOptions) -> StackTrainer:
-    """The trainer of a source's ladders, with an engine record of their own."""
-    study, net, folder = plan.study, plan.architecture, trainer.folder
-    main = trainer.record.record
-    record = EngineRecord.of(
+def _record(folder: Run, plan: Plan, dataset: Dataset, options: RunOptions) -> EngineRecord:
+    """The engine record of a folder, made or read; see `EngineRecord.of`."""
+    return EngineRecord.of(
         folder,
-        net,
+        plan.architecture,
         dataset,
-        study.seed,
-        study.recipe,
+        plan.study.seed,
+        plan.study.recipe,
         plan.pinned,
         plan.moving,
-        device=main["device"],
+        device=options.device,
         engine=options.engine,
-        threads=main["threads"],
+        threads=options.threads,
     )
+
+
+def _on_its_own(trainer: StackTrainer, plan: Plan, dataset: Dataset, options: RunOptions) -> StackTrainer:
+    """The trainer of a source's ladders, with an engine record of their own."""
+    study, net, main = plan.study, plan.architecture, trainer.record.record
+    as_there = replace(options, device=main["device"], threads=main["threads"])
+    record = _record(trainer.folder, plan, dataset, as_there)
     data = record.resident(dataset, study.data.normalisation, options.device)
     record.note(study, net, data)
     record.save()
