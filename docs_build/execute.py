@@ -58,8 +58,8 @@ def blocks(markdown: str) -> list[Block]:
     return [each for each in found if each.language != "toml" or each.file]
 
 
-def filled_in(markdown: str, ran: Ran) -> str:
-    """The page with what its blocks printed below them, and its time at the end."""
+def filled_in(markdown: str, ran: Ran, notebook: str) -> str:
+    """The page with what its blocks printed below them, and at its end its time and the notebook of that name."""
     printed = iter(ran.printed)
 
     def below(match: re.Match[str]) -> str:
@@ -68,7 +68,10 @@ def filled_in(markdown: str, ran: Ran) -> str:
         said = next(printed)
         return f"{match[0]}\n```text\n{said}\n```\n" if said else match[0]
 
-    took = f"\n---\n\n*The code of this page ran in {ran.seconds:.0f} s when the site was built.*\n"
+    took = (
+        f"\n---\n\n*The code of this page ran in {ran.seconds:.0f} s when the site was built. "
+        f"[The page as a notebook, as it ran]({notebook})*\n"
+    )
     return FENCE.sub(below, markdown.replace(MARK, "")) + took
 
 

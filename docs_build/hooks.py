@@ -10,7 +10,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from docs_build import execute, gallery, parts_pages, reference
+from docs_build import execute, gallery, notebooks, parts_pages, reference
 from docs_build.links import broken
 from tombola.cli.kinds import KINDS
 
@@ -35,6 +35,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, path, content=content))
     for page in [each for each in files.documentation_pages() if execute.is_run(each.content_string)]:
         ran = _ran(page)
+        as_notebook = notebooks.notebook(page.content_string, ran)
+        files.append(File.generated(config, notebooks.path_of(page.src_uri), content=as_notebook))
         for name, picture in ran.pictures.items():
             path = f"{Path(page.src_uri).parent.as_posix()}/made/{name}".removeprefix("./")
             files.append(File.generated(config, path, content=picture))
@@ -43,7 +45,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put what its blocks printed below them."""
-    return execute.filled_in(markdown, _ran(page.file)) if execute.is_run(markdown) else markdown
+    if not execute.is_run(markdown):
+        return markdown
+    beside = Path(notebooks.path_of(page.file.src_uri)).name
+    return execute.filled_in(markdown, _ran(page.file), beside)
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -51,13 +51,14 @@ def test_blocks_share_an_interpreter_and_a_folder() -> None:
 
 
 def test_what_was_printed_stands_below_its_block() -> None:
-    page = execute.filled_in(PAGE, execute.Ran(["", "three: 3", 'name = "a"', "4"], 2.4))
+    page = execute.filled_in(PAGE, execute.Ran(["", "three: 3", 'name = "a"', "4"], 2.4), "page.ipynb")
     assert "<!-- run -->" not in page
     assert 'print("three:", x)\n```\n\n```text\nthree: 3\n```' in page
     assert "print(x + 1)\n```\n\n```text\n4\n```" in page
     assert 'name = "a"\n```\n\n```python' in page, "a file prints nothing"
     assert 'seen = "only"\n```\n\n```sh' in page, "TOML without a title is no block"
     assert "ran in 2 s" in page
+    assert "(page.ipynb)" in page
 
 
 def test_a_page_is_run_once_for_its_code_and_library(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
