@@ -167,13 +167,16 @@ def test_every_arm_takes_something_that_is_there() -> None:
     assert takes(made_elsewhere, counts_are_fixed=False) == {Took.START}
 
 
-def made_up(accuracy: dict[str, list[float]], cost: dict[str, list[float]]) -> pl.DataFrame:
+def made_up(
+    accuracy: dict[str, list[float]], cost: dict[str, list[float]], dense: list[float] | None = None
+) -> pl.DataFrame:
     rows = []
-    for arm, values in accuracy.items():
+    cells = [(arm, 1, values) for arm, values in accuracy.items()] + [("ticket", 0, dense or [])]
+    for arm, level, values in cells:
         for r, value in enumerate(values):
             keys = {
                 "replicate": r,
-                "level": 1,
+                "level": level,
                 "arm": arm,
                 "draw": 0,
                 "status": "ok",
@@ -212,6 +215,26 @@ def test_what_is_saved_by_hand() -> None:
     # The ladder's cost does not vary, so Fieller's interval is t's: 25 +- 2.365 * 5.345 / sqrt(8).
     assert (spread.low, spread.value, spread.high) == pytest.approx((0.2053, 0.25, 0.2947), abs=1e-4)
     assert not {one.arm: one for one in savings_of(costs, 0, margin=0.0)}["near"].as_good
+
+
+def test_as_good_as_the_dense_network_is_another_question() -> None:
+    """A ticket two points above the dense network, and one that is between: less than the ticket, more than dense."""
+    dense = [0.9, 0.91, 0.92, 0.9, 0.89, 0.91, 0.9, 0.92]
+    costs = made_up(
+        {"ticket": [value + 0.02 for value in dense], "near": [value + 0.005 for value in dense]},
+        {"ticket": [100.0] * 8, "near": [50.0] * 8},
+        dense=dense,
+    )
+    beside_ticket = {one.arm: one for one in savings_of(costs, 0)}
+    assert not beside_ticket["near"].as_good
+    beside_dense = {one.arm: one for one in savings_of(costs, 0, against="dense")}
+    assert beside_dense["near"].difference == pytest.approx(0.005)
+    assert beside_dense["ticket"].difference == pytest.approx(0.02)
+    assert beside_dense["near"].p == pytest.approx(2 / 256)  # the ticket is tested, too: Holm over two
+    assert beside_dense["ticket"].as_good
+    ratio = beside_dense["near"].ratios["operations"]
+    assert ratio is not None
+    assert ratio.value == pytest.approx(0.5), "costs are held against the ladder all the same"
 
 
 def test_no_share_of_a_cost_is_below_nothing() -> None:

@@ -169,3 +169,18 @@ def test_results_tell_what_tickets_cost(tombola: Tombola, done: Path) -> None:
     refused = tombola("results", done.name, "--margin", "0.1")
     assert refused.code == 2
     assert "--margin goes with --cost" in refused.err
+
+
+def test_results_hold_tickets_against_the_dense_network_where_asked(tombola: Tombola, done: Path) -> None:
+    said = tombola("results", done.name, "--cost", "--against", "dense")
+    assert said.code == 0
+    assert "less that of the dense network" in " ".join(said.out.split())
+    found = json.loads(tombola("results", done.name, "--cost", "--against", "dense", "--json").out)
+    assert {row["against"] for row in found["savings"]} == {"dense"}
+    for wrong, sentence in (
+        (["--cost", "--against", "me"], "ticket or dense"),
+        (["--against", "dense"], "--cost"),
+    ):
+        refused = tombola("results", done.name, *wrong)
+        assert refused.code == 2
+        assert sentence in refused.err

@@ -183,6 +183,14 @@ def results(
         float | None,
         option("--margin", "Accuracy (0..1) that a ticket as good may lose, with --cost.", min=0.0, max=1.0),
     ] = None,
+    against: Annotated[
+        str | None,
+        option(
+            "--against",
+            "With --cost, whom a ticket as good is held against: ticket (the ladder's, the default) or dense.",
+            complete.words("ticket", "dense"),
+        ),
+    ] = None,
     runs: RunsFolder = RUNS,
     by_class: Annotated[
         bool,
@@ -199,8 +207,11 @@ def results(
     from tombola.runs.locate import find, find_run
 
     exclusive(as_json, as_csv)
-    if margin is not None and not cost:
-        raise UserError("--margin goes with --cost")
+    for asked, flag in ((margin, "--margin"), (against, "--against")):
+        if asked is not None and not cost:
+            raise UserError(f"{flag} goes with --cost")
+    if against not in (None, "ticket", "dense"):
+        raise UserError(f"--against is ticket or dense, not {against!r}")
     if cost and by_class:
         raise UserError("--cost and --per-class are two tables; give one of them")
     if by_class:
@@ -209,10 +220,11 @@ def results(
     if not cost:
         print_results(find(name, runs), as_json, as_csv)
         return
-    from tombola.analysis.savings import MARGIN
+    from tombola.analysis.savings import MARGIN, Against
     from tombola.cli.show.cost import print_costs
 
-    print_costs(find_run(name, runs), MARGIN if margin is None else margin, as_json, as_csv)
+    whom: Against = "dense" if against == "dense" else "ticket"
+    print_costs(find_run(name, runs), MARGIN if margin is None else margin, whom, as_json, as_csv)
 
 
 def report(

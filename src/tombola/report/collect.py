@@ -66,7 +66,7 @@ def tables_of(run: Run) -> Tables:
         overlap=overlap_of(run),
         prediction=prediction_of(run),
         ways=ways_of(costs),
-        savings=savings_of(costs, study.seed),
+        savings=[*savings_of(costs, study.seed), *savings_of(costs, study.seed, against="dense")],
         routes=frozenset(costs.filter(way="route")["arm"]),
     )
     return tables if connection is None else with_connection(tables, connection)

@@ -66,7 +66,8 @@ class Tables:
         density, n, mean, low, high` of test accuracy at early stop, and the whole cost in `iterations, operations,
         seconds`, means over replicates; None where costs are not known.
     routes: the arms whose tickets are made from other tickets, without their controls.
-    savings: every arm at every level beside the ticket, in accuracy and in cost; empty where nothing is known.
+    savings: every arm at every level beside the ticket, and again beside the dense network, in accuracy and in cost;
+        empty where nothing is known.
     prediction: how well tickets are told before training; None where nobody asked.
     runs: label -> the tables of each run, where there are several: all frames then have a column `run` of labels.
     """

@@ -94,6 +94,7 @@ def saving(arm: str, ratio: Ratio | None, p: float = 0.01) -> Saving:
         p=p,
         as_good=p <= 0.05,
         margin=0.01,
+        against="ticket",
         means=amounts,
         alone={**amounts, "iterations": None},
         ratios=dict.fromkeys(amounts, ratio),
@@ -112,6 +113,17 @@ def test_the_table_says_what_is_saved_and_whether_it_is_as_good() -> None:
     assert cost_cell(saving("x", Ratio(0.5, 0.5, 0.5)), "seconds") == "1,234 (50%)"
     assert saving_ledgers(replace(tables(), savings=[saving("ticket", None)])) == []
     assert saving_ledgers(tables()) == []
+
+
+def test_the_dense_network_has_a_table_of_its_own() -> None:
+    rows = [saving("short", Ratio(0.25, 0.2, 0.31)), saving("ticket", None)]
+    both = [*rows, *(replace(one, against="dense") for one in rows)]
+    first, second = saving_ledgers(replace(tables(), savings=both))
+    assert first.caption != second.caption
+    assert "less the ticket's" in first.caption
+    assert "less that of the dense network" in second.caption
+    assert first.rows[1][2:4] == ["–", "–"]
+    assert second.rows[1][2:4] == ["-0.20 [-0.50, +0.10]", "yes, p = 0.01"]
 
 
 def test_amounts_at_three_figures() -> None:

@@ -13,13 +13,16 @@ from tombola.text import percent
 
 
 def saving_ledgers(tables: Tables) -> list[Ledger]:
-    """Every way to a ticket beside the ladder, in accuracy and cost, a table a run; none where there is no other."""
-    runs = (tables.runs or {"": tables}).items()
-    return [
-        saving_ledger(label, each.savings)
-        for label, each in runs
-        if len({one.arm for one in each.savings}) > 1
-    ]
+    """Every way to a ticket beside the ladder, in accuracy and cost: a table a run against its tickets and one against
+    its dense networks; none where there is no other way."""
+    ledgers = []
+    for label, each in (tables.runs or {"": tables}).items():
+        if len({one.arm for one in each.savings}) > 1:
+            for against, what in (("ticket", "beside the ticket"), ("dense", "beside the dense network")):
+                rows = [one for one in each.savings if one.against == against]
+                if rows:
+                    ledgers.append(saving_ledger(f"{label}, {what}" if label else what, rows))
+    return ledgers
 
 
 def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
@@ -29,14 +32,15 @@ def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
         [
             one.arm,
             f"{one.level} ({percent(one.density)})",
-            "–" if one.arm == TICKET else points(one),
-            "–" if one.arm == TICKET else f"{'yes' if one.as_good else 'no'}, p = {one.p:.2g}",
+            "–" if one.arm == one.against else points(one),
+            "–" if one.arm == one.against else f"{'yes' if one.as_good else 'no'}, p = {one.p:.2g}",
             *(cost_cell(one, amount) for amount in AMOUNTS),
             in_short(one.alone["iterations"]),
         ]
         for one in savings
     ]
     margin, counts = percent(savings[0].margin), sorted({one.n for one in savings})
+    whose = "the ticket's" if savings[0].against == TICKET else "that of the dense network"
     replicates = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return Ledger(
         label,
@@ -45,8 +49,8 @@ def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
         "Whole cost of a ticket: of its training, and of the trainings that its mask and start took; in brackets the "
         "share of what the ordinary ladder took to that level, with Fieller's 95% interval where it varies. Operations "
         "are floating-point operations on living weights. Donors and sources that lend to several replicates are "
-        "shared out evenly among these; alone, each would pay them whole. Accuracy is that at early stop less the "
-        f"ticket's, mean paired difference over {replicates} replicates with its 95% interval; as good is shown where "
+        "shared out evenly among these; alone, each would pay them whole. Accuracy is that at early stop less "
+        f"{whose}, mean paired difference over {replicates} replicates with its 95% interval; as good is shown where "
         f"it is not below by {margin} or more (sign-flip test, p by Holm over this table); no says that it is not "
         "shown.",
     )
