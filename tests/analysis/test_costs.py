@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from scipy import stats
 
 from support.route_parts import by, travelling
 from support.study_kit import run_tiny, tiny
@@ -215,6 +216,20 @@ def test_what_is_saved_by_hand() -> None:
     # The ladder's cost does not vary, so Fieller's interval is t's: 25 +- 2.365 * 5.345 / sqrt(8).
     assert (spread.low, spread.value, spread.high) == pytest.approx((0.2053, 0.25, 0.2947), abs=1e-4)
     assert not {one.arm: one for one in savings_of(costs, 0, margin=0.0)}["near"].as_good
+
+
+def test_more_rows_than_signs_can_decide_are_asked_by_t() -> None:
+    """Eight replicates: twelve rows by sign-flip (12 / 256 < 0.05), thirteen by t."""
+    ticket = [0.9, 0.91, 0.92, 0.9, 0.89, 0.91, 0.9, 0.92]
+    near = [value - 0.001 + 0.0002 * (-1) ** at for at, value in enumerate(ticket)]
+    for others, test in ((12, "sign-flip"), (13, "t")):
+        arms = {"ticket": ticket, **{f"near-{at}": near for at in range(others)}}
+        found = savings_of(made_up(arms, {arm: [1.0] * 8 for arm in arms}), 0)
+        assert {one.test for one in found} == {test}
+        assert all(one.as_good for one in found)
+        # By t: (0.01 - 0.001) / (0.0002 * sqrt(8 / 7) / sqrt(8)) = 119 standard errors at 7 degrees of freedom.
+        expected = 12 / 256 if test == "sign-flip" else 13 * float(stats.t.sf(119.06, 7))
+        assert found[0].p == pytest.approx(expected, rel=1e-2)
 
 
 def test_as_good_as_the_dense_network_is_another_question() -> None:

@@ -13,7 +13,7 @@ from tombola.lottery.arms.catalog import TICKET
 from tombola.runs.results import by_replicate
 from tombola.seeds import stream
 from tombola.stats.holm import holm
-from tombola.stats.paired import paired
+from tombola.stats.paired import Test, paired, smallest
 from tombola.stats.ratio import Ratio, ratio_interval
 
 MARGIN = 0.01
@@ -29,7 +29,7 @@ class Saving:
     """An arm at a level beside the ordinary ticket of that level, over the n replicates that have both.
 
     `difference` is the mean of its test accuracy at early stop less that of the ticket or the dense network, whichever
-    it is `against`, from `low` to `high`; `p` that of the claim that it is above -`margin` (sign-flip, corrected by
+    it is `against`, from `low` to `high`; `p` that of the claim that it is above -`margin` (by `test`, corrected by
     Holm over all rows), and `as_good` whether that is at most 0.05. `means` are its whole costs, `alone` the same with
     nothing shared out, and `ratios` these over the ladder's with Fieller's interval; None where there are fewer than
     three replicates, or no number.
@@ -43,6 +43,7 @@ class Saving:
     difference: float
     low: float | None
     high: float | None
+    test: Test
     p: float
     as_good: bool
     margin: float
@@ -57,21 +58,31 @@ def savings_of(
 ) -> list[Saving]:
     """Every arm at every level, the ticket among them, in accuracy against the ticket or the dense network and in cost
     against the ticket; `costs` are those of `costs_of`."""
-    found, tests = [], []
+    beside = []
     for arm, level in sorted(
         costs.filter(pl.col("level") > 0).select("arm", "level").unique().iter_rows(),
         key=lambda x: (x[1], x[0]),
     ):
         both = _paired(costs, ACCURACY, (arm, level), (TICKET, 0 if against == "dense" else level))
-        if not both:
-            continue
-        mine, theirs = zip(*both, strict=True)
-        test = paired(mine, theirs, "sign-flip", "greater", margin, stream(seed, "saving", arm, level))
-        tests.append(1.0 if test.p is None else test.p)
-        found.append((arm, level, len(both), test))
-    corrected = iter(holm([p for p, (arm, *_) in zip(tests, found, strict=True) if arm != against]))
+        if both:
+            beside.append((arm, level, *map(tuple, zip(*both, strict=True))))
+    asked = sum(arm != against for arm, *_ in beside)
+    found = []
+    for arm, level, mine, theirs in beside:
+        test = _test(len(mine), asked)
+        rng = stream(seed, "saving", arm, level)
+        found.append((test, paired(mine, theirs, test, "greater", margin, rng)))
+    corrected = iter(
+        holm(
+            [
+                1.0 if one.p is None else one.p
+                for (arm, *_), (_, one) in zip(beside, found, strict=True)
+                if arm != against
+            ]
+        )
+    )
     rows = []
-    for arm, level, n, test in found:
+    for (arm, level, mine, _), (test, one) in zip(beside, found, strict=True):
         p = 0.0 if arm == against else next(corrected)  # the ticket is as good as itself
         here = costs.filter((pl.col("arm") == arm) & (pl.col("level") == level) & (pl.col("status") == "ok"))
         rows.append(
@@ -79,11 +90,12 @@ def savings_of(
                 arm=arm,
                 level=level,
                 density=float(here["density"].mean()),  # type: ignore[arg-type]
-                n=n,
-                accuracy=test.mean_a or 0.0,
-                difference=test.difference or 0.0,
-                low=test.low,
-                high=test.high,
+                n=len(mine),
+                accuracy=one.mean_a or 0.0,
+                difference=one.difference or 0.0,
+                low=one.low,
+                high=one.high,
+                test=test,
                 p=p,
                 as_good=p <= ALPHA,
                 margin=margin,
@@ -94,6 +106,13 @@ def savings_of(
             )
         )
     return rows
+
+
+def _test(n: int, asked: int) -> Test:
+    """The exact test where n replicates can decide one of so many questions by it, else the t-test: eight of
+    them cannot give less than 1/256, which is above 0.05 after Holm's correction from thirteen questions on. It
+    depends on numbers that are known beforehand, not on what was found."""
+    return "sign-flip" if asked * smallest("sign-flip", n, "greater") <= ALPHA else "t"
 
 
 def _paired(

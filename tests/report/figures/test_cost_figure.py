@@ -91,6 +91,7 @@ def saving(arm: str, ratio: Ratio | None, p: float = 0.01) -> Saving:
         difference=-0.002,
         low=-0.005,
         high=0.001,
+        test="sign-flip",
         p=p,
         as_good=p <= 0.05,
         margin=0.01,

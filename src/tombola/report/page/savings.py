@@ -11,6 +11,11 @@ from tombola.report.page.tables import Ledger
 from tombola.report.tables import Tables
 from tombola.text import percent
 
+TESTS = {
+    "sign-flip": "exact sign-flip test",
+    "t": "paired t-test, since so few replicates decide nothing among so many rows by turning signs",
+}
+
 
 def saving_ledgers(tables: Tables) -> list[Ledger]:
     """Every way to a ticket beside the ladder, in accuracy and cost: a table a run against its tickets and one against
@@ -41,6 +46,7 @@ def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
     ]
     margin, counts = percent(savings[0].margin), sorted({one.n for one in savings})
     whose = "the ticket's" if savings[0].against == TICKET else "that of the dense network"
+    tests = " and ".join(TESTS[test] for test in sorted({one.test for one in savings}))
     replicates = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return Ledger(
         label,
@@ -51,7 +57,7 @@ def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
         "are floating-point operations on living weights. Donors and sources that lend to several replicates are "
         "shared out evenly among these; alone, each would pay them whole. Accuracy is that at early stop less "
         f"{whose}, mean paired difference over {replicates} replicates with its 95% interval; as good is shown where "
-        f"it is not below by {margin} or more (sign-flip test, p by Holm over this table); no says that it is not "
+        f"it is not below by {margin} or more ({tests}, p by Holm over this table); no says that it is not "
         "shown.",
     )
 
