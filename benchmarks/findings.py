@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tombola.analysis import wording
-from tombola.analysis.answers import sentences
-from tombola.analysis.verdict import Verdict
-from tombola.analysis.verdicts import Verdicts, verdicts_of
+from tombola.analysis.verdicts import wording
+from tombola.analysis.verdicts.answers import sentences
+from tombola.analysis.verdicts.of_run import Verdicts, verdicts_of
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.runs.folder import Run
 from tombola.text import percent
 

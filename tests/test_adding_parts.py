@@ -12,7 +12,7 @@ import torch
 
 from support.registries import put_back
 from tombola.alignment.words import RAW
-from tombola.analysis.share import ALIGNMENT
+from tombola.analysis.verdicts.share import ALIGNMENT
 from tombola.cli.app import main
 from tombola.comparison.measures.base import MEASURES
 from tombola.data.catalog import load

@@ -13,8 +13,8 @@ import torch
 from tombola import Mask, Run, Study, Ticket
 from tombola import html as views
 from tombola.analysis.compare_runs import Comparison
-from tombola.analysis.matching_level import Matching
-from tombola.analysis.verdicts import Verdicts
+from tombola.analysis.verdicts.matching_level import Matching
+from tombola.analysis.verdicts.of_run import Verdicts
 
 NASTY = "</td><script>alert('&')</script>"
 

@@ -25,7 +25,7 @@ from support import damage
 from support.killed_runs import die_at
 from support.study_kit import contents, no_leftovers, run_tiny, tiny, toy_data
 from tombola.analysis.compare_runs import compare_study
-from tombola.analysis.verdicts import verdicts_of, write_verdicts
+from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
 from tombola.report.page.compose import write_page
 from tombola.runs import stacks
 from tombola.runs.check.damage import damages_of

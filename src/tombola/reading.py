@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tombola.analysis.verdicts import Verdicts, verdicts_of
+from tombola.analysis.verdicts.of_run import Verdicts, verdicts_of
 from tombola.plugins.trusted import accept
 from tombola.runs.folder import Run
 from tombola.runs.locate import Named, find, find_run
@@ -44,5 +44,5 @@ def status(run: Named, *, runs: Path | str = "runs") -> Headway:
 
 
 def verdicts(run: Named, *, runs: Path | str = "runs", data_dir: Path | None = None) -> Verdicts:
-    """Decide the hypotheses of a run: `.frame()` has a row a test. See `tombola.analysis.verdicts`."""
+    """Decide the hypotheses of a run: `.frame()` has a row a test. See `tombola.analysis.verdicts.of_run`."""
     return verdicts_of(find_run(run, runs), data_dir=data_dir)

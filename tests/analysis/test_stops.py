@@ -10,8 +10,8 @@ import polars as pl
 
 from support.simulated import claim, decide_all, row, study_of
 from support.study_kit import run_tiny, tiny
-from tombola.analysis import wording
 from tombola.analysis.contrasts import claims
+from tombola.analysis.verdicts import wording
 from tombola.lottery.cell import Cell
 from tombola.runs.cell_record import CellRecord
 from tombola.runs.results import SCHEMA, results_of, summary

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.program import TINY, Tombola
-from tombola.analysis import wording
+from tombola.analysis.verdicts import wording
 from tombola.seals import sealed
 
 CLAIMS = """

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.study_kit import contents, no_leftovers, run_tiny, tiny
-from tombola.analysis.verdicts import verdicts_of, write_verdicts
+from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
 from tombola.files import STALE, write_bytes
 from tombola.lottery.cell import Cell
 from tombola.report.page.compose import write_page

@@ -11,7 +11,7 @@ import pytest
 
 from support.simulated import claim
 from support.study_kit import contents, run_tiny, tiny
-from tombola.analysis.verdicts import verdicts_of
+from tombola.analysis.verdicts.of_run import verdicts_of
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
 from tombola.runs.folder import Run

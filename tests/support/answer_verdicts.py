@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.stats.verdict import YES
 
 

@@ -18,7 +18,7 @@ from support.study_kit import contents, run_tiny, tiny, toy_data
 from tombola.analysis.compare_runs import compare_study
 from tombola.analysis.connection import Connection, connect_run
 from tombola.analysis.subjects import subjects_of
-from tombola.analysis.verdicts import verdicts_of, write_verdicts
+from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
 from tombola.report.collect import tables_of
 from tombola.runs.folder import Run
 from tombola.runs.results import histories, results_of

@@ -12,10 +12,10 @@ import pypdfium2
 import typst
 
 from support.report_frames import DENSITIES, odd_tables, tables
-from tombola.analysis.decide import decided
-from tombola.analysis.matching_level import sparsest_match
-from tombola.analysis.published import expectations
-from tombola.analysis.verdicts import Verdicts
+from tombola.analysis.verdicts.decide import decided
+from tombola.analysis.verdicts.matching_level import sparsest_match
+from tombola.analysis.verdicts.of_run import Verdicts
+from tombola.analysis.verdicts.published import expectations
 from tombola.report.paper.document import Document, Grid, Items, Paragraph
 from tombola.report.paper.material import Layer, Material
 from tombola.report.paper.paper import Charts

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tombola.analysis.decide import decided
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts.decide import decided
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.runs.results import SCHEMA
 from tombola.study.spec import Study
 

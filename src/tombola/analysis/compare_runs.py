@@ -15,8 +15,8 @@ from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW
 from tombola.analysis.compared import COMPARED, compared_key, keep_tables, key_of
 from tombola.analysis.exams import exams_of, network_of, run_of
-from tombola.analysis.share import ALIGNMENT, CONTROLS, OWN_MASK, primary
 from tombola.analysis.subjects import Several, listed, subjects_of
+from tombola.analysis.verdicts.share import ALIGNMENT, CONTROLS, OWN_MASK, primary
 from tombola.comparison.consensus import CONSENSUS, consensus
 from tombola.comparison.decisions import DECISIONS, decide
 from tombola.comparison.measures.base import MEASURES, Measure

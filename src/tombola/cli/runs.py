@@ -85,7 +85,7 @@ def run(
 ) -> None:
     """Run a study to its end, from wherever it was stopped: train, compare, decide, and write its report."""
     from tombola.analysis.compare_runs import compare_study
-    from tombola.analysis.verdicts import verdicts_of, write_verdicts
+    from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
     from tombola.cli.serve import Beside
     from tombola.cli.show.dry_run import dry_run as print_dry_run
     from tombola.cli.show.run import print_results

@@ -20,7 +20,7 @@ def verdicts(
     as_csv: Csv = False,
 ) -> None:
     """Decide the hypotheses of a run, finished or not: estimate, interval, p, and the decision of each."""
-    from tombola.analysis.verdicts import verdicts_of, write_verdicts
+    from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
     from tombola.cli.show.tables import print_csv, print_json
     from tombola.cli.show.verdicts import print_verdicts
     from tombola.runs.locate import find_run

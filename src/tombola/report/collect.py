@@ -22,7 +22,7 @@ from tombola.analysis.connection import Connection, connection_estimates, connec
 from tombola.analysis.costs import AMOUNTS, costs_of
 from tombola.analysis.membership.prediction import prediction_of
 from tombola.analysis.savings import ACCURACY, savings_of
-from tombola.analysis.verdict import VERDICTS, Verdict
+from tombola.analysis.verdicts.verdict import VERDICTS, Verdict
 from tombola.comparison.consensus import CONSENSUS
 from tombola.comparison.table import SCHEMA
 from tombola.files import checked, read_object

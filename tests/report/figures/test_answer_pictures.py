@@ -10,8 +10,8 @@ import pytest
 
 from support.answer_verdicts import verdict
 from support.report_frames import tables
-from tombola.analysis.verdict import VERDICTS, Verdict
-from tombola.analysis.wording import DECIDED
+from tombola.analysis.verdicts.verdict import VERDICTS, Verdict
+from tombola.analysis.verdicts.wording import DECIDED
 from tombola.report.figures.answers import COLOURS
 from tombola.report.figures.base import FIGURES
 from tombola.report.tables import NothingToDrawError

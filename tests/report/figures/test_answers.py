@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from support.report_frames import tables
-from tombola.analysis.verdict import VERDICTS, Verdict
+from tombola.analysis.verdicts.verdict import VERDICTS, Verdict
 from tombola.report.figures.base import FIGURES
 from tombola.report.figures.export import rows
 from tombola.report.tables import NothingToDrawError, Tables

@@ -10,8 +10,8 @@ import pytest
 
 from support.answer_verdicts import verdict
 from support.report_frames import tables
-from tombola.analysis.answers import sentences
-from tombola.analysis.verdict import VERDICTS
+from tombola.analysis.verdicts.answers import sentences
+from tombola.analysis.verdicts.verdict import VERDICTS
 from tombola.report.page.page import write
 from tombola.report.page.tables import VerdictSection, folded, verdict_row
 from tombola.stats.verdict import NO, YES

@@ -11,8 +11,8 @@ import jinja2
 import numpy as np
 import pytest
 
-from tombola.analysis import wording
-from tombola.analysis.wording import DECIDED
+from tombola.analysis.verdicts import wording
+from tombola.analysis.verdicts.wording import DECIDED
 from tombola.data.arrays import from_arrays
 from tombola.report.page.compose import write_page
 from tombola.report.page.tables import MARKS, verdict_rows, verdict_section

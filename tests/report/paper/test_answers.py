@@ -11,7 +11,7 @@ import pytest
 
 from support.paper_kit import HYPOTHESIS, grid, material, study, usual, words_of
 from support.report_frames import results_frame, tables
-from tombola.analysis.share import ALIGNMENT
+from tombola.analysis.verdicts.share import ALIGNMENT
 from tombola.report.figures.base import FIGURES
 from tombola.report.paper.document import Grid, Heading, Items, Listing
 from tombola.report.paper.paper import paper

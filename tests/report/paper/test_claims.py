@@ -8,8 +8,8 @@ import pytest
 
 from support.answer_verdicts import verdict
 from support.paper_kit import material, usual, words_of
-from tombola.analysis.answers import families
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts.answers import families
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.report.paper.claims import conclusion, discussion, told, verdicts_in_words
 from tombola.report.paper.document import Document, Drawing, Grid
 from tombola.report.paper.material import Material

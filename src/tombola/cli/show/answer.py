@@ -8,7 +8,7 @@ import polars as pl
 
 from tombola.alignment.words import RAW
 from tombola.analysis.compare_runs import Comparison
-from tombola.analysis.share import Answer, Row, answers, in_words
+from tombola.analysis.verdicts.share import Answer, Row, answers, in_words
 from tombola.cli.show.comparison import ALPHA, means_of, number
 from tombola.cli.show.tables import print_table
 from tombola.text import percent

@@ -8,8 +8,8 @@ import polars as pl
 
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import WHOLE
-from tombola.analysis import wording
 from tombola.analysis.compare_runs import Comparison
+from tombola.analysis.verdicts import wording
 from tombola.cli.show.tables import print_table
 from tombola.comparison.consensus import DISPERSION
 from tombola.text import percent, ticket_first

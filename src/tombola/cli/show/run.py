@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tombola.analysis.contrasts import claims, contrasts, diff_results
-from tombola.analysis.published import expectations
+from tombola.analysis.verdicts.published import expectations
 from tombola.cli.show.tables import console, print_csv, print_json, print_means, print_table
 from tombola.errors import UserError
 from tombola.runs.folder import Run

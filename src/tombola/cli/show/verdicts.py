@@ -7,9 +7,9 @@ from typing import Any
 from rich.padding import Padding
 from rich.text import Text
 
-from tombola.analysis import wording
-from tombola.analysis.answers import sentences
-from tombola.analysis.verdicts import Verdicts
+from tombola.analysis.verdicts import wording
+from tombola.analysis.verdicts.answers import sentences
+from tombola.analysis.verdicts.of_run import Verdicts
 from tombola.cli.show.tables import console
 from tombola.study.prospects import prospects
 from tombola.study.spec import Study

@@ -9,10 +9,10 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from tombola.analysis.answers import where_beside
-from tombola.analysis.plain import amount, scale_of
-from tombola.analysis.verdict import Verdict
-from tombola.analysis.wording import DECIDED, contrast, estimate
+from tombola.analysis.verdicts.answers import where_beside
+from tombola.analysis.verdicts.plain import amount, scale_of
+from tombola.analysis.verdicts.verdict import Verdict
+from tombola.analysis.verdicts.wording import DECIDED, contrast, estimate
 from tombola.report.figures.base import Picture, figure
 from tombola.report.figures.style import GREY, INK
 from tombola.report.tables import NothingToDrawError, Tables

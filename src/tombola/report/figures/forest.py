@@ -7,9 +7,9 @@ from typing import Any
 
 import altair as alt
 
-from tombola.analysis import plain
-from tombola.analysis.verdict import Verdict
-from tombola.analysis.wording import DECIDED, estimate
+from tombola.analysis.verdicts import plain
+from tombola.analysis.verdicts.verdict import Verdict
+from tombola.analysis.verdicts.wording import DECIDED, estimate
 from tombola.report.figures.answers import COLOURS, unit
 from tombola.report.figures.base import Picture
 from tombola.report.figures.style import GREY, config

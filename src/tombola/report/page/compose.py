@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tombola.analysis.contrasts import claims, contrasts
-from tombola.analysis.published import expectations
+from tombola.analysis.verdicts.published import expectations
 from tombola.report.collect import tables_of, tables_together
 from tombola.report.page.page import BESIDE, write
 from tombola.report.page.provenance import commands, registered

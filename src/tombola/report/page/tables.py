@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tombola.analysis import wording
-from tombola.analysis.answers import Sentence, by_family, families, sentences
-from tombola.analysis.published import Checked
-from tombola.analysis.verdict import Verdict
-from tombola.analysis.verdicts import verdicts_of
+from tombola.analysis.verdicts import wording
+from tombola.analysis.verdicts.answers import Sentence, by_family, families, sentences
+from tombola.analysis.verdicts.of_run import verdicts_of
+from tombola.analysis.verdicts.published import Checked
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.models.scope import Scope
 from tombola.report.figures.style import arm_styles
 from tombola.report.tables import Tables

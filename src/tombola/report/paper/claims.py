@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from tombola.alignment.words import RAW
-from tombola.analysis import plain, wording
-from tombola.analysis.answers import by_family, counts, families, sentences, tally
-from tombola.analysis.verdict import Verdict
-from tombola.analysis.wording import DECIDED
+from tombola.analysis.verdicts import plain, wording
+from tombola.analysis.verdicts.answers import by_family, counts, families, sentences, tally
+from tombola.analysis.verdicts.verdict import Verdict
+from tombola.analysis.verdicts.wording import DECIDED
 from tombola.report.paper.document import Block, Grid, Paragraph, bullets, paragraph
 from tombola.report.paper.material import Material
 from tombola.stats.verdict import CLOSE, DECISIONS, NO, UNRESOLVED, UNTESTED, YES

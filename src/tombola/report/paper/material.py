@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from tombola.analysis.compared import compared
-from tombola.analysis.verdicts import Verdicts, verdicts_of
+from tombola.analysis.verdicts.of_run import Verdicts, verdicts_of
 from tombola.comparison.decisions import DECISIONS
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tombola.analysis import wording
+from tombola.analysis.verdicts import wording
 from tombola.report.paper import methods
 from tombola.report.paper.bibliography import BACKGROUND, LOTTERY, works
 from tombola.report.paper.document import (

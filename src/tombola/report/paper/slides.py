@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
-from tombola.analysis import wording
-from tombola.analysis.answers import by_family, families, sentences, tally
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts import wording
+from tombola.analysis.verdicts.answers import by_family, families, sentences, tally
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.report.figures.answers import unit
 from tombola.report.figures.base import Picture, left_out
 from tombola.report.figures.forest import forest

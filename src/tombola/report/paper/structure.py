@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 
 from tombola.alignment.words import RAW, WHOLE
-from tombola.analysis import wording
-from tombola.analysis.answers import sentences
-from tombola.analysis.share import ALIGNMENT, CONTROLS, FAMILIES, in_words
+from tombola.analysis.verdicts import wording
+from tombola.analysis.verdicts.answers import sentences
+from tombola.analysis.verdicts.share import ALIGNMENT, CONTROLS, FAMILIES, in_words
 from tombola.report.paper.document import Block, Grid, Heading, Items, paragraph
 from tombola.report.paper.material import Material
 from tombola.text import counted, listed, percent

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from support.answer_verdicts import verdict
-from tombola.analysis.answers import sentences
-from tombola.analysis.verdict import Verdict
-from tombola.analysis.wording import DECIDED
+from tombola.analysis.verdicts.answers import sentences
+from tombola.analysis.verdicts.verdict import Verdict
+from tombola.analysis.verdicts.wording import DECIDED
 from tombola.stats.verdict import CLOSE, NO, UNRESOLVED, YES
 from tombola.study.claims import QUESTIONS
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from tombola.analysis.published import expectations
+from tombola.analysis.verdicts.published import expectations
 from tombola.runs.results import SCHEMA
 from tombola.study.claims import Expectation
 from tombola.study.load import parse_study

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from support.simulated import Place, claim, decide_all, frame_of, study_of
-from tombola.analysis import wording
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts import wording
+from tombola.analysis.verdicts.verdict import Verdict
 
 # 0.2, 0.1, 0.3 and nothing: hundredths of test accuracy; and so many iterations
 VALUES: dict[Place, list[float | None]] = {

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tombola.analysis import plain, wording
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts import plain, wording
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.stats.verdict import CLOSE, DECISIONS, UNRESOLVED
 from tombola.study.claims import QUESTIONS, Question
 from tombola.text import counted, listed, percent

@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 
 from tombola import html
-from tombola.analysis import wording
-from tombola.analysis.answers import sentences
-from tombola.analysis.decide import Measured, decided, densities_of
-from tombola.analysis.matching_level import Matching, sparsest_match
-from tombola.analysis.published import Checked, expectations
-from tombola.analysis.verdict import VERDICTS, Verdict
+from tombola.analysis.verdicts import wording
+from tombola.analysis.verdicts.answers import sentences
+from tombola.analysis.verdicts.decide import Measured, decided, densities_of
+from tombola.analysis.verdicts.matching_level import Matching, sparsest_match
+from tombola.analysis.verdicts.published import Checked, expectations
+from tombola.analysis.verdicts.verdict import VERDICTS, Verdict
 from tombola.errors import UserError
 from tombola.files import sweep, unless_read_only, write_json
 from tombola.runs.folder import Run
@@ -78,7 +78,7 @@ def verdicts_of(run: Run, *, measures: bool = True, data_dir: Path | None = None
 
     @cache
     def taken() -> Measured:
-        from tombola.analysis.measured import measuring  # with torch, which few verdicts need
+        from tombola.analysis.verdicts.measured import measuring  # with torch, which few verdicts need
 
         return measuring(run, data_dir)
 

@@ -20,9 +20,9 @@ from support.simulated import (
     row,
     study_of,
 )
-from tombola.analysis import wording
-from tombola.analysis.decide import decided
-from tombola.analysis.verdict import VERDICTS, Verdict
+from tombola.analysis.verdicts import wording
+from tombola.analysis.verdicts.decide import decided
+from tombola.analysis.verdicts.verdict import VERDICTS, Verdict
 from tombola.errors import UserError
 from tombola.runs.results import SCHEMA
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from tombola.analysis.outcomes import Side, compared, contrasts, place_of, shared, side
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts.outcomes import Side, compared, contrasts, place_of, shared, side
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
 from tombola.runs.stops import STOP, ends

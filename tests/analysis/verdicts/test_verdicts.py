@@ -15,8 +15,8 @@ from support.simulated import ACCURACY, claim
 from support.study_kit import Notes, run_tiny, tiny
 from tombola.analysis.exams import exams_of
 from tombola.analysis.subjects import subjects_of
-from tombola.analysis.verdict import Verdict
-from tombola.analysis.verdicts import verdicts_of, write_verdicts
+from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.comparison.decisions import decide
 from tombola.comparison.pairs import compare
 from tombola.errors import UserError

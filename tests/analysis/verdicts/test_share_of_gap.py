@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.simulated import Place, claim, decide_all, frame_of, study_of
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.stats.ratio import ratio_interval
 
 SHARE = claim(share_of=["ticket", "random-mask"])

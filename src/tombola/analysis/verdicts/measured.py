@@ -15,7 +15,7 @@ from tombola.alignment.words import RAW, WHOLE
 from tombola.analysis.compared import compared, compared_key, key_of
 from tombola.analysis.exams import exams_of, network_of
 from tombola.analysis.subjects import Subjects
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.comparison.decisions import decide
 from tombola.comparison.measures.base import MEASURES
 from tombola.comparison.pairs import compare

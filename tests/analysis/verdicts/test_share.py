@@ -9,9 +9,9 @@ from support.study_kit import run_tiny, tiny, toy_data
 from tombola.analysis import compare_runs as comparing
 from tombola.analysis import exams
 from tombola.analysis.compare_runs import compare_runs
-from tombola.analysis.share import ALIGNMENT, answers, control, in_words
-from tombola.analysis.verdicts import verdicts_of
-from tombola.analysis.wording import DECIDED
+from tombola.analysis.verdicts.of_run import verdicts_of
+from tombola.analysis.verdicts.share import ALIGNMENT, answers, control, in_words
+from tombola.analysis.verdicts.wording import DECIDED
 from tombola.comparison.decisions import DECISIONS
 from tombola.runs.folder import Run
 from tombola.stats.verdict import CLOSE, UNRESOLVED, YES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tombola.alignment.words import WHOLE
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.lottery.arms.catalog import DOSES, LAYER_ARMS, NOISES
 from tombola.study.claims import MeasureAt
 

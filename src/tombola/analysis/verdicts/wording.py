@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tombola.analysis.matching_level import Matching
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts.matching_level import Matching
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.stats.permutation import WAYS, against
 from tombola.stats.verdict import CLOSE, NO, UNRESOLVED, UNTESTED, YES
 from tombola.study.claims import PREFIX, Hypothesis

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tombola.analysis.decide import densities_of
-from tombola.analysis.outcomes import Side, compared, shared, side
+from tombola.analysis.verdicts.decide import densities_of
+from tombola.analysis.verdicts.outcomes import Side, compared, shared, side
 from tombola.lottery.arms.catalog import TICKET
 from tombola.seeds import stream
 from tombola.stats.intervals import interval

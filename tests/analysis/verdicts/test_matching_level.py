@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from support.simulated import ACCURACY, DENSITIES, claim, frame_of, study_of
-from tombola.analysis.matching_level import sparsest_match
-from tombola.analysis.wording import match
+from tombola.analysis.verdicts.matching_level import sparsest_match
+from tombola.analysis.verdicts.wording import match
 
 RNG = np.random.default_rng
 DENSE = [0.90, 0.91, 0.92, 0.93, 0.94]

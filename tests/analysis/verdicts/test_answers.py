@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from support.simulated import Place, claim, decide_all, frame_of, study_of
-from tombola.analysis import plain
-from tombola.analysis.answers import Sentence, sentences
-from tombola.analysis.verdict import Verdict
+from tombola.analysis.verdicts import plain
+from tombola.analysis.verdicts.answers import Sentence, sentences
+from tombola.analysis.verdicts.verdict import Verdict
 from tombola.lottery.arms.catalog import ARMS
 from tombola.stats.verdict import CLOSE, UNRESOLVED, UNTESTED, YES
 

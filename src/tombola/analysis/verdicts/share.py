@@ -10,7 +10,7 @@ import polars as pl
 
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, WHOLE
-from tombola.analysis.wording import DECIDED
+from tombola.analysis.verdicts.wording import DECIDED
 from tombola.comparison.measures.base import MEASURES
 from tombola.lottery.arms.catalog import TICKET
 from tombola.stats.verdict import YES
