@@ -62,6 +62,22 @@ def test_lenet_5_has_the_published_size(shape, first, padding) -> None:
     assert list(arch.roles.values()) == ["conv", "conv", "linear", "linear", "output"]
 
 
+def test_lenet_5_has_3x3_kernels_as_well() -> None:
+    """Paganini & Forde 2020, section 3: 6 and 16 channels, 400 -> 120 -> 84 -> 10, and 28x28 images reach the 400."""
+    arch = architecture("lenet-5-3x3", (1, 28, 28), 10)
+    # 28 -> 26, pooled 13, 11, pooled 5: 25 places of 16 channels.
+    assert sizes(arch) == {
+        "conv1.weight": 54,
+        "conv2.weight": 864,
+        "fc1.weight": 48_000,
+        "fc2.weight": 10_080,
+        "out.weight": 840,
+    }
+    assert arch.build().conv1.padding == arch.build().conv2.padding == (0, 0)
+    # 10 -> 8, 4, 2, 1.
+    assert architecture("lenet-5-3x3", (1, 10, 10), 10).shapes["fc1.weight"] == (120, 16)
+
+
 def test_lenet_5_takes_images_that_are_not_square() -> None:
     # 12 + 4 - 4 = 12, pooled 6, 2, pooled 1; and 40 + 4 - 4 = 40, 20, 16, 8.
     assert architecture("lenet-5", (1, 12, 40), 10).shapes["fc1.weight"] == (120, 16 * 1 * 8)
@@ -183,6 +199,7 @@ def test_a_wrong_name_is_told_with_the_nearest(name, sentence) -> None:
         ("resnet-20", {"init": "kaiming"}, IMAGE, "'init' is 'kaiming'; did you mean 'kaiming-normal'"),
         ("resnet-20", {"init": 3}, IMAGE, "'init' is '3'; expected one of: glorot-normal, kaiming-normal"),
         ("lenet-5", {}, (1, 11, 28), "too small, expected a height and width of at least 12"),
+        ("lenet-5-3x3", {}, (1, 9, 28), "too small, expected a height and width of at least 10"),
         ("lenet-5", {}, (64,), r"'lenet-5': input of shape \(64,\), expected \(channels, height, width\)"),
     ],
 )

@@ -54,6 +54,7 @@ PAPER = {
 IDS = {
     "conv2-cifar10": "345ffb63",
     "conv2-cifar10-dropout": "a16df762",
+    "conv2-cifar10-short": "fd20a441",
     "conv4-cifar10": "0654450c",
     "conv4-cifar10-dropout": "a1839e5b",
     "conv6-cifar10": "2fbe7708",
@@ -64,8 +65,12 @@ IDS = {
     "elastic-32-20-cifar10": "8fdd0c53",
     "findings-digits": "b70e2064",
     "findings-fashion": "d75ad548",
+    "findings-lenet5-fashion": "6c421825",
+    "findings-lenet5-mnist": "f0b1a9d4",
     "findings-mnist": "bbe3b2b5",
     "lenet-mnist": "bc868d19",
+    "lenet5-fashion": "3d8e0fbd",
+    "lenet5-mnist": "4945f5a3",
     "lenet-mnist-claims": "da094455",  # the cells of lenet-mnist-short, more of them
     "lenet-mnist-short": "da094455",
     "quick": "8f87fc28",

@@ -72,24 +72,25 @@ for _depth in (2, 4, 6):
     )(partial(conv, _depth))
 
 
-@MODELS.register("lenet-5")
-def lenet5(shape: Shape, classes: int) -> nn.Module:
-    """5x5 convolutions of 6 and 16, linear layers of 120 and 84, ReLU and max-pool (LeCun et al. 1998).
+def lenet5(kernel: int, /, shape: Shape, classes: int) -> nn.Module:
+    """Convolutions of 6 and 16 channels, each with a max-pool, linear layers of 120 and 84, ReLU.
 
-    That is LeNet-5 as it is built today; its own units, pools and output were others. Images with a side
-    below 32 get two zeros all around, as LeCun brought the 28 of MNIST to 32.
+    With 5x5 kernels images with a side below 32 get two zeros all around, as LeCun brought the 28 of MNIST to 32. So
+    both kernels leave 5x5 places of an image of 28x28: 400 inputs to the first linear layer.
 
-    Raises UserError for an input that is no image or has a side below 12.
+    Raises UserError for an input that is no image, or too small for the convolutions and pools.
     """
-    channels, height, width = require_image("lenet-5", shape, 12)
-    padding = 2 if min(height, width) < 32 else 0
-    height, width = (((side + 2 * padding - 4) // 2 - 4) // 2 for side in (height, width))
+    name, least = ("lenet-5", 12) if kernel == 5 else ("lenet-5-3x3", 10)
+    channels, height, width = require_image(name, shape, least)
+    padding = 2 if kernel == 5 and min(height, width) < 32 else 0
+    lost = kernel - 1
+    height, width = (((side + 2 * padding - lost) // 2 - lost) // 2 for side in (height, width))
     return nn.Sequential(
         OrderedDict(
-            conv1=nn.Conv2d(channels, 6, kernel_size=5, padding=padding),
+            conv1=nn.Conv2d(channels, 6, kernel_size=kernel, padding=padding),
             conv1_relu=nn.ReLU(),
             pool1=nn.MaxPool2d(2),
-            conv2=nn.Conv2d(6, 16, kernel_size=5),
+            conv2=nn.Conv2d(6, 16, kernel_size=kernel),
             conv2_relu=nn.ReLU(),
             pool2=nn.MaxPool2d(2),
             flatten=nn.Flatten(),
@@ -100,3 +101,13 @@ def lenet5(shape: Shape, classes: int) -> nn.Module:
             out=nn.Linear(84, classes),
         )
     )
+
+
+# The network of LeCun et al. as it is built today: its own units, pools and output were others.
+MODELS.register(
+    "lenet-5",
+    "5x5 convolutions of 6 and 16, linear layers of 120 and 84, ReLU and max-pool (LeCun et al. 1998)",
+)(partial(lenet5, 5))
+MODELS.register(
+    "lenet-5-3x3", "lenet-5 with 3x3 convolutions, without padding (Paganini & Forde 2020, section 3)"
+)(partial(lenet5, 3))
