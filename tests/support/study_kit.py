@@ -18,8 +18,8 @@ from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study
 from tombola.study.spec import Study
 
-# What DESIGN (Store) allows to differ between equal runs; the lock is no content.
-PRIVATE = ("timing.json", "environment.json", ".lock")
+# What DESIGN (Store) allows to differ between equal runs; lock and index are no content.
+PRIVATE = ("timing.json", "environment.json", ".lock", ".index")
 
 
 def toy_data(seed: int = 0, n: int = 90) -> Dataset:

@@ -30,6 +30,7 @@ from tombola.lottery.arms.catalog import DOSE_ARMS, TICKET
 from tombola.models.scope import Scope
 from tombola.report.tables import Looks, Tables
 from tombola.runs.folder import Run
+from tombola.runs.index.index import INDEX
 from tombola.runs.progress import missing
 from tombola.runs.results import by_replicate, histories, results_of, summary
 from tombola.seals import unsealed
@@ -222,7 +223,7 @@ def beside_of(run: Run) -> pl.DataFrame | None:
 
 
 def disk_of(run: Run) -> int:
-    """Bytes of the files in the run's folder, those of its report left out.
+    """Bytes of the files in the run's folder, those of its report left out, and the index, which may be there or not.
 
     While a run goes on, cells are renamed and what is half-written vanishes: that is passed over.
     """
@@ -230,7 +231,7 @@ def disk_of(run: Run) -> int:
     for place, folders, files in os.walk(run.path):
         if Path(place) == run.path:
             folders[:] = [name for name in folders if name != "report"]
-        for name in files:
+        for name in {*files} - {INDEX}:
             with suppress(OSError):
                 total += os.stat(os.path.join(place, name)).st_size
     return total

@@ -6,7 +6,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from tombola.runs.cell_record import (
     timing_in,
     timing_table,
 )
+from tombola.runs.index.index import MANY, Entry, Index
+from tombola.runs.index.walk import cells_in
 from tombola.runs.integrity import fault
 from tombola.seals import OTHER, digest_of_file, has_size, require_digest
 from tombola.training.search.bird import Bird
@@ -42,7 +44,6 @@ from tombola.training.start import Start
 from tombola.training.trained import NUMBERS, Trained
 
 CELL = re.compile(r"r(\d+)/L(\d+)/([^/]+)/(\d+)")
-REPLICATE, LEVEL, ARM, DRAW = (re.compile(each) for each in (r"r\d+", r"L\d+", r"[^.].*", r"\d+"))
 
 
 def _suspect(folder: Path, record: CellRecord) -> list[str]:
@@ -58,18 +59,6 @@ def _suspect(folder: Path, record: CellRecord) -> list[str]:
             or (digests and name == TIMING_FILE and name in sizes)
         )
     ]
-
-
-def _names(folder: str, pattern: re.Pattern[str]) -> list[str]:
-    """What lies in a folder and is called so, links to nothing left out; nothing where there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            named = [entry for entry in entries if pattern.fullmatch(entry.name)]
-        return [entry.name for entry in named if not entry.is_symlink() or Path(entry.path).exists()]
-    except FileNotFoundError:
-        return []
-    except OSError as problem:
-        raise UserError(f"{folder}: cannot be read ({problem.strerror})") from None
 
 
 def bird_name(level: int) -> str:
@@ -88,6 +77,8 @@ class Cells(ABC):
         self._root = path / "cells"
         self._whole: dict[Cell, CellRecord] = {}
         """Cells that were found whole: they do not change."""
+        self._seconds: dict[Cell, float] = {}
+        """How long cells trained, of those that an index was asked for."""
         self._sound: set[str] = set()
         """Starts that were found to be those of their digest."""
         self._said = False
@@ -119,14 +110,32 @@ class Cells(ABC):
     def cells(self) -> list[Cell]:
         """The cells that are done, in order. One that has lost its record is among them, not passed over. Raises
         UserError for a folder that cannot be read."""
-        root = str(self._root)
-        return sorted(
-            Cell(int(replicate[1:]), int(level[1:]), arm, int(draw))
-            for replicate in _names(root, REPLICATE)
-            for level in _names(f"{root}/{replicate}", LEVEL)
-            for arm in _names(f"{root}/{replicate}/{level}", ARM)
-            for draw in _names(f"{root}/{replicate}/{level}/{arm}", DRAW)
-        )
+        return cells_in(str(self._root))
+
+    def records(self) -> dict[Cell, CellRecord]:
+        """What every cell.json says, in order; raises as `record`. Of many cells what the index says, where their files
+        are as they were when it was written."""
+        cells = self.cells()
+        unknown = [cell for cell in cells if cell not in self._whole]
+        if len(unknown) >= MANY:
+            self._look_up(unknown, cells)
+        return {cell: self.record(cell) for cell in cells}
+
+    def _look_up(self, unknown: list[Cell], cells: list[Cell]) -> None:
+        """Know cells by the index; where it lacks many, read those, and write it anew."""
+        index, lacking = Index(self.path), list[Cell]()
+        for cell in unknown:
+            if entry := index.entry(cell):
+                self._seconds[cell] = entry.seconds
+                self._know(cell, entry.record)
+            else:
+                lacking.append(cell)
+        if len(lacking) < max(MANY, len(cells) / 20):
+            return
+        for cell in lacking:
+            with suppress(UserError):  # what is wrong is for who asks for it, in order
+                index.note(cell, lambda cell: Entry(self.record(cell), self.seconds(cell)))
+        index.store(cells)
 
     def record(self, cell: Cell) -> CellRecord:
         """What cell.json says. Raises UserError where it is lost or damaged, or another file of the cell is missing or
@@ -139,13 +148,16 @@ class Cells(ABC):
             for name in _suspect(folder, record):
                 if wrong := fault(folder / name):
                     raise UserError(f"{folder / name}: {wrong}")
+        self._know(cell, record)
+        return record
+
+    def _know(self, cell: Cell, record: CellRecord) -> None:
         if record.seal is None and not self._said:
             self._said = True
             notice(
                 f"{self.path}: holds cells without digests, of an older Tombola; damage to them does not show"
             )
         self._whole[cell] = record
-        return record
 
     def _read_record(self, cell: Cell, path: Path) -> CellRecord:
         try:
@@ -177,6 +189,8 @@ class Cells(ABC):
 
     def seconds(self, cell: Cell) -> float:
         """How long a cell trained: its share of its stack."""
+        if cell in self._seconds:
+            return self._seconds[cell]
         with self._advised(cell):
             return timing_in(self.folder(cell) / TIMING_FILE, place_of(cell, self.ladder)).seconds
 

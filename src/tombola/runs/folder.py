@@ -36,6 +36,7 @@ from tombola.errors import UserError, notice
 from tombola.files import read_object, sweep, write_bytes, write_json
 from tombola.lottery.cell import Cell, Drawn
 from tombola.lottery.ticket import Ticket
+from tombola.runs.cell_record import CellRecord
 from tombola.runs.cells import Cells
 from tombola.runs.environment_file import ENVIRONMENT_FILE, environment_in
 from tombola.runs.presence import WORK, anyone_at_work, stacks_in_hand
@@ -82,10 +83,10 @@ class Run(Cells):
         """The ladders that its arms take structure from."""
         return [Ladders(self, kind, study) for kind, study in ladders_of(self.study).items()]
 
-    def headway(self) -> Headway:
-        """How far it is now."""
+    def headway(self, known: dict[Cell, CellRecord] | None = None) -> Headway:
+        """How far it is now; its records are `known`, if they were just read."""
         beside: dict[str, tuple[Cells, Study]] = {each.kind: (each, each.study) for each in self.ladders()}
-        return headway(self, self.study, self.is_locked(), beside, stacks_in_hand(self.path))
+        return headway(self, self.study, self.is_locked(), beside, stacks_in_hand(self.path), known)
 
     def _repr_html_(self) -> str:
         """For notebooks: how far it is, and the mean test accuracy at early stop of each arm at each level."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal, Protocol
@@ -54,7 +54,12 @@ def missing(folder: Cells, study: Study) -> list[Cell]:
     """Cells of the study that are still to be trained: not done, and not above the end of a ladder whose
     ticket, or of an arm's own ladder whose network, collapsed or diverged. A ticket whose training was to be watched
     for masks that are missing has to be trained again."""
-    ends, there, mode = Ends(study), folder.cells(), study.pruning.mode
+    return _lacking(folder, study, folder.cells(), study.cells())
+
+
+def _lacking(folder: Cells, study: Study, there: Iterable[Cell], wanted: Iterable[Cell]) -> list[Cell]:
+    """Those of the wanted cells that are missing, where these are there."""
+    ends, mode = Ends(study), study.pruning.mode
     for cell in there:
         if ends.decides(cell):
             ends.note(cell, folder.record(cell).status)
@@ -63,7 +68,7 @@ def missing(folder: Cells, study: Study) -> list[Cell]:
         return cell.arm == TICKET and bool(seen_from(mode, cell.level, study.levels))
 
     done = {cell for cell in there if not watched(cell) or is_done(folder, study, cell)}
-    return [cell for cell in study.cells() if cell not in done and not ends.beyond(cell)]
+    return [cell for cell in wanted if cell not in done and not ends.beyond(cell)]
 
 
 def is_done(folder: Cells, study: Study, cell: Cell) -> bool:
@@ -86,17 +91,18 @@ def require_weights(folder: Cells, study: Study) -> None:
             )
 
 
-def require_whole(folder: Cells) -> None:
-    """Raise UserError unless every cell is whole and the starts that they rest on are there; those of a replicate whose
-    dense network is to be trained again come back with it."""
-    looked_at = set[str]()
-    for cell in folder.cells():
-        starts = folder.record(cell).starts - looked_at
-        for digest in starts if folder.has(Cell(cell.replicate, 0, TICKET, 0)) else ():
+def require_whole(folder: Cells) -> dict[Cell, CellRecord]:
+    """What the cells say. Raises UserError unless every cell is whole and the starts that they rest on are there; those
+    of a replicate whose dense network is to be trained again come back with it."""
+    looked_at, records = set[str](), folder.records()
+    dense = {cell.replicate for cell in records if (cell.level, cell.arm, cell.draw) == (0, TICKET, 0)}
+    for cell, record in records.items():
+        for digest in record.starts - looked_at if cell.replicate in dense else ():
             if wrong := fault(folder.start_file(digest)):
                 advice = folder.again(folder.writer(digest))
                 raise UserError(f"{folder.start_file(digest)}: {wrong}; {advice}")
             looked_at.add(digest)
+    return records
 
 
 def is_whole(folder: Cells, cell: Cell) -> bool:
@@ -164,16 +170,19 @@ def headway(
     running: bool,
     beside: Mapping[str, tuple[Cells, Study]] | None = None,
     at_a_time: int = 1,
+    known: dict[Cell, CellRecord] | None = None,
 ) -> Headway:
     """How far a run of the study is now; `running`: a process is training it. `beside` are ladders that its arms take
-    from, by what they are called; so many stacks are trained `at_a_time`. Reads only."""
+    from, by what they are called; so many stacks are trained `at_a_time`. The run's records are `known`, if they were
+    just read. Reads only."""
     done, left, planned, rows, pace = 0, 0, 0, list[Row](), None
     for name, (folder, part) in {**(beside or {}), "": (run, study)}.items():
-        there = folder.cells()
-        todo, wanted = missing(folder, part), part.cells()
-        done, left, planned = done + len(there), left + len(todo), planned + len({*wanted, *there})
-        rows += _rows({cell: folder.record(cell) for cell in there}, wanted, name)
-        pace = (_pace(folder, there) if running else None) or pace
+        there = known if known is not None and folder is run else folder.records()
+        wanted = part.cells()
+        left += len(_lacking(folder, part, there, wanted))
+        own = _rows(there, wanted, name)
+        done, planned, rows = done + len(there), planned + sum(row.planned for row in own), rows + own
+        pace = (_pace(folder, list(there)) if running else None) or pace
     state: State = "running" if running else "unfinished" if left else "finished"
     return Headway(
         run=run.path.name,
@@ -188,12 +197,12 @@ def headway(
 
 def _rows(records: dict[Cell, CellRecord], planned: Sequence[Cell], name: str) -> list[Row]:
     """A row for each level and arm; the arm is called `name` where there is one."""
-    groups: dict[tuple[int, str], set[Cell]] = defaultdict(set)
-    for cell in (*planned, *records):
-        groups[cell.level, cell.arm].add(cell)
+    groups: dict[tuple[int, str], list[Cell]] = defaultdict(list)
+    for cell in dict.fromkeys((*planned, *records)):
+        groups[cell.level, cell.arm].append(cell)
     rows = []
     for (level, arm), cells in sorted(groups.items(), key=lambda g: (g[0][0], ticket_first(g[0][1]))):
-        found = [records[cell] for cell in sorted(cells & records.keys())]
+        found = [records[cell] for cell in cells if cell in records]
         good = [record.early_stop_test_accuracy for record in found if record.status == "ok"]
         known = [accuracy for accuracy in good if accuracy is not None]
         mean = fmean(known) if known else None

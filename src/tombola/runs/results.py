@@ -5,13 +5,14 @@ The replicate is the unit of every statistic. Draws are averaged within it first
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple
+from dataclasses import astuple, fields
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from tombola.lottery.cell import Cell
+from tombola.runs.cell_record import CellRecord
 from tombola.runs.cells import HISTORY
 from tombola.runs.folder import Run
 from tombola.runs.progress import require_whole
@@ -37,6 +38,8 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "found_iteration": pl.Int64,  # of the training in which the mask was seen
 }
 
+RECORDED = [each.name for each in fields(CellRecord) if each.name in SCHEMA]
+
 CURVES = {**{name: SCHEMA[name] for name in (*KEYS, "density")}, **HISTORY}
 
 
@@ -45,12 +48,10 @@ def results_of(run: Run, *, timed: bool = True) -> pl.DataFrame:
 
     Raises UserError where the study in the folder is not that of the cells.
     """
-    require_whole(run)
-    rows, cells = [], run.cells()
-    study = run.study if cells else None  # a folder without cells may have none yet
-    for cell in cells:
-        record = run.record(cell)
-        row = {**asdict(cell), **{name: getattr(record, name) for name in SCHEMA if hasattr(record, name)}}
+    rows, records = [], require_whole(run)
+    study = run.study if records else None  # a folder without cells may have none yet
+    for cell, record in records.items():
+        row = {**vars(cell), **{name: getattr(record, name) for name in RECORDED}}
         row["early_stop_at_end"] = record.stops_at_end(study.first_iteration(cell) if study else 0)
         if timed:
             row["seconds"] = run.seconds(cell)
@@ -72,8 +73,7 @@ def histories(run: Run) -> pl.DataFrame:
     """Learning curves of every cell: its keys and density, iteration, split, loss, accuracy. Raises as
     `results_of`."""
     keys, frames = list[tuple[Any, ...]](), [pl.DataFrame(schema=HISTORY)]
-    for cell in _cells(run):
-        record = run.record(cell)
+    for cell, record in _records(run).items():
         if record.iterations is not None:
             frames.append(run.history(cell))
             keys.append((*astuple(cell), record.density))
@@ -85,12 +85,11 @@ def histories(run: Run) -> pl.DataFrame:
     return pl.concat([repeated, pl.concat(frames)], how="horizontal")
 
 
-def _cells(run: Run) -> list[Cell]:
-    """The cells that are done; reading the study refuses one that is not theirs."""
-    cells = run.cells()
-    if cells:
+def _records(run: Run) -> dict[Cell, CellRecord]:
+    """Those of the cells that are done; reading the study refuses one that is not theirs."""
+    if run.cells():
         _ = run.study
-    return cells
+    return run.records()
 
 
 def by_replicate(frame: pl.DataFrame, value: str) -> pl.DataFrame:

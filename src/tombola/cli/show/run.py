@@ -87,8 +87,7 @@ def progress_of(found: Run | SweepRun) -> Facts:
         done, planned = (sum(member[key] for member in members) for key in ("done", "planned"))
         facts = {"run": found.path.name, "title": found.title, "state": state}
         return {**facts, "done": done, "planned": planned, "members": members}
-    require_whole(found)
-    now = found.headway()
+    now = found.headway(require_whole(found))
     arms = {
         arm: {
             key: sum(getattr(row, key) for row in now.rows if row.arm == arm)
