@@ -21,7 +21,7 @@ from tombola.cli.show.run import print_results, print_runs, print_status
 from tombola.data.arrays import from_arrays
 from tombola.files import write_json
 from tombola.report.page.page import BESIDE
-from tombola.runs.cell_record import TIMING_FILE, place_of, timing_table
+from tombola.runs.cells.record import TIMING_FILE, place_of, timing_table
 from tombola.runs.folder import Run
 from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study

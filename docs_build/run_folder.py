@@ -13,8 +13,8 @@ from tombola.comparison.consensus import CONSENSUS
 from tombola.comparison.decisions import DECISIONS
 from tombola.comparison.table import SCHEMA as MEASURES
 from tombola.runs import folder
-from tombola.runs.cell_record import CellRecord
-from tombola.runs.cells import HISTORY
+from tombola.runs.cells.cells import HISTORY
+from tombola.runs.cells.record import CellRecord
 from tombola.runs.results import SCHEMA as RESULTS
 
 START = """# The run folder

@@ -13,7 +13,7 @@ from support.study_kit import run_tiny, tiny
 from tombola.analysis.contrasts import claims
 from tombola.analysis.verdicts import wording
 from tombola.lottery.cell import Cell
-from tombola.runs.cell_record import CellRecord
+from tombola.runs.cells.record import CellRecord
 from tombola.runs.results import SCHEMA, results_of, summary
 from tombola.runs.stops import ends, ends_among, ends_in_words, marked
 from tombola.training.trained import NUMBERS, Trained

@@ -16,9 +16,9 @@ from tombola.analysis.connection import connect_run
 from tombola.errors import UserError
 from tombola.files import write_tensors
 from tombola.lottery.cell import Cell
+from tombola.runs.cells.integrity import fault
 from tombola.runs.check.damage import damages_of
 from tombola.runs.folder import Run
-from tombola.runs.integrity import fault
 from tombola.runs.progress import require_whole
 from tombola.runs.results import results_of
 

@@ -29,8 +29,8 @@ from tombola.files import checked, read_object
 from tombola.lottery.arms.catalog import DOSE_ARMS, TICKET
 from tombola.models.scope import Scope
 from tombola.report.tables import Looks, Tables
+from tombola.runs.cells.index import INDEX
 from tombola.runs.folder import Run
-from tombola.runs.index.index import INDEX
 from tombola.runs.progress import missing
 from tombola.runs.results import by_replicate, histories, results_of, summary
 from tombola.seals import unsealed

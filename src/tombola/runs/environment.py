@@ -18,7 +18,7 @@ from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.lottery.cell import Cell
 from tombola.models.architecture import Architecture
-from tombola.runs.cells import cell_named
+from tombola.runs.cells.name import cell_named
 from tombola.runs.folder import Run
 from tombola.runs.unedited import facts_of
 from tombola.seeds import Seeds

@@ -36,8 +36,8 @@ from tombola.errors import UserError, notice
 from tombola.files import read_object, sweep, write_bytes, write_json
 from tombola.lottery.cell import Cell, Drawn
 from tombola.lottery.ticket import Ticket
-from tombola.runs.cell_record import CellRecord
-from tombola.runs.cells import Cells
+from tombola.runs.cells.cells import Cells
+from tombola.runs.cells.record import CellRecord
 from tombola.runs.environment_file import ENVIRONMENT_FILE, environment_in
 from tombola.runs.presence import WORK, anyone_at_work, stacks_in_hand
 from tombola.runs.progress import WORDS, Headway, headway

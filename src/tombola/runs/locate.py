@@ -7,7 +7,7 @@ from pathlib import Path
 from tombola.errors import UserError, nearest
 from tombola.lottery.cell import Cell
 from tombola.lottery.ticket import Ticket
-from tombola.runs.cells import CELL, cell_named
+from tombola.runs.cells.name import CELL, cell_named
 from tombola.runs.folder import Run
 from tombola.runs.sweeps import FILE, SweepRun
 

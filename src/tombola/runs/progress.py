@@ -12,9 +12,9 @@ from typing import Literal, Protocol
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell, Drawn, Status
-from tombola.runs.cell_record import CellRecord
-from tombola.runs.cells import Cells
-from tombola.runs.integrity import fault
+from tombola.runs.cells.cells import Cells
+from tombola.runs.cells.integrity import fault
+from tombola.runs.cells.record import CellRecord
 from tombola.study.spec import Study
 from tombola.study.title import title_of
 from tombola.text import ticket_first

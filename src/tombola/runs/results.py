@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from tombola.lottery.cell import Cell
-from tombola.runs.cell_record import CellRecord
-from tombola.runs.cells import HISTORY
+from tombola.runs.cells.cells import HISTORY
+from tombola.runs.cells.record import CellRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import require_whole
 from tombola.runs.stops import STOP, ends

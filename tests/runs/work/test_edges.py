@@ -8,7 +8,7 @@ import pytest
 
 from support.route_parts import by, travelling
 from support.study_kit import tiny
-from tombola.runs.cells import cell_named
+from tombola.runs.cells.name import cell_named
 from tombola.runs.work.edges import drawn_together, kin, needs
 from tombola.study.ladders import ladders_of
 from tombola.study.spec import Study

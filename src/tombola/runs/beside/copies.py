@@ -18,7 +18,7 @@ from tombola.lottery.cell import Cell, Drawn
 from tombola.masks.mask import Mask, restore
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
-from tombola.runs.cells import write_cell
+from tombola.runs.cells.writing import write_cell
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import Progress

@@ -8,7 +8,7 @@ from typing import Any
 
 from tombola.files import new_folder, write_bytes, write_json
 from tombola.lottery.cell import Cell
-from tombola.runs.cell_record import TIMING_FILE, place_of, timing_in, timing_table
+from tombola.runs.cells.record import TIMING_FILE, place_of, timing_in, timing_table
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Run
 from tombola.runs.progress import is_whole

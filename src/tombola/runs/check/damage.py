@@ -15,10 +15,10 @@ from tombola.errors import UserError
 from tombola.files import digest_of, read_object, read_tensors
 from tombola.lottery.cell import Cell
 from tombola.runs.beside.copies import FOLDER, CopyRun
-from tombola.runs.cell_record import TIMING_FILE, WEIGHT_FILES, CellRecord, place_of, timing_in
+from tombola.runs.cells.integrity import fault
+from tombola.runs.cells.record import TIMING_FILE, WEIGHT_FILES, CellRecord, place_of, timing_in
 from tombola.runs.environment_file import ENVIRONMENT_FILE
 from tombola.runs.folder import Run
-from tombola.runs.integrity import fault
 from tombola.runs.progress import missing
 from tombola.runs.results import results_of
 from tombola.runs.unedited import is_edited

@@ -15,7 +15,7 @@ from pathlib import Path
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
 from tombola.runs.beside.copies import CopyRun, copy_of, train_copies
-from tombola.runs.cell_record import TIMING_FILE
+from tombola.runs.cells.record import TIMING_FILE
 from tombola.runs.check.damage import RESULTS, Damage, damages_of, record_or_none
 from tombola.runs.environment import EngineRecord
 from tombola.runs.environment_file import ENVIRONMENT_FILE

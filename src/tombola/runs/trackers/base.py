@@ -14,8 +14,8 @@ import polars as pl
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
 from tombola.registry import Registry
-from tombola.runs.cell_record import CellRecord
-from tombola.runs.cells import HISTORY
+from tombola.runs.cells.cells import HISTORY
+from tombola.runs.cells.record import CellRecord
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
 from tombola.study.spec import Study

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tombola.lottery.cell import Cell, Drawn
-from tombola.runs.cells import cell_named
+from tombola.runs.cells.name import cell_named
 from tombola.runs.presence import WORK, Presence
 from tombola.runs.progress import Progress
 from tombola.runs.stacks import name_of

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tombola.lottery.cell import Cell
-from tombola.runs.cells import cell_named
+from tombola.runs.cells.name import cell_named
 from tombola.runs.progress import Ends, is_done
 from tombola.runs.stacks import name_of
 from tombola.runs.work.edges import Part, needs

@@ -13,8 +13,8 @@ from tombola.lottery.cell import Begin, Cell, Drawn
 from tombola.lottery.draw import Climb, draw
 from tombola.lottery.lottery import Route
 from tombola.masks.probe import Probing
-from tombola.runs.cell_record import place_of
-from tombola.runs.cells import write_birds, write_cell
+from tombola.runs.cells.record import place_of
+from tombola.runs.cells.writing import write_birds, write_cell
 from tombola.runs.progress import is_done, missing
 from tombola.runs.stacks import StackTrainer
 from tombola.runs.work.edges import drawn_together, kin

@@ -21,10 +21,9 @@ from support.study_kit import run_tiny, tiny
 from tombola.errors import UserError
 from tombola.files import write_json
 from tombola.lottery.cell import Cell
-from tombola.runs import cells
-from tombola.runs.cell_record import TIMING_FILE, CellRecord, place_of, timing_table
+from tombola.runs.cells import cells, index
+from tombola.runs.cells.record import TIMING_FILE, CellRecord, place_of, timing_table
 from tombola.runs.folder import Run
-from tombola.runs.index import index
 from tombola.runs.results import results_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::tombola.errors.Notice")

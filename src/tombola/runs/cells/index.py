@@ -17,8 +17,8 @@ from typing import Any
 
 from tombola.files import canonical, sweep, write_bytes
 from tombola.lottery.cell import Cell
-from tombola.runs.cell_record import CellRecord, StartPlace
-from tombola.runs.index.walk import names_in, state_of
+from tombola.runs.cells.record import CellRecord, StartPlace
+from tombola.runs.cells.walk import names_in, state_of
 from tombola.seals import digest_of_bytes
 
 INDEX = ".index"
