@@ -28,11 +28,16 @@ from tombola.analysis.compare_runs import compare_study
 from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
 from tombola.report.page.compose import write_page
 from tombola.runs import stacks
+from tombola.runs.cells import cells, index
 from tombola.runs.check.damage import damages_of
 from tombola.runs.check.repair import repair
 from tombola.runs.folder import Run
+from tombola.runs.results import results_of
 from tombola.runs.run_options import RunOptions
 from tombola.training.checkpoint import Checkpoint
+
+# Small runs have an index as well, of files that were just written: it is tortured with them.
+cells.MANY, index.SETTLED = 1, 0.0
 
 PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- the table that make torture writes -->\n", "<!-- its end -->\n"
@@ -108,20 +113,26 @@ def disturbed(
     """A command that is begun in processes that are disturbed, then goes on in one that is not."""
     studies = ["ladders beside"] if command in ("compare", "connect") else list(STUDIES)
     study = chance.choice(studies)
-    origin, expected = undisturbed(study, command)
+    origin, _ = undisturbed(study, command)
     path = place / origin.name
     if command != "run":
         shutil.copytree(origin, path)
     ends = [_in_child(partial(_work, command, study, path), disturb, attempt) for attempt in range(times)]
+    return _count(ends), f"{study}, {command}", _wrong_after(command, study, path)
+
+
+def _wrong_after(command: str, study: str, path: Path) -> str:
+    """What is not as in an undisturbed run, after a command that is not disturbed any more."""
+    _, expected = undisturbed(study, command)
     last = _in_child(partial(_work, command, study, path), lambda _: None, 0)
     if last != "finished":
-        return _count(ends), f"{study}, {command}", f"the last run was {last}"
+        return f"the last run was {last}"
     # What is half-written is swept by the next run, and by the same command when it is old.
     found = {name: each for name, each in bits(path).items() if command == "run" or not name.endswith(".tmp")}
     wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
     if command == "run" and not no_leftovers(path):
         wrong.append("leftovers")
-    return _count(ends), f"{study}, {command}", ", ".join(wrong)
+    return ", ".join(wrong)
 
 
 def _count(ends: list[str]) -> int:
@@ -129,14 +140,19 @@ def _count(ends: list[str]) -> int:
     return sum(end != "finished" for end in ends)
 
 
-def _work(command: str, study: str, path: Path) -> None:
+def _work(command: str, study: str, path: Path, **options: str) -> None:
     if command == "run":
-        run_tiny(path.parent, STUDIES[study])
+        run_tiny(path.parent, STUDIES[study], **options)
     else:
         COMMANDS[command](Run(path))
 
 
 def _in_child(work: Callable[[], None], disturb: Callable[[int], None], attempt: int) -> str:
+    return _ended(_begun(work, disturb, attempt))
+
+
+def _begun(work: Callable[[], None], disturb: Callable[[int], None], attempt: int) -> int:
+    """The number of a process that does the work."""
     child = os.fork()
     if child == 0:
         code = 0
@@ -152,6 +168,11 @@ def _in_child(work: Callable[[], None], disturb: Callable[[int], None], attempt:
         except BaseException:
             code = 4
         os._exit(code)
+    return child
+
+
+def _ended(child: int) -> str:
+    """How a process ended, when it has."""
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         return "killed"
@@ -226,6 +247,57 @@ def slow_disk(place: Path, chance: random.Random) -> tuple[int, str, str]:
     return disturbed(place, chance, "run", disturb, 1)
 
 
+def killed_shards(place: Path, chance: random.Random) -> tuple[int, str, str]:
+    """Two workers that are started by hand and share a run; both are killed, twice over."""
+    study, count = chance.choice(list(STUDIES)), 0
+    path = place / undisturbed(study, "run")[0].name
+    for attempt in range(2):
+        works = [partial(_work, "run", study, path, shard=f"{number}/2") for number in (1, 2)]
+        shards = [_begun(work, lambda _: None, attempt) for work in works]
+        chance.shuffle(shards)
+        for shard in shards:
+            time.sleep(chance.uniform(0.05, 1.5))
+            count += _killed(shard)
+        for shard in shards:
+            _ended(shard)
+    return count, f"{study}, run", _wrong_after("run", study, path)
+
+
+def killed_workers(place: Path, chance: random.Random) -> tuple[int, str, str]:
+    """A run with two workers of its own; of the three processes one is killed, then another."""
+    study, count = chance.choice(list(STUDIES)), 0
+    path = place / undisturbed(study, "run")[0].name
+    run = _begun(partial(_work, "run", study, path, on="local:2"), lambda _: None, 0)
+    for _ in range(3):
+        time.sleep(chance.uniform(0.5, 6.0))
+        count += _killed(chance.choice([run, *_children(run)]))
+    _ended(run)
+    return count, f"{study}, run", _wrong_after("run", study, path)
+
+
+def _killed(process: int) -> bool:
+    """Kill a process of this one's, or of its. False where it has ended already."""
+    if _fields(process)[0] in "ZX":
+        return False
+    os.kill(process, signal.SIGKILL)
+    return True
+
+
+def _children(process: int) -> list[int]:
+    """The processes that a process has begun and that train for it."""
+    here = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdecimal()]
+    own = [each for each in here if _fields(each)[1] == str(process)]
+    return [each for each in own if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+def _fields(process: int) -> list[str]:
+    """What /proc says of a process: its state, and who began it; one that is no more has ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["X", ""]
+
+
 # --- files that are damaged -------------------------------------------------------------------------------------
 
 
@@ -271,6 +343,9 @@ def _damaged(place: Path, chance: random.Random, how: str) -> tuple[int, str, st
             data = data[: chance.randrange(len(data))]
         path.write_bytes(data)
     name = path.relative_to(run.path).as_posix()
+    if path.name == index.INDEX:  # nobody need know
+        same = results_of(Run(run.path)).equals(results_of(Run(origin)))
+        return 1, name, "" if same else "other results"
     found = damages_of(Run(run.path))
     if path not in [each.path for each in found]:
         return 1, name, "not named"
@@ -290,6 +365,8 @@ FAULTS: dict[str, Callable[[Path, random.Random], tuple[int, str, str]]] = {
     "disk full": disk_full,
     "kill -9, the clock 400 days off": clock_jumps,
     "kill -9, every flush slow": slow_disk,
+    "kill -9 of workers started by hand (--shard)": killed_shards,
+    "kill -9 of a run and its workers (--on local:2)": killed_workers,
     "kill -9 of connect": partial(killed_at_a_change, command="connect"),
     "kill -9 of compare": partial(killed_at_a_change, command="compare"),
     "kill -9 of verdicts": partial(killed_at_a_change, command="verdicts"),
