@@ -11,9 +11,9 @@ import pytest
 
 from support.simulated import claim
 from support.study_kit import run_tiny, times, tiny
-from tombola.analysis.verdicts import measured as room
 from tombola.analysis.compare_runs import compare_runs, compare_study
 from tombola.analysis.compared import COMPARED, compared_key, keep_tables, key_of
+from tombola.analysis.verdicts import measured as room
 from tombola.analysis.verdicts.of_run import verdicts_of
 from tombola.analysis.verdicts.verdict import Verdict
 from tombola.errors import UserError

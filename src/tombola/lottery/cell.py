@@ -41,8 +41,8 @@ def level_cells(
 @dataclass(frozen=True)
 class Drawn:
     """A cell with what it started from and how it trained: not at all when its mask left a layer empty
-    (`collapsed`), to non-finite numbers when it `diverged`. A cell remembered from disk has no start. `found` is the
-    mask that a search ended with."""
+    (`collapsed`), or when nobody asked for more than its mask and its start; to non-finite numbers when it `diverged`.
+    A cell remembered from disk has no start. `found` is the mask that a search ended with."""
 
     cell: Cell
     status: Status
@@ -65,16 +65,17 @@ Train = Callable[[Sequence[Cell], Begin], Mapping[Cell, Drawn]]
 
 
 def train_cells(
-    cells: Sequence[Cell], begin: Begin, train: Callable[[Sequence[Start]], Sequence[Trained]]
+    cells: Sequence[Cell], begin: Begin, train: Callable[[Sequence[Start]], Sequence[Trained | None]]
 ) -> dict[Cell, Drawn]:
-    """Train cells as one stack. One whose mask leaves a layer without weights is not trained: no signal
-    could pass, and its numbers would be those of a constant function."""
+    """Train cells as one stack, or let them be where `train` gives None. One whose mask leaves a layer without weights
+    is not trained: no signal could pass, and its numbers would be those of a constant function."""
     starts = {cell: begin(cell) for cell in cells}
     whole = [cell for cell in cells if not starts[cell].mask.empty_layers()]
     trained = dict(zip(whole, train([starts[cell] for cell in whole]), strict=True)) if whole else {}
     drawn = {}
     for cell in cells:
         result = trained.get(cell)
-        status: Status = "collapsed" if result is None else "diverged" if result.diverged else "ok"
+        diverged = result is not None and result.diverged
+        status: Status = "collapsed" if cell not in trained else "diverged" if diverged else "ok"
         drawn[cell] = Drawn(cell, status, starts[cell], result, result.mask if result else None)
     return drawn

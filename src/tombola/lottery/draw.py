@@ -11,10 +11,10 @@ from tombola.lottery.arms.catalog import CONTINUED, TICKET, Arm
 from tombola.lottery.arms.context import Rung, Scene
 from tombola.lottery.cell import Begin, Cell, Drawn, Train
 from tombola.lottery.lottery import Lottery, rewind_point
+from tombola.lottery.modes import FROM_BELOW
 from tombola.masks.mask import Mask
 from tombola.models.state import State
 from tombola.seeds import Seeds
-from tombola.training.search.bird import SHORT_ROUNDS
 from tombola.training.start import Start
 
 Ladder = tuple[int, str, int]
@@ -81,7 +81,7 @@ class Climb:
         """Find the mask of every replicate at a level; returns the cells of the searches for them, if they were
         searched for. A search that collapses or diverges ends its replicate's ladder."""
         lottery = self.lottery
-        if level == 0:
+        if level == 0 or level not in lottery.drawn:
             return {}
         if lottery.method:
             sought = train([Cell(r, level, lottery.mode, 0) for r in self.masks], self.seek)
@@ -89,15 +89,19 @@ class Climb:
             self.masks = {r: drawn.found for r, drawn in ends.items() if drawn.found is not None}
             return sought
         for r, mask in self.masks.items():
+            initial = self.initial[r]
+            trained = self.trained.get(r, initial)  # not needed where nothing was trained
             self.masks[r] = (
                 self.birds[r, level]
                 if (r, level) in self.birds
-                else lottery.pruned(r, self.seeds[r], level, mask, self.initial[r], self.trained[r])
+                else lottery.pruned(r, self.seeds[r], level, mask, initial, trained)
             )
         return {}
 
     def cells(self, level: int) -> list[Cell]:
         """The cells of a level that are to be trained, of all replicates."""
+        if level not in self.lottery.drawn:
+            return []
         every = [cell for r in self.masks for cell in self.lottery.cells(r, level)]
         return [cell for cell in every if self.ladders.goes_on(cell)]
 
@@ -128,21 +132,24 @@ class Climb:
 
     def note(self, level: int, drawn: Mapping[Cell, Drawn]) -> None:
         """Keep what the next level is made from. A ticket that collapsed or diverged ends its replicate's ladder,
-        another arm at most its own."""
+        another arm at most its own. So does one whose weights are gone, unless it was not trained as nobody asked."""
+        if level not in self.lottery.drawn:
+            return
         self.ladders.climb(drawn, self.begin, self.whole)
         goes_on = CONTINUED if self.lottery.mode == "continued" and level else TICKET
         for r in list(self.masks):
             ends = [drawn[Cell(r, level, arm, 0)] for arm in (TICKET, goes_on)]
-            if any(end.status != "ok" or end.trained is None for end in ends):
+            source, idle = ends[-1].trained, self.lottery.asked is not None
+            if any(end.status != "ok" or (end.trained is None and not idle) for end in ends):
                 del self.masks[r]
                 continue
-            source = ends[-1].trained
-            assert source is not None
+            if source is None:
+                continue
             self.birds |= {(r, bird.level): bird.mask for bird in source.birds}
             if level == 0:
                 self.rewound[r] = rewind_point(self.lottery.rewind, self.initial[r], source)
                 self.whole[r] = Rung(self.dense, self.initial[r], source.end)
-            if level == 0 or self.lottery.mode in ("iterative", "continued", SHORT_ROUNDS):
+            if level == 0 or self.lottery.mode in FROM_BELOW:
                 self.trained[r] = last_lived(self.masks[r], source.end, self.trained.get(r, {}))
 
     def seek(self, cell: Cell) -> Start:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from tombola.lottery.arms.context import Scene
 from tombola.lottery.arms.donors import Lends
 from tombola.lottery.arms.treat import treat
 from tombola.lottery.cell import Cell, level_cells
-from tombola.lottery.modes import Mode
+from tombola.lottery.modes import Mode, drawn_levels
 from tombola.masks.criteria import CRITERIA
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probing
@@ -40,7 +40,9 @@ class Lottery:
     finds the mask of each level by a training of its own, in a cell that has the mode's name. In
     mode `early-bird` the dense training is watched, as `watcher` says, and leaves the masks of all levels, in mode
     `short-rounds` each ticket's, which leaves that of the next. `lends` is
-    for arms that take from donors; `routes` are arms whose tickets are made from others, by name.
+    for arms that take from donors; `routes` are arms whose tickets are made from others, by name. Where tickets are
+    `asked` for as they start, and at these levels alone, other levels are drawn if these need them, and what is watched
+    trains until its masks stand still.
     """
 
     architecture: Architecture
@@ -56,6 +58,12 @@ class Lottery:
     watcher: EarlyBirds | None = None
     lends: Lends | None = None
     routes: Mapping[str, Route] = field(default_factory=dict)
+    asked: Collection[int] | None = None
+
+    @property
+    def drawn(self) -> list[int]:
+        """The levels that are drawn."""
+        return drawn_levels(self.mode, self.levels, self.asked)
 
     @property
     def levels(self) -> int:
@@ -85,7 +93,7 @@ class Lottery:
         if self.watcher is None or not seen:
             return None
         goals = [Goal(self.alive[level], self.rates, self.rule) for level in seen]
-        return Watch(self.watcher, goals, seen.start)
+        return Watch(self.watcher, goals, seen.start, ends=self.asked is not None)
 
     def pruned(self, r: int, seeds: Seeds, level: int, mask: Mask, initial: State, trained: State) -> Mask:
         """The mask of replicate r at a level, from the one a level above and the weights it ended with."""

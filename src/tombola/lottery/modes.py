@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from tombola import parts
@@ -23,6 +23,10 @@ MODES: Mapping[Mode, str] = {
 }
 """When masks are made, or the training that finds them."""
 
+FROM_BELOW = ("iterative", "continued", SHORT_ROUNDS)
+"""Modes in which the mask of a level is pruned from the ticket of the level before, or from what is trained on beside
+it; in all others no level needs another, but all may need the dense network."""
+
 After = Literal["rewind", "learning-rate", "fine-tune"]
 
 REWINDS: Mapping[After, str] = {
@@ -31,6 +35,12 @@ REWINDS: Mapping[After, str] = {
     "fine-tune": "trained on at the last learning rate, for as many iterations (Renda et al. 2020)",
 }
 """What a ticket starts from once it is pruned."""
+
+
+def drawn_levels(mode: Mode, levels: int, asked: Collection[int] | None) -> list[int]:
+    """The levels, of 0 to `levels`, that are drawn where tickets are `asked` for at some alone (None: at all)."""
+    everything = asked is None or mode in FROM_BELOW
+    return [level for level in range(levels + 1) if everything or not level or level in (asked or ())]
 
 
 def check_rewind(iteration: int, iterations: int) -> None:

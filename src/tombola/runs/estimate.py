@@ -46,6 +46,8 @@ def estimate_time(plan: Plan, dataset: Dataset, device: torch.device, engine: st
     left out. Sources of routes are timed in the same way, on their own data and networks.
     """
     study, architecture = plan.study, plan.architecture
+    if not plan.trainings():  # of a source whose masks are made of the initial weights
+        return Estimate(0.0, 0.0, 0.0)
     per_level = len(plan.lottery.cells(0, min(1, study.levels))) * study.replicates
     demand = Demand(study.recipe, plan.pinned, plan.moving)
     chosen = choose(engine, architecture, device, demand)

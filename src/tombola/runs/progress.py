@@ -15,6 +15,7 @@ from tombola.lottery.cell import Cell, Drawn, Status
 from tombola.runs.cells.cells import Cells
 from tombola.runs.cells.integrity import fault
 from tombola.runs.cells.record import CellRecord
+from tombola.study.ladders import SourceStudy, ends_when_still, steps_at_most
 from tombola.study.spec import Study
 from tombola.study.title import title_of
 from tombola.text import ticket_first
@@ -65,25 +66,35 @@ def _lacking(folder: Cells, study: Study, there: Iterable[Cell], wanted: Iterabl
             ends.note(cell, folder.record(cell).status)
 
     def watched(cell: Cell) -> bool:
-        return cell.arm == TICKET and bool(seen_from(mode, cell.level, study.levels))
+        seen = cell.arm == TICKET and bool(seen_from(mode, cell.level, study.levels))
+        return seen or isinstance(study, SourceStudy)
 
     done = {cell for cell in there if not watched(cell) or is_done(folder, study, cell)}
     return [cell for cell in wanted if cell not in done and not ends.beyond(cell)]
 
 
 def is_done(folder: Cells, study: Study, cell: Cell) -> bool:
-    """Whether a cell is there and, of a ticket that is watched, what was seen for every level it is watched for."""
+    """Whether a cell is there and, of a ticket that is watched, what was seen for every level it is watched for. One of
+    a source has to be trained as far as its routes ask now."""
+    if not folder.has(cell):
+        return False
     levels = seen_from(study.pruning.mode, cell.level, study.levels) if cell.arm == TICKET else ()
-    if not folder.has(cell) or not levels:
-        return folder.has(cell)
-    seen = all(folder.bird_file(cell, level).exists() for level in levels)
-    return seen or folder.record(cell).status != "ok"
+    if not all(folder.bird_file(cell, level).exists() for level in levels):
+        return folder.record(cell).status != "ok"
+    if not isinstance(study, SourceStudy) or ends_when_still(study, cell):
+        return True
+    record = folder.record(cell)
+    return record.status != "ok" or (record.iterations or 0) >= steps_at_most(study, cell)
 
 
 def require_weights(folder: Cells, study: Study) -> None:
     """Raise UserError when a missing cell is pruned from weights that are no longer there."""
     for source in sorted({source for cell in missing(folder, study) for source in _below(cell, study)}):
-        if folder.has(source) and not folder.keeps_weights(source):
+        if (
+            not folder.keeps_weights(source)
+            and is_done(folder, study, source)
+            and steps_at_most(study, source)
+        ):
             raise UserError(
                 f"{folder.folder(source)}: the weights that level {source.level + 1} was pruned from are gone, so this "
                 "ladder cannot be taken up again (store.keep = 'masks' drops them once a run is complete; "
@@ -182,7 +193,8 @@ def headway(
         left += len(_lacking(folder, part, there, wanted))
         own = _rows(there, wanted, name)
         done, planned, rows = done + len(there), planned + sum(row.planned for row in own), rows + own
-        pace = (_pace(folder, list(there)) if running else None) or pace
+        trained = [cell for cell, record in there.items() if record.iterations]
+        pace = (_pace(folder, trained) if running else None) or pace
     state: State = "running" if running else "unfinished" if left else "finished"
     return Headway(
         run=run.path.name,

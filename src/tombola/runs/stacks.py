@@ -14,6 +14,7 @@ from tombola.models.architecture import Architecture
 from tombola.runs.environment import EngineRecord, training_clock
 from tombola.runs.folder import Run
 from tombola.runs.progress import Progress
+from tombola.study.ladders import goes_to, steps_at_most
 from tombola.study.spec import Study
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.loop import train_stack
@@ -95,16 +96,21 @@ class StackTrainer:
         """Each stack has its own, since several may be trained at a time, by several processes."""
         return Checkpoint(self.folder.path / f"{CHECKPOINT}-{name_of(stack)}.safetensors")
 
-    def _train_starts(self, cells: Sequence[Cell], wanted: int, starts: Sequence[Start]) -> Sequence[Trained]:
-        """Train one stack; progress counts the steps of as many networks as are wanted."""
+    def _train_starts(
+        self, cells: Sequence[Cell], wanted: int, starts: Sequence[Start]
+    ) -> Sequence[Trained | None]:
+        """Train one stack as far as is asked; progress counts the steps of as many networks as are wanted."""
         study, first, last = self.study, cells[0], starts[0].iteration
+        if self.lottery and not steps_at_most(study, first):
+            return [None for _ in starts]
 
         def watch(iteration: int) -> None:
             nonlocal last
             self.progress.advance((iteration - last) * wanted, cells)
             last = iteration
 
-        lottery, rewind = self.lottery, study.pruning.rewind
+        lottery, rewind, whole = self.lottery, study.pruning.rewind, study.recipe_at(first.level).iterations
+        until = goes_to(study, first) if lottery else whole
         return train_stack(
             self.architecture,
             starts,
@@ -115,6 +121,7 @@ class StackTrainer:
             search=lottery.search(first) if lottery else None,
             watch=lottery.watch(first) if lottery else None,
             snapshot_at=rewind if lottery and rewind and first.level == 0 else None,
+            until=None if until == whole else until,
             checkpoint=self._checkpoint(cells),
             progress=watch,
         )

@@ -67,7 +67,7 @@ def bind_sources(
     """
     found: dict[str, Source] = {}
     for name in study.sources:
-        source = study.source(name)
+        source = ladders_of(study).get(called(name)) or study.source(name)
         same_data = source.data.name == study.data.name
         same_model = model if source.model == study.model else None
         try:
@@ -76,8 +76,7 @@ def bind_sources(
                 table = study.sources[name]
                 table = table.model_copy(update={"data": {**table.data, "digest": spec.data.digest}})
                 study = study.model_copy(update={"sources": {**study.sources, name: table}})
-            levels = ladders_of(study).get(called(name), study).levels
-            found[name] = Source(make_plan(spec.model_copy(update={"levels": levels}), net), own)
+            found[name] = Source(make_plan(spec, net), own)
         except UserError as problem:
             raise UserError(f"[sources.{name}]: {problem}") from None
     return study, found

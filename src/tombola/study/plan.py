@@ -26,7 +26,7 @@ from tombola.models.state import MATRIX
 from tombola.models.units import unit_axes
 from tombola.seeds import Seeds
 from tombola.study.arm_spec import ArmSpec
-from tombola.study.ladders import SOURCES, ladders_of
+from tombola.study.ladders import SOURCES, SourceStudy, ladders_of, steps_at_most
 from tombola.study.routing import try_routes
 from tombola.study.spec import Study
 from tombola.training.foreign_noise import require_batch
@@ -92,7 +92,7 @@ class Plan:
 
     def trainings(self) -> list[Cell]:
         """Everything that is trained, sources of routes aside: they have plans of their own."""
-        return [*self.ladder_cells(), *self.cells()]
+        return [*self.ladder_cells(), *(cell for cell in self.cells() if self.network_iterations(cell))]
 
     def _frozen_and_pruned(self) -> str | None:
         names = [
@@ -118,8 +118,8 @@ class Plan:
         return self.lottery.method is not None and not self.lottery.method.scores_frozen
 
     def network_iterations(self, cell: Cell) -> int:
-        """Optimizer steps that a cell takes."""
-        return self.study.recipe_at(cell.level).iterations - self.study.first_iteration(cell)
+        """Optimizer steps that a cell takes, at the most where its training ends when masks stand still."""
+        return steps_at_most(self.study, cell)
 
     def bytes_on_disk(self) -> int:
         """About how much the run folder will hold: masks, curves, and the kept weights as float32."""
@@ -170,6 +170,7 @@ def make_plan(study: Study, architecture: Architecture, sources: Mapping[str, So
         treatments=study.treatments,
         method=search if isinstance(search, Method) else None,
         watcher=search if isinstance(search, EarlyBirds) else None,
+        asked=study.asked if isinstance(study, SourceStudy) else None,
     )
     for arm in study.arms:
         _require_layer_counts(arm, lottery)

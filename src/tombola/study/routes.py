@@ -44,6 +44,11 @@ class RouteArm:
         return bool(parts.facts("route", self.kind)["several"])
 
     @property
+    def reads_end(self) -> bool:
+        """Whether it looks at the weights that tickets were trained to."""
+        return bool(parts.facts("route", self.kind).get("reads_end", True))  # not noted in runs of old
+
+    @property
     def actions(self) -> dict[str, Any]:
         """What decides its cells beside the sources, as JSON."""
         found = asdict(self)

@@ -39,15 +39,16 @@ def train_stack(
     search: Search | None = None,
     watch: Watch | None = None,
     snapshot_at: int | None = None,
+    until: int | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Trained]:
-    """Train the networks of one stack from their starts to the recipe's last iteration.
+    """Train the networks of one stack from their starts to the recipe's last iteration, or `until` one before it.
 
     Selection (the early stop) sees the validation split alone. With a `search` the training finds masks, beginning from
-    those that `search.start` gave the starts; a `watch` only looks at it. `progress` is called with the iteration at
-    every evaluation. Raises UserError when a start does not fit the architecture, or the recipe or a start does not
-    fit the engine.
+    those that `search.start` gave the starts; a `watch` only looks at it, and may end it as soon as the masks that it
+    makes stand still, the snapshot being taken. `progress` is called with the iteration at every evaluation. Raises
+    UserError when a start does not fit the architecture, or the recipe or a start does not fit the engine.
     """
     net, groups, course = _set_up(
         architecture, starts, data, recipe, validation, engine, moving=search is not None
@@ -66,6 +67,7 @@ def train_stack(
         snapshot_at,
         search.describe() if search else None,
         watch.describe() if watch else None,
+        *([] if until is None else [until]),
     ]
     key = _key(architecture, starts, data, recipe, validation, asked) if checkpoint else ""
     if checkpoint and (kept := checkpoint.read(key)):
@@ -73,7 +75,8 @@ def train_stack(
 
     stops = {*record.points, *(watching.points if watching else ())}
     stops |= set() if snapshot_at is None else {snapshot_at}
-    for iteration, stop in pairwise(sorted(t for t in stops if t >= first)):
+    last, end = recipe.iterations if until is None else until, first
+    for iteration, stop in pairwise(sorted({last, *(t for t in stops if first <= t < last)})):
         if record.evaluates(iteration):
             if checkpoint and checkpoint.due():
                 checkpoint.write(iteration, _tensors(stack, trainer, record, watching), key)
@@ -84,12 +87,18 @@ def train_stack(
             record.take_snapshot()
         if watching:
             watching.see(iteration)
+            if watching.still() and iteration >= (snapshot_at or 0):
+                end = iteration
+                break
         trainer.advance(iteration, stop)
-    record.evaluate(recipe.iterations)
+        end = stop
+    if watching and end == last:
+        watching.see(last)
+    if end == snapshot_at:
+        record.take_snapshot()
+    record.end_at(end)
     if progress:
-        progress(recipe.iterations)
-    if watching:
-        watching.see(recipe.iterations)
+        progress(last)
     trained = record.finish(trainer.masks())
     if watching:
         trained = [replace(t, birds=birds) for t, birds in zip(trained, watching.birds(), strict=True)]

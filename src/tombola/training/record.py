@@ -70,6 +70,13 @@ class Record:
             self._write("train", place, self._score("train"))
             self._write("test", place, self._score("test"))
 
+    def end_at(self, iteration: int) -> None:
+        """Measure for the last time: at the end of the grid, or before it where training ended early."""
+        self.points = [*(point for point in self.points if point < iteration), iteration]
+        self._place[iteration] = len(self.points) - 1
+        self.curve.add(iteration)
+        self.evaluate(iteration)
+
     def take_snapshot(self) -> None:
         """Keep the weights as they are now: what later levels rewind to."""
         self.tensors |= {f"snapshot:{name}": t.clone() for name, t in self.stack.tensors().items()}
@@ -101,7 +108,7 @@ class Record:
                     early_stop_test_accuracy=early[r] if point >= 0 else None,
                     final_test_accuracy=host["test.accuracy"][last][r],
                     final_train_accuracy=host["train.accuracy"][last][r],
-                    iterations=self.recipe.iterations - self.stack.iteration,
+                    iterations=self.points[-1] - self.stack.iteration,
                     diverged=not finite,
                     mask=masks[r] if masks is not None else None,
                 )

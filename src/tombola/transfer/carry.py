@@ -18,7 +18,7 @@ OUTPUT = "output"
 """The role of the weights whose units are the classes."""
 
 
-@ROUTES.register("carry", controls={**CARRIED, "new-head": {"head": "new"}})
+@ROUTES.register("carry", reads_end=False, controls={**CARRIED, "new-head": {"head": "new"}})
 def carry(
     request: Request,
     /,

@@ -25,7 +25,9 @@ Sources = tuple[int, ...]
 
 
 @ROUTES.register(
-    "elastic", controls={**CARRIED, "permuted": {"permute_new": True}, "snip": {"snip_new": True}}
+    "elastic",
+    reads_end=False,
+    controls={**CARRIED, "permuted": {"permute_new": True}, "snip": {"snip_new": True}},
 )
 def elastic(
     request: Request,

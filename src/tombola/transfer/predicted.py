@@ -31,7 +31,7 @@ class Given:
     probing: Probing | None = None
 
 
-@ROUTES.register("predicted", several=True, controls={"shuffled": {"labels": "shuffled"}})
+@ROUTES.register("predicted", several=True, reads_end=False, controls={"shuffled": {"labels": "shuffled"}})
 def predicted(request: Request, /, *, model: Kind = "logistic", labels: Labels = "tickets") -> Made:
     """The likeliest weights, told from what weights start from by others' tickets (after Frankle et al. 2021).
 

@@ -27,7 +27,7 @@ Rows = NDArray[np.intp]
 AtLeast1 = Annotated[int, Field(ge=1)]
 
 
-@ROUTES.register("regroup", controls={"reinit": {"weights": "reinit"}})
+@ROUTES.register("regroup", reads_end=False, controls={"reinit": {"weights": "reinit"}})
 def regroup(
     request: Request,
     /,

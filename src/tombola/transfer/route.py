@@ -163,9 +163,10 @@ class Request:
 
 
 ROUTES: Registry[Callable[..., Made]] = Registry(
-    "route", "tombola.transfer", defaults={"controls": {}, "several": False}
+    "route", "tombola.transfer", defaults={"controls": {}, "several": False, "reads_end": True}
 )
-"""A route's facts: its `controls`, name -> options that make them, and whether it takes `several` tickets."""
+"""A route's facts: its `controls`, name -> options that make them, whether it takes `several` tickets, and whether it
+`reads_end`, the weights that these were trained to: else sources are trained only as far as their masks need it."""
 
 
 def make(

@@ -24,7 +24,7 @@ from tombola.transfer.route import ROUTES, Made, MaskFrom, Request
 Keep = Literal["intersection", "threshold", "union", "top"]
 
 
-@ROUTES.register("votes", several=True, controls={"random": {"mask": "random"}})
+@ROUTES.register("votes", several=True, reads_end=False, controls={"random": {"mask": "random"}})
 def votes(
     request: Request,
     /,

@@ -17,7 +17,7 @@ from tombola.models.units import UnitGroup, unit_axes
 from tombola.transfer.route import CARRIED, ROUTES, Made, MaskFrom, Request, WeightsFrom
 
 
-@ROUTES.register("widen", controls=CARRIED)
+@ROUTES.register("widen", reads_end=False, controls=CARRIED)
 def widen(
     request: Request,
     /,

@@ -15,7 +15,7 @@ from tombola.runs.estimate import Estimate, estimate_time
 from tombola.runs.folder import Ladders, Run
 from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import bound
-from tombola.study.ladders import ladders_of
+from tombola.study.ladders import SourceStudy, ladders_of, steps_at_most
 from tombola.study.plan import Plan
 from tombola.study.spec import Study
 from tombola.study.sweep import Sweep, label_of
@@ -109,7 +109,8 @@ def _dry_run_sweep(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
 def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
     plans, scope = [plan, *(source.plan for source in plan.sources.values())], plan.architecture.scope
     beside = [Ladders(folder, kind, study) for kind, study in ladders_of(plan.study).items()]
-    places = [(folder, plan.cells()), *((each, each.study.cells()) for each in beside)]
+    places = [(folder, plan.study), *((each, each.study) for each in beside)]
+    asked = {each.kind: each.study.told for each in beside if isinstance(each.study, SourceStudy)}
     return {
         "run": str(folder.path),
         "model": plan.architecture.name,
@@ -121,8 +122,11 @@ def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
         "densities": plan.densities,
         "replicates": plan.study.replicates,
         "trainings": sum(len(each.trainings()) for each in plans),
-        "trainings_done": sum(there.has(cell) for there, planned in places for cell in planned),
+        "trainings_done": sum(
+            there.has(cell) for there, study in places for cell in study.cells() if steps_at_most(study, cell)
+        ),
         "ladders": {each.kind: each.study.replicates for each in beside},
+        "sources": {kind: said for kind, said in asked.items() if said},
         "iterations": sum(each.network_iterations(cell) for each in plans for cell in each.trainings()),
         "estimated_seconds": time.seconds,
         "estimated_seconds_low": time.low,
@@ -151,6 +155,8 @@ def _print_plan(plan: Plan, facts: dict[str, Any]) -> None:
         f"{facts['trainings']} trainings{done}, {facts['replicates']} replicates{beside}, "
         f"{facts['iterations']:,} iterations in all"
     )
+    for kind, said in facts["sources"].items():
+        print(f"{kind}: {said}")
     print(f"{time_of(facts)}, from short probes, and {size(facts['estimated_bytes'])} on disk")
     print_prospects(facts["hypotheses"])
     print(f"would be written to {facts['run']}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,27 +17,12 @@ from tombola.lottery.cell import Cell
 from tombola.masks.mask import Mask, restore
 from tombola.models.state import State
 from tombola.runs.cells.index import MANY, Entry, Index
-from tombola.runs.cells.integrity import fault
+from tombola.runs.cells.integrity import fault, suspect
 from tombola.runs.cells.record import TIMING_FILE, WEIGHT_FILES, CellRecord, place_of, timing_in
 from tombola.runs.cells.walk import cells_in
-from tombola.seals import OTHER, has_size, require_digest
+from tombola.seals import OTHER, require_digest
 from tombola.training.search.bird import Bird
 from tombola.training.trained import Trained
-
-
-def _suspect(folder: Path, record: CellRecord) -> list[str]:
-    """The files of a cell that are not there, or not of the size that they were stored with, and need a closer look."""
-    with os.scandir(folder) as entries:
-        sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
-    digests = record.digests or {}
-    return [
-        name
-        for name in record.files()
-        if not (
-            has_size(sizes.get(name), digests.get(name, ""))
-            or (digests and name == TIMING_FILE and name in sizes)
-        )
-    ]
 
 
 def bird_name(level: int) -> str:
@@ -124,7 +109,7 @@ class Cells(ABC):
         folder = self.folder(cell)
         with self._advised(cell):
             record = self._read_record(cell, folder / "cell.json")
-            for name in _suspect(folder, record):
+            for name in suspect(folder, record.files(), record.digests or {}):
                 if wrong := fault(folder / name):
                     raise UserError(f"{folder / name}: {wrong}")
         self._know(cell, record)
@@ -253,6 +238,11 @@ class Cells(ABC):
             frame = read_parquet(self.folder(cell) / "history.parquet", HISTORY)
             self.file(cell, "history.parquet")
             return frame
+
+    def forget(self, cell: Cell) -> None:
+        """Remove a cell, if it is there, to be written anew."""
+        shutil.rmtree(self.folder(cell), ignore_errors=True)
+        self._whole.pop(cell, None)
 
     def forget_weights(self, cell: Cell) -> None:
         """Drop the weights of a cell that nothing is pruned from any more (store.keep = "masks")."""

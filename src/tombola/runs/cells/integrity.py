@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from tombola.runs.cells.record import TIMING_FILE
+from tombola.seals import has_size
 
 PARQUET = b"PAR1"
 """How a parquet file begins and ends."""
@@ -31,6 +35,20 @@ def fault(path: Path) -> str:
     except FileNotFoundError:
         return "is missing"
     return "" if whole else "is cut short, or another kind of file"
+
+
+def suspect(folder: Path, files: Iterable[str], digests: Mapping[str, str]) -> list[str]:
+    """The files of a cell that are not there, or not of the size that they were stored with, and need a closer look."""
+    with os.scandir(folder) as entries:
+        sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
+    return [
+        name
+        for name in files
+        if not (
+            has_size(sizes.get(name), digests.get(name, ""))
+            or (digests and name == TIMING_FILE and name in sizes)
+        )
+    ]
 
 
 def _tensors_end(head: bytes, header: bytes) -> int | None:

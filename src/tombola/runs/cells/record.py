@@ -42,8 +42,9 @@ class CellRecord:
     that took a snapshot.
 
     The numbers are those of `Trained`; None where there was no training, no early stop, or no finite number. A ticket
-    whose mask was seen in a training says at which iteration, and why it was taken then; one that a route made from
-    others says how (`made`: route, options, sources by digest, report).
+    of a source that is taken as it starts has none, and is "ok". A ticket whose mask was seen in a training says at
+    which iteration, and why it was taken then; one that a route made from others says how (`made`: route, options,
+    sources by digest, report).
 
     `digests` are those of the files beside it, `seal` that of the record itself, see `tombola.seals`; None in
     cells of old.

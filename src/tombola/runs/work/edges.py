@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
 from tombola.lottery.draw import partner_of
-from tombola.study.ladders import TRAIT, called
+from tombola.lottery.modes import drawn_levels
+from tombola.study.ladders import TRAIT, SourceStudy, called
 from tombola.study.routes import DONORS
 from tombola.study.spec import Study
 
@@ -45,7 +46,7 @@ def needs(study: Study, cell: Cell, beside: Mapping[str, Study]) -> Iterator[tup
     if not level:
         return
     for r in kin(study, [cell.replicate]):
-        yield from (("", below) for below in _sources(study, r, level - 1))
+        yield from (("", below) for below in _sources(study, r, _below(study, level)))
         if study.search_arm and cell.arm != study.search_arm:
             yield "", Cell(r, level, study.search_arm, 0)
     if cell.arm in (TICKET, study.search_arm):
@@ -56,6 +57,12 @@ def needs(study: Study, cell: Cell, beside: Mapping[str, Study]) -> Iterator[tup
         lending = beside[kind]
         numbers = range(lending.replicates) if kind == DONORS else [cell.replicate % lending.replicates]
         yield from ((kind, Cell(number, min(level, lending.levels), TICKET, 0)) for number in numbers)
+
+
+def _below(study: Study, level: int) -> int:
+    """The last level below one that is drawn at all."""
+    asked = study.asked if isinstance(study, SourceStudy) else None
+    return drawn_levels(study.pruning.mode, level - 1, asked)[-1]
 
 
 def _takes_from(study: Study, arm: str) -> set[Part]:

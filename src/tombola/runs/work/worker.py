@@ -92,7 +92,8 @@ class Worker:
     def _write(self, trained: Sequence[Drawn], seconds: float) -> None:
         study = self.plan.study
         for drawn in trained:
-            if not self.folder.has(drawn.cell):
+            if not self.folder.has(drawn.cell) or self._is_longer(drawn):
+                self.folder.forget(drawn.cell)
                 source = drawn.cell.arm in study.source_arms
                 write_cell(self.folder, drawn, study.store.keep, seconds, source)
             elif drawn.trained is not None:
@@ -100,6 +101,11 @@ class Worker:
                     self.folder.folder(drawn.cell), drawn.trained, place_of(drawn.cell, self.folder.ladder)
                 )
         self.stored()
+
+    def _is_longer(self, drawn: Drawn) -> bool:
+        """Whether a cell is there that was not trained as far, since its routes did not ask for that."""
+        there = self.folder.record(drawn.cell).iterations or 0
+        return drawn.trained is not None and drawn.trained.iterations > there
 
     def _written(self) -> None:
         """Wait until the last stack is stored; an error in storing it is raised here."""

@@ -123,15 +123,18 @@ class ShortRounds(EarlyBirds):
 @dataclass(frozen=True)
 class Watch:
     """Which masks are made: the options, and the goals of levels `first` and those after it; what `train_stack`
-    takes. Looked at are the starts that are `watched`."""
+    takes. Looked at are the starts that are `watched`. Where nothing else is wanted of the training, it `ends` as soon
+    as all their masks stand still."""
 
     options: EarlyBirds
     goals: Sequence[Goal]
     first: int = 1
+    ends: bool = False
 
     def describe(self) -> list[object]:
         """What a checkpoint must agree on."""
-        return [self.options.model_dump(mode="json"), self.first, *(goal.describe() for goal in self.goals)]
+        asked = [self.options.model_dump(mode="json"), self.first, *(goal.describe() for goal in self.goals)]
+        return [*asked, *(["ends"] if self.ends else [])]
 
 
 class Watching:
@@ -146,19 +149,40 @@ class Watching:
         self.watch, self.stack, self.starts = watch, stack, starts
         self.points = [t for t in watch.options.points(recipe, examples) if t > stack.iteration]
         self.seen: list[list[list[dict[str, Tensor]]]] = [[[] for _ in watch.goals] for _ in starts]
+        self.moving = {
+            (r, level)
+            for r, start in enumerate(starts)
+            for level, _ in self._numbered(self.seen[r])
+            if start.watched and watch.ends
+        }
+        """Networks and levels whose masks do not stand still yet, where that is asked."""
 
     def see(self, iteration: int) -> None:
         """Make the masks of this iteration, if it is one of the points. Made on the host: a sync point. A network
         whose weights are no longer finite gets no more."""
         if iteration not in self.points:
             return
-        for start, levels, weights in zip(self.starts, self.seen, self._weights(), strict=True):
-            if not start.watched or not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
-                continue
+        for r, (start, levels, weights) in enumerate(
+            zip(self.starts, self.seen, self._weights(), strict=True)
+        ):
+            finite = all(bool(tensor.isfinite().all()) for tensor in weights.values())
             for level, (goal, masks) in self._numbered(levels):
+                if not start.watched or not finite:
+                    self.moving.discard((r, level))
+                    continue
                 # The stream that pruning breaks ties by, the same at every look: equal ties, equal masks.
                 pruner = Pruner(goal.rule, goal.rates, start.seeds.stream("ties", level))
                 masks.append(pruner.to_counts(start.mask, start.state, weights, goal.counts).pack())
+                self._settle(r, level, masks[-self.watch.options.window - 1 :])
+
+    def _settle(self, r: int, level: int, packed: Sequence[dict[str, Tensor]]) -> None:
+        """Note it where these masks, the last ones, stand still."""
+        if (r, level) in self.moving and self._calm(self.starts[r], packed) is not None:
+            self.moving.discard((r, level))
+
+    def still(self) -> bool:
+        """Whether the training may end, since no later look changes a mask that is taken."""
+        return self.watch.ends and not self.moving
 
     def birds(self) -> list[tuple[Bird, ...]]:
         """The tickets of each network, one a level; none of a network that was never finite."""
@@ -184,6 +208,9 @@ class Watching:
             masks += [{} for _ in range(len(stacked) - len(masks))]
             for bits, packed in zip(masks, stacked, strict=True):
                 bits[name] = packed
+        for place, levels in enumerate(self.seen):
+            for level, (_, looks) in self._numbered(levels):
+                self._settle(place, level, looks)
 
     def _numbered(
         self, levels: Sequence[list[dict[str, Tensor]]]
@@ -197,11 +224,15 @@ class Watching:
         whole = {name: self.stack.params[name].detach().cpu() for name in names}
         return [{name: tensor[r] for name, tensor in whole.items()} for r in range(self.stack.size)]
 
+    def _calm(self, start: Start, packed: Sequence[dict[str, Tensor]]) -> int | None:
+        """Index of the first of a network's masks that stands still."""
+        masks = [Mask.unpack(bits, start.mask.shapes) for bits in packed]
+        options = self.watch.options
+        return first_calm(masks, options.threshold, options.window, options.distance(start.mask))
+
     def _bird(self, level: int, start: Start, packed: Sequence[dict[str, Tensor]]) -> Bird:
         masks = [Mask.unpack(bits, start.mask.shapes) for bits in packed]
-        options, seen = self.watch.options, tuple(self.points[: len(masks)])
-        distance = options.distance(start.mask)
-        drawn = first_calm(masks, options.threshold, options.window, distance)
+        seen, drawn = tuple(self.points[: len(masks)]), self._calm(start, packed)
         chosen = len(masks) - 1 if drawn is None else drawn
-        apart = distance_map(masks, distance)
+        apart = distance_map(masks, self.watch.options.distance(start.mask))
         return Bird(level, masks[chosen], seen[chosen], drawn is not None, seen, apart)
