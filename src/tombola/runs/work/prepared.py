@@ -12,7 +12,7 @@ from tombola.files import write_parquet
 from tombola.plugins.trusted import accept
 from tombola.runs.beside.departures import Departures
 from tombola.runs.beside.lender import Lender
-from tombola.runs.beside.reuse import take_dense
+from tombola.runs.beside.reuse import take_dense, take_source
 from tombola.runs.beside.siblings import say_of_siblings
 from tombola.runs.environment import EngineRecord
 from tombola.runs.folder import Ladders, Run
@@ -26,7 +26,7 @@ from tombola.runs.unedited import require_unedited
 from tombola.runs.work.edges import Part
 from tombola.runs.work.worker import Worker
 from tombola.study.imported import say_what_changed
-from tombola.study.ladders import called, ladder_seeds
+from tombola.study.ladders import SOURCES, called, ladder_seeds
 from tombola.study.plan import Plan, Source, make_plan
 from tombola.study.prospects import unanswerable
 from tombola.study.routes import DONORS
@@ -97,8 +97,10 @@ class Prepared:
             ladders.make()
             if alone:
                 ladders.sweep()
-        for worker in self.workers().values():
+        for part, worker in self.workers().items():
             worker.settle()
+            if part.startswith(SOURCES) and isinstance(worker.folder, Ladders):
+                take_source(worker.folder, worker.trainer.record, worker.trainer.size, self.options.out)
         take_dense(folder, self.study, record, self.trainer.size, dense_from)
 
     def workers(
