@@ -97,21 +97,29 @@ class CounterDropout(nn.Module):
         return f"p={self.p}"
 
 
-def swap_dropout(module: nn.Module, noise: Noise) -> nn.Module:
-    """Replace torch's dropout layers inside `module` (in place) by counter-based ones that read `noise`.
+PLAIN, CHANNELS = (nn.Dropout,), (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
-    A layer that stands in several places stays one layer. Subclasses are left alone: what they do is theirs.
-    """
-    plain, channels = (nn.Dropout,), (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+
+def dropouts(module: nn.Module) -> dict[nn.Module, int]:
+    """torch's dropout layers inside a module, each with its number. A layer that stands in several places stays one
+    layer; subclasses are left alone: what they do is theirs."""
+    found: dict[nn.Module, int] = {}
+    for _, part in module.named_modules(remove_duplicate=False):
+        if type(part) in (*PLAIN, *CHANNELS):
+            found.setdefault(part, len(found))
+    return found
+
+
+def swap_dropout(module: nn.Module, noise: Noise) -> nn.Module:
+    """Replace the `dropouts` inside `module` (in place) by counter-based ones that read `noise`."""
     swapped: dict[nn.Module, CounterDropout] = {}
+    for part, number in dropouts(module).items():
+        p, inplace = getattr(part, "p"), getattr(part, "inplace")  # noqa: B009
+        swapped[part] = CounterDropout(p, type(part) in CHANNELS, number, noise, inplace)
+        swapped[part].train(part.training)
     for name, part in list(module.named_modules(remove_duplicate=False)):
-        if type(part) not in (*plain, *channels):
-            continue
         if part not in swapped:
-            p: float = part.p
-            inplace: bool = part.inplace
-            swapped[part] = CounterDropout(p, type(part) in channels, len(swapped), noise, inplace)
-            swapped[part].train(part.training)
+            continue
         if not name:
             return swapped[part]
         parent, _, leaf = name.rpartition(".")

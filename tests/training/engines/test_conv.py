@@ -82,6 +82,21 @@ class PreActivated(nn.Module):
         return out
 
 
+class Dropped(nn.Module):
+    """A layer that is called three times draws three times; what it reads has another reader."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.norm = nn.Conv2d(2, 4, 3), nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.drop, self.inner, self.out = nn.Dropout(0.4), nn.Linear(140, 12), nn.Linear(12, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x).relu()
+        x = self.norm(self.drop(x)) + self.drop(self.two(x))
+        out: Tensor = self.out(self.drop(F.relu(self.inner(torch.flatten(x, 1)))))
+        return out
+
+
 NETWORKS: dict[str, tuple[Shape, Callable[[], nn.Module]]] = {
     "3x3 padded twice": (
         IMAGE,
@@ -162,6 +177,41 @@ NETWORKS: dict[str, tuple[Shape, Callable[[], nn.Module]]] = {
             *head(16),
         ),
     ),
+    "groups, and a filter for every channel": (
+        IMAGE,
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 6, 3, padding=1, groups=2),
+            nn.ReLU(),
+            nn.Conv2d(6, 9, (3, 1), stride=2, groups=3),
+            nn.ReLU(),
+            nn.Conv2d(9, 9, 3, padding=2, dilation=2, groups=9, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(9, 18, 1, groups=9),
+            *head(288),
+        ),
+    ),
+    "dropout of pixels, channels and units": (
+        IMAGE,
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 5, 3, padding=1),
+            nn.Dropout(0.3),
+            nn.ReLU(),
+            nn.Dropout2d(0.4),
+            nn.Conv2d(5, 4, 3),
+            nn.Dropout(0.0),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(0.25),
+            nn.Linear(24, 20),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(20, 11),
+            nn.Dropout(0.2, inplace=True),
+            nn.ReLU(),
+            nn.Linear(11, CLASSES),
+        ),
+    ),
+    "one dropout in three places": (IMAGE, Dropped),
     "written out": ((2, 8, 6), Written),
     "batch norms and residual sums": (IMAGE, Residual),
     "a value with several readers": (IMAGE, PreActivated),
@@ -239,7 +289,13 @@ def test_any_batch(batch: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["one channel, 5x5 of stride 2 on odd sides", "batch norms and residual sums"]
+    "name",
+    [
+        "one channel, 5x5 of stride 2 on odd sides",
+        "batch norms and residual sums",
+        "groups, and a filter for every channel",
+        "dropout of pixels, channels and units",
+    ],
 )
 @pytest.mark.parametrize("cut", ["layer", "filters"])
 def test_dead_layers_and_filters(name: str, cut: str) -> None:
@@ -304,8 +360,23 @@ def test_flipped_and_cropped_images() -> None:
             torch.testing.assert_close(found.end[name].double(), tensor.double(), rtol=1e-4, atol=1e-5)
 
 
-def test_bits_depend_on_neither_stack_nor_interruption(tmp_path: Path) -> None:
-    arch, data = lenet(), resident(arrays((1, 12, 12), n=80))
+def test_dropout_of_later_steps() -> None:
+    """Every network and every step has numbers of its own, those that `modules` draws."""
+    shape, build = NETWORKS["one dropout in three places"]
+    given = begun(build, shape, 0.7, "")
+    rule = recipe(iterations=4, evaluate_every=2, optimizer="sgd", lr=0.05, batch=19)
+    ours = ended("sparse-conv", build, shape, rule, *given)
+    with doubled():
+        theirs = ended("modules", build, shape, rule, *given)
+    for found, expected in zip(ours, theirs, strict=True):
+        for name, tensor in expected.end.items():
+            torch.testing.assert_close(found.end[name].double(), tensor.double(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_bits_depend_on_neither_stack_nor_interruption(tmp_path: Path, dropped: bool) -> None:
+    arch = architecture(Dropped, IMAGE, CLASSES) if dropped else lenet()
+    data = resident(arrays(IMAGE if dropped else (1, 12, 12), n=80))
     begun = [start(arch, r // 2, sparse(arch, r, 0.3)) for r in range(3)]
     rule = recipe(iterations=8, evaluate_every=4, batch=20, weight_decay=0.01)
     whole = train_stack(arch, begun, data, rule, 10, engine="sparse-conv")

@@ -24,6 +24,20 @@ def linear(features: int) -> list[nn.Module]:
     return [nn.Flatten(), nn.Linear(features, 9), nn.ReLU(), nn.Linear(9, CLASSES)]
 
 
+class InPlace(nn.Module):
+    """What is dropped in place is read before and after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.drop = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1), nn.Dropout(0.5, inplace=True)
+        self.head = nn.Sequential(*linear(252))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x)
+        out: Tensor = self.head(self.drop(x) + self.two(x))
+        return out
+
+
 class Product(nn.Module):
     """Two values multiplied."""
 
@@ -47,11 +61,21 @@ UNKNOWN: dict[str, tuple[Callable[[], nn.Module], str]] = {
         r"layer '1' \(BatchNorm2d\)",
     ),
     "tanh": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh(), *linear(140)), r"layer '1' \(Tanh\)"),
-    "dropout": (
-        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.Dropout(0.1), *linear(140)),
-        r"layer '1' \(Dropout\)",
+    "dropout of images": (
+        lambda: nn.Sequential(nn.Dropout(0.1), nn.Conv2d(2, 4, 3), *linear(140)),
+        r"layer '0' \(Dropout\)",
     ),
-    "groups": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), *linear(140)), r"layer '0' \(Conv2d\)"),
+    "dropout twice in one place": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(140, 9), *[nn.Dropout(0.1)] * 2, nn.Linear(9, CLASSES)
+        ),
+        r"layer '3' \(Dropout\)",
+    ),
+    "dropout in place of what another reads": (InPlace, r"layer 'drop' \(Dropout\)"),
+    "dropout of another kind": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.AlphaDropout(0.1), *linear(140)),
+        r"layer '1' \(AlphaDropout\)",
+    ),
     "padding": (
         lambda: nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"), *linear(252)),
         r"layer '0' \(Conv2d\)",

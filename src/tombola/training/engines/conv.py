@@ -15,8 +15,8 @@ from tombola.training.engines.sparse import SparseEngine, in_loops
 
 @ENGINES.register("sparse-conv")
 class SparseConvEngine(SparseEngine):
-    """Convolutions, batch norms, pools, ReLU and sums on images, then linear layers: compiled loops over living
-    weights, one network a core.
+    """Convolutions, batch norms, pools, ReLU, dropout and sums on images, then linear layers: compiled loops over
+    living weights, one network a core.
 
     Channels from which no living weight leads to the output are not computed. As in compact.py, the running statistics
     of a batch norm are left alone for them; nothing that is computed depends on them.
@@ -28,7 +28,7 @@ class SparseConvEngine(SparseEngine):
     def __init__(self, job: Job) -> None:
         graph = job.architecture.ask(graph_of)
         assert isinstance(graph, Graph), "holds() was asked first"
-        self.nets = [Convolved(job.stack, graph, r) for r in range(job.stack.size)]
+        self.nets = [Convolved(job.stack, graph, r, key) for r, key in enumerate(job.dropout_keys)]
         self._take(job)
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
@@ -13,6 +14,7 @@ from tombola.models.architecture import Architecture
 from tombola.models.generators import protected
 from tombola.training.engines.chain import Layer
 from tombola.training.foreign_noise import habits
+from tombola.training.noise import dropouts
 
 Shape = tuple[int, int, int]
 """Channels, height, width."""
@@ -49,17 +51,28 @@ class Norm(NamedTuple):
     momentum: float
 
 
+class Drop(NamedTuple):
+    """Dropout with a probability: which of the network's dropout layers it is, counted with each call as in `Noise`,
+    and whether it drops channels as a whole."""
+
+    layer: int
+    p: float
+    whole: bool
+
+
 @dataclass(frozen=True)
 class Step:
-    """What makes a value of value `source`: a convolution or a batch norm, which have a weight (names of parameters), a
-    pool that takes the largest or else the mean of each window, or the sum with value `other`; `relu` says whether a
-    ReLU follows."""
+    """What makes a value of value `source`: a convolution, perhaps of groups, or a batch norm, which have a weight
+    (names of parameters), a pool that takes the largest or else the mean of each window, dropout, or the sum with value
+    `other`; `relu` says whether a ReLU follows."""
 
     source: int
     window: Window | None = None
     weight: str | None = None
     bias: str | None = None
+    groups: int = 1
     largest: bool = False
+    drop: Drop | None = None
     norm: Norm | None = None
     other: int | None = None
     relu: bool = False
@@ -78,11 +91,12 @@ class Step:
 @dataclass(frozen=True)
 class Graph:
     """The values of a network up to where it is flattened, images first; the steps that make all others, in their
-    order; and the linear layers after that."""
+    order; the linear layers after that; and dropout after one of these, by its place."""
 
     values: tuple[Shape, ...]
     steps: tuple[Step, ...]
     head: tuple[Layer, ...]
+    drops: tuple[tuple[int, Drop], ...] = ()
 
 
 class UnknownError(Exception):
@@ -141,6 +155,9 @@ class _Reader:
         self.values: list[Shape] = [shape]
         self.steps: list[Step] = []
         self.head: list[Layer] = []
+        self.drops: dict[int, Drop] = {}
+        self.layers = dropouts(module)
+        self.calls = Counter[nn.Module]()
         self.at: dict[fx.Node, int] = {}
         self.flat: fx.Node | None = None
         self.used: set[str] = set()
@@ -150,7 +167,7 @@ class _Reader:
             raise UnknownError(f"a parameter that is not used, '{min(unused)}'")
         if not self.steps:
             raise UnknownError("no convolution")
-        return Graph(tuple(self.values), tuple(self.steps), tuple(self.head))
+        return Graph(tuple(self.values), tuple(self.steps), tuple(self.head), tuple(self.drops.items()))
 
     def follow(self, node: fx.Node) -> None:
         """Note what a node does."""
@@ -194,6 +211,16 @@ class _Reader:
             at = self._step(node, at, operation)
         self.at[node] = at
 
+    def _drop(self, node: fx.Node, layer: nn.Module) -> Drop:
+        """What a dropout layer does in one of its places."""
+        if layer not in self.layers or (
+            getattr(layer, "inplace", False) and len(node.all_input_nodes[0].users) > 1
+        ):
+            self._refuse(node)  # a function, or one that changes what others read
+        number = self.layers[layer] + (self.calls[layer] << 32)
+        self.calls[layer] += 1
+        return Drop(number, float(getattr(layer, "p")), type(layer) is nn.Dropout2d)  # noqa: B009
+
     def _after(self, node: fx.Node, source: fx.Node, operation: Any) -> None:
         """A node after the image is flattened."""
         if source is not self.flat:
@@ -202,6 +229,11 @@ class _Reader:
             self.head.append(Layer(*self._parameters(node, operation), False))
         elif type(operation) is nn.ReLU and self.head and len(source.users) == 1:
             self.head[-1] = replace(self.head[-1], relu=True)
+        elif type(operation) is nn.Dropout and operation.p > 0 and self.steps and not self.head:
+            self.steps.append(Step(len(self.steps), drop=self._drop(node, operation)))
+            self.values.append(self.values[-1])
+        elif type(operation) is nn.Dropout and operation.p > 0 and len(self.head) - 1 not in self.drops:
+            self.drops[len(self.head) - 1] = self._drop(node, operation)
         elif not _does_nothing(operation):
             self._refuse(node)
         self.flat = node
@@ -233,13 +265,17 @@ class _Reader:
         """A layer that makes a value of another; gives the number of what it makes."""
         if type(operation) is nn.BatchNorm2d:
             return self._norm(node, source, operation)
+        if type(operation) in (nn.Dropout, nn.Dropout2d) and source > 0:
+            self.steps.append(Step(source, drop=self._drop(node, operation)))
+            self.values.append(self.values[source])
+            return len(self.steps)
         channels, height, width = self.values[source]
         window = _window(operation, height, width)
         if window is None:
             self._refuse(node)
         if type(operation) is nn.Conv2d:
             channels = operation.out_channels
-            step = Step(source, window, *self._parameters(node, operation))
+            step = Step(source, window, *self._parameters(node, operation), operation.groups)
         else:
             step = Step(source, window, largest=type(operation) is nn.MaxPool2d)
         self.values.append((channels, *window.over(height, width)))
@@ -286,7 +322,7 @@ def _called(node: fx.Node) -> str:
 
 
 def _does_nothing(layer: Any) -> bool:
-    return type(layer) is nn.Identity or (type(layer) is nn.Dropout and layer.p == 0)
+    return type(layer) is nn.Identity or (type(layer) in (nn.Dropout, nn.Dropout2d) and layer.p == 0)
 
 
 def _window(layer: Any, height: int, width: int) -> Window | None:
@@ -294,7 +330,7 @@ def _window(layer: Any, height: int, width: int) -> Window | None:
     if type(layer) is nn.AdaptiveAvgPool2d:
         return Window(height, width) if layer.output_size in (1, (1, 1)) else None
     if type(layer) is nn.Conv2d:
-        known = layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        known = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     elif type(layer) is nn.MaxPool2d:
         known = not layer.ceil_mode and not layer.return_indices and _pair(layer.dilation) == (1, 1)
     elif type(layer) is nn.AvgPool2d:

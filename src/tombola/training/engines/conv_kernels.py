@@ -51,6 +51,7 @@ from tombola.training.engines.sparse_kernels import (
     softmax_gradient,
     update,
 )
+from tombola.training.noise import GOLDEN, MIX_1, MIX_2, UNIFORM_BITS
 
 cgutils: Any = numba.core.cgutils
 Doubles = NDArray[np.float64]
@@ -94,7 +95,7 @@ class StepRow(NamedTuple):
     overlaps: int
     """Windows of a pool share places."""
     number: int = 0
-    """Of a convolution, the pass that computes it."""
+    """Of a convolution, the pass that computes it; of dropout, its row in the table of drops."""
     backs: int = 0
     """How many passes after that give the gradient of its source, one for each phase of the stride."""
     keys: int = 0
@@ -137,6 +138,19 @@ class ValueRow(NamedTuple):
     """Columns beyond the width that are written without meaning and cleared."""
 
 
+class DropRow(NamedTuple):
+    """A dropout in the table of drops, of a value or of units of the linear layers; see training/noise.py."""
+
+    least: int
+    """Of 2**24 numbers that may be drawn, the first with which an entry is kept."""
+    whole: int
+    """A channel is dropped as a whole."""
+    unit: int = -1
+    """Of linear layers, the first unit in the numbering of their rows,"""
+    units: int = 0
+    """and how many."""
+
+
 class PassRow(NamedTuple):
     """A pass over the places of a value in the table of passes."""
 
@@ -158,8 +172,9 @@ class PassRow(NamedTuple):
     """and where they are written."""
 
 
-CONV, LARGEST, MEAN, NORM, SUM = range(5)
-"""Kinds of steps: a convolution, a pool that takes the largest or the mean, a batch norm, a sum of two values."""
+CONV, LARGEST, MEAN, NORM, SUM, DROP = range(6)
+"""Kinds of steps: a convolution, a pool that takes the largest or the mean, a batch norm, a sum of two values, and
+dropout."""
 
 (
     KIND, SOURCE, TO, RELU, FRESH, GATED, HIGH, WIDE, STRIDE, UP, LEFT, OVERLAPS, PASS, BACKS, KEYS, PLACE, COUNT,
@@ -167,6 +182,7 @@ CONV, LARGEST, MEAN, NORM, SUM = range(5)
 ) = range(len(StepRow._fields))  # fmt: skip
 BASE, CHANNELS, PLANE, HEIGHT, WIDTH, PITCH, ORIGIN, SIZE, DRAIN, APART, SPARE = range(len(ValueRow._fields))
 RUN, RUNS, BLOCKS, PLACES, AREA, READ, WRITTEN, STEP, GAP = range(len(PassRow._fields))
+LEAST, WHOLE, UNIT, OF = range(len(DropRow._fields))
 
 
 class Trunk(NamedTuple):
@@ -174,6 +190,7 @@ class Trunk(NamedTuple):
 
     steps: Ints
     values: Ints
+    drops: Ints
     passes: Ints
     places: Ints
     """Of each group, where it reads and where it writes."""
@@ -718,6 +735,63 @@ def pool(step: Ints, source: Ints, result: Ints, h: Floats, d: Floats, block: in
 
 
 @compiled
+def factor_of(drop: Ints, stem: int, place: int) -> np.float32:
+    """What dropout multiplies an entry by: 0, or 1 / (1 - p). The numbers are those of `noise.CounterDropout`."""
+    z = (stem + place) * GOLDEN
+    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * MIX_1
+    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * MIX_2
+    z = z ^ ((z >> 31) & ((1 << 33) - 1))
+    drawn = (z >> (64 - UNIFORM_BITS)) & ((1 << UNIFORM_BITS) - 1)
+    kept = np.float32((1 << UNIFORM_BITS) / max(1.0, float((1 << UNIFORM_BITS) - drop[LEAST])))
+    return kept if drawn >= drop[LEAST] else ZERO
+
+
+@compiled
+def drop_value(
+    net: Trunk, step: Ints, block: int, stem: int, h: Floats, d: Floats, forward: bool, training: bool
+) -> None:  # fmt: skip
+    """Dropout over a block of examples, or the gradient that it hands down; nothing is dropped but in training."""
+    source, result, own = net.values[step[SOURCE]], net.values[step[TO]], net.drops[step[PASS]]
+    width, area = source[WIDTH], source[HEIGHT] * source[WIDTH]
+    read, written = source[BASE] + block * source[SIZE], result[BASE] + block * result[SIZE]
+    poured, drained = result[DRAIN] + block * result[APART], source[DRAIN] + block * source[APART]
+    for c in range(source[CHANNELS]):
+        for y in range(source[HEIGHT]):
+            line = c * source[PLANE] + source[ORIGIN] + y * source[PITCH]
+            place = c * result[PLANE] + result[ORIGIN] + y * result[PITCH]
+            for x in range(width):
+                for j in range(LANES):
+                    example, factor = block * LANES + j, ONE
+                    if training and own[WHOLE] > 0:
+                        factor = factor_of(own, stem, example * source[CHANNELS] + c)
+                    elif training:
+                        number = (example * source[CHANNELS] + c) * area + y * width + x
+                        factor = factor_of(own, stem, number)
+                    value = h[(read + line + x) * LANES + j]
+                    if forward:
+                        value *= factor
+                        h[(written + place + x) * LANES + j] = (
+                            ZERO if step[RELU] > 0 and value < ZERO else value
+                        )
+                        continue
+                    handed = d[(poured + place + x) * LANES + j] * factor
+                    if step[GATED] > 0 and value <= ZERO:
+                        handed = ZERO
+                    at = (drained + line + x) * LANES + j
+                    d[at] = handed if step[FRESH] > 0 else d[at] + handed
+
+
+@compiled
+def drop_rows(net: Trunk, stems: Ints, count: int, lanes: int, factors: Floats) -> None:
+    """What dropout multiplies the rows of the linear layers by; rows that it leaves alone stay 1."""
+    for i in range(len(net.drops) if len(factors) > 0 else 0):
+        own = net.drops[i]
+        for u in range(own[OF]):
+            for j in range(count):
+                factors[(own[UNIT] + u) * lanes + j] = factor_of(own, stems[i], j * own[OF] + u)
+
+
+@compiled
 def begin(
     net: Trunk, x: NDArray[Any], block: int, count: int, shift: Floats, scale: Floats, h: Floats
 ) -> None:  # fmt: skip
@@ -935,7 +1009,7 @@ def join(net: Trunk, step: Ints, block: int, h: Floats, d: Floats, forward: bool
 @compiled
 def ahead(
     net: Trunk, x: NDArray[Any], count: int, shift: Floats, scale: Floats, h: Floats, rows: Floats, found: Doubles,
-    training: bool,
+    training: bool, stems: Ints,
 ) -> None:  # fmt: skip
     """All values of a batch x [features, lanes] of `count` images, and the last one as rows: block by block, so that
     what a step has written is near when the next one reads it, but for batch norms."""
@@ -960,6 +1034,8 @@ def ahead(
                     normalise(net, step, block, h, training)
                 elif step[KIND] == SUM:
                     join(net, step, block, h, h, True)
+                elif step[KIND] == DROP:
+                    drop_value(net, step, block, stems[step[PASS]] if training else 0, h, h, True, training)
                 else:
                     pool(step, source, result, h, h, block, True)
             if part == len(net.parts) - 1:
@@ -988,6 +1064,7 @@ def back(
 def behind(
     net: Trunk, moments: Floats, bias_moments: Floats, lr: float, rule: Rule, taken: int, count: int,
     h: Floats, d: Floats, deltas: Floats, lanes: int, gated: bool, g: Floats, gb: Floats, none: Floats, found: Doubles,
+    stems: Ints,
 ) -> None:  # fmt: skip
     """Hand the gradient of the last value, in rows `deltas`, down step by step and block by block, then update weights
     and biases.
@@ -1011,6 +1088,8 @@ def behind(
                     back(net, step, block, h, d, g, gb, none)
                 elif step[KIND] == SUM:
                     join(net, step, block, h, d, False)
+                elif step[KIND] == DROP:
+                    drop_value(net, step, block, stems[step[PASS]], h, d, False, True)
                 elif step[KIND] != NORM:
                     pool(step, net.values[step[SOURCE]], net.values[step[TO]], h, d, block, False)
         if net.steps[first, KIND] == NORM:
@@ -1040,22 +1119,25 @@ class Room(NamedTuple):
     none: Floats
     found: Doubles
     """[channels, 2]: sums of a batch norm."""
+    factors: Floats
+    """What dropout multiplies the rows of the linear layers by; empty where it is not used there."""
 
 
 @compiled
 def advance(
     net: Trunk, head: Network, moments: tuple[Floats, Floats, Floats, Floats], batches: NDArray[Any], labels: Ints,
-    shift: Floats, scale: Floats, rates: Doubles, rule: Rule, taken: int, room: Room, gated: bool,
+    shift: Floats, scale: Floats, rates: Doubles, rule: Rule, taken: int, room: Room, gated: bool, stems: Ints,
 ) -> None:  # fmt: skip
     """Train one network on batches [steps, features, lanes] with labels [steps, batch] and learning rates [steps];
-    `taken` steps came before. `moments` are those of the weights and biases of convolutions, then of linear layers;
-    `gated` says whether the last value of the trunk ends in a ReLU."""
+    `taken` steps came before, and drops count from stems [steps, drops]. `moments` are those of the weights and biases
+    of convolutions, then of linear layers; `gated` says whether the last value of the trunk ends in a ReLU."""
     lanes, batch, last = batches.shape[2], labels.shape[1], head.layers[-1]
     outputs = last[sparse_kernels.BELOW] + last[sparse_kernels.FEATURES]
     h, d, rows, deltas = room.h, room.d, room.rows, room.deltas
     for s in range(len(batches)):
-        ahead(net, batches[s], batch, shift, scale, h, rows, room.found, True)
-        sparse_kernels.forward(head, rows, lanes)
+        ahead(net, batches[s], batch, shift, scale, h, rows, room.found, True, stems[s])
+        drop_rows(net, stems[s], batch, lanes, room.factors)
+        sparse_kernels.forward(head, rows, lanes, room.factors)
         softmax_gradient(rows, deltas, outputs, last[sparse_kernels.UNITS], labels[s], lanes, rule.smoothing)
         sparse_kernels.backward(
             head,
@@ -1070,10 +1152,11 @@ def advance(
             room.g,
             lanes,
             True,
+            room.factors,
         )
         behind(
             net, moments[0], moments[1], rates[s], rule, taken + s + 1, batch, h, d, deltas, lanes, gated,
-            room.gc, room.gb, room.none, room.found,
+            room.gc, room.gb, room.none, room.found, stems[s],
         )  # fmt: skip
 
 
@@ -1106,8 +1189,8 @@ def score(
     lanes, loss, hits = laid.shape[2], 0.0, 0
     for number in range(len(laid)):
         count = min(lanes, len(labels) - number * lanes)
-        ahead(net, laid[number], count, shift, scale, room.h, room.rows, room.found, False)
-        sparse_kernels.forward(head, room.rows, lanes)
+        ahead(net, laid[number], count, shift, scale, room.h, room.rows, room.found, False, net.parts[0])
+        sparse_kernels.forward(head, room.rows, lanes, room.rows[:0])
         loss, hits = tally(head, room.rows, labels, number * lanes, count, lanes, loss, hits)
     return loss, hits
 
@@ -1125,8 +1208,8 @@ def logits(
         for j in range(count):
             for i in range(features):
                 laid[i, j] = x[first + j, i]
-        ahead(net, laid, count, shift, scale, room.h, room.rows, room.found, False)
-        sparse_kernels.forward(head, room.rows, lanes)
+        ahead(net, laid, count, shift, scale, room.h, room.rows, room.found, False, net.parts[0])
+        sparse_kernels.forward(head, room.rows, lanes, room.rows[:0])
         for c in range(last[sparse_kernels.UNITS]):
             for j in range(count):
                 out[first + j, c] = room.rows[(outputs + c) * lanes + j]

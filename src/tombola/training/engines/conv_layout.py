@@ -7,16 +7,19 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tombola.training.engines import conv_kernels, sparse_kernels
-from tombola.training.engines.conv_graph import Graph, Norm, Window
+from tombola.training.engines.conv_graph import Drop, Graph, Norm, Window
 from tombola.training.engines.conv_kernels import (
     CONV,
+    DROP,
     LARGEST,
     MEAN,
     NORM,
     SUM,
+    DropRow,
     PassRow,
     Room,
     StepRow,
@@ -35,6 +38,7 @@ from tombola.training.engines.sparse_layout import (
     aligned,
     alive_in,
 )
+from tombola.training.noise import UNIFORM_BITS, hash64
 from tombola.training.stack import Stack
 
 
@@ -45,12 +49,15 @@ class Convolved:
     How a layer is stored depends on the network's own masks alone, so that it has the same bits in every stack.
     """
 
-    def __init__(self, stack: Stack, graph: Graph, r: int) -> None:
+    def __init__(self, stack: Stack, graph: Graph, r: int, key: int = 0) -> None:
         self.head = Living(stack, graph.head, r)
+        self._begun, self._key, self._drops = stack.iteration, key, list[Drop]()
         self.gated = graph.steps[-1].relu
         self._planes, self._channels = planes(graph), [value[0] for value in graph.values]
         masks = {
-            i: alive_in(stack, str(step.weight), r) for i, step in enumerate(graph.steps) if step.convolves
+            i: spread(alive_in(stack, str(step.weight), r), step.groups)
+            for i, step in enumerate(graph.steps)
+            if step.convolves
         }
         lead = leads(graph, masks, self.head.leads)
         tables = _Tables()
@@ -69,10 +76,14 @@ class Convolved:
                     back = backward(step.window, alive, lead[step.source], lead[i + 1], source, result)
                 kept = np.concatenate([ahead.weights, np.setdiff1d(np.flatnonzero(alive), ahead.weights)])
                 row = tables.convolution(row, alive, ahead, kept, back, result.zeros - result.origin)
+                kept = gathered(kept, alive.shape, step.groups)
             elif step.norm:
                 kept = np.arange(self._channels[i + 1])
                 row = tables.norm(row, step.norm, lead[i + 1])
                 self._norms.append((step.norm, slice(row.norm, row.norm + row.units)))
+            elif step.drop:
+                row = row._replace(number=tables.drop(step.drop))
+                self._drops.append(step.drop)
             tables.steps.append(row)
             if step.weight:
                 tensor = stack.params[step.weight][r].numpy().reshape(-1)
@@ -81,6 +92,11 @@ class Convolved:
             if step.bias:
                 own = slice(row.bias, row.bias + row.units)
                 self._biases.append((stack.params[step.bias][r].numpy(), own))
+        below = np.cumsum([self.head.inputs, *self.head.widths])
+        for place, drop in graph.drops:
+            tables.drop(drop, int(below[place]), self.head.widths[place])
+            self._drops.append(drop)
+        self._drops_units = bool(graph.drops)
         self.arrays = tables.trunk(self._values(1)[0], np.concatenate(biased))
         self.read()
 
@@ -152,7 +168,14 @@ class Convolved:
             pace.taken,
             room,
             self.gated,
+            self._stems(range(self._begun + pace.taken, self._begun + pace.taken + len(laid))),
         )
+
+    def _stems(self, iterations: range) -> Ints:
+        """What each dropout counts from in each step, [steps, drops], as `Noise.stem` has it."""
+        at = torch.arange(iterations.start, iterations.stop)
+        stems = [hash64(hash64(torch.tensor(self._key + drop.layer)) + at) for drop in self._drops]
+        return torch.stack(stems, 1).numpy() if stems else np.zeros((len(at), 0), np.int64)
 
     def score(self, blocks: NDArray[Any], labels: Ints, scales: Scales) -> tuple[float, int]:
         """Summed cross-entropy (nats) and number of hits on blocks [n, features, lanes] with labels [examples]."""
@@ -185,8 +208,25 @@ class Convolved:
             gb=aligned(biases * conv_kernels.LANES),
             none=aligned(max(self._channels)),
             found=np.zeros((max(self._channels), 2)),
+            factors=np.ones(len(head.rows(lanes)) if training and self._drops_units else 0, np.float32),
         )
         return self.arrays._replace(values=np.array(values, np.int64)), room
+
+
+def spread(alive: Bools, groups: int) -> Bools:
+    """A mask [units, channels of a group, rows, columns] as one over all channels."""
+    units, each = alive.shape[:2]
+    whole = np.zeros((groups, units // groups, groups, *alive.shape[1:]), bool)
+    for group in range(groups):
+        whole[group, :, group] = alive.reshape(groups, units // groups, *alive.shape[1:])[group]
+    return whole.reshape(units, groups * each, *alive.shape[2:])
+
+
+def gathered(places: Ints, shape: tuple[int, ...], groups: int) -> Ints:
+    """Places in a flattened mask of that shape, over all channels, as those in the weight of a convolution."""
+    unit, channel, *rest = np.unravel_index(places, shape)
+    each = shape[1] // groups
+    return np.ravel_multi_index((unit, channel % each, *rest), (shape[0], each, *shape[2:]))
 
 
 def leads(graph: Graph, masks: Mapping[int, Bools], features: Bools) -> list[Bools]:
@@ -205,6 +245,7 @@ def _step_row(graph: Graph, i: int) -> StepRow:
     """What the graph says of a step; what it takes to compute it is left at 0."""
     step, window = graph.steps[i], graph.steps[i].window or Window(1, 1)
     kind = NORM if step.norm else CONV if step.convolves else SUM if step.other is not None else MEAN
+    kind = DROP if step.drop else kind
     read = {source for later in graph.steps[i + 1 :] for source in later.sources}
     fresh, fresh_too = (int(each not in read) for each in (step.source, step.sources[-1]))
     gated, gated_too = (
@@ -235,6 +276,7 @@ class _Tables:
     def __init__(self) -> None:
         self.steps: list[StepRow] = []
         self.passes: list[PassRow] = []
+        self.drops: list[DropRow] = []
         self.places, self.unit, self.ptr = list[Ints](), list[Ints](), list[Ints]()
         self.source, self.drain, self.turned = list[Ints](), list[Ints](), list[Ints]()
         self.leading = [np.zeros(0, bool)]
@@ -273,6 +315,11 @@ class _Tables:
         self.biases += len(leading)
         return row
 
+    def drop(self, drop: Drop, unit: int = 0, units: int = 0) -> int:
+        """Take in a dropout, perhaps of units of the linear layers; gives its number."""
+        self.drops.append(DropRow(round(drop.p * (1 << UNIFORM_BITS)), int(drop.whole), unit, units))
+        return len(self.drops) - 1
+
     def _pass(self, sweep: Sweep, first: int) -> None:
         runs = len(sweep.units) // sweep.blocks
         groups = self._groups(sweep.places), len(sweep.places)
@@ -297,6 +344,7 @@ class _Tables:
         return Trunk(
             steps=np.array(self.steps, np.int64),
             values=np.array(values, np.int64),
+            drops=np.array(self.drops, np.int64).reshape(-1, len(DropRow._fields)),
             passes=np.array(self.passes, np.int64),
             places=np.concatenate(self.places),
             unit=np.concatenate(self.unit),

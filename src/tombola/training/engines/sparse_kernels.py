@@ -522,8 +522,16 @@ def normalised(x: NDArray[Any], active: Ints, count: int, shift: Floats, scale: 
 
 
 @compiled
-def forward(net: Network, h: Floats, lanes: int) -> None:
-    """Rows of all units after the inputs, layer by layer."""
+def scale_rows(x: Floats, factors: Floats, first: int, last: int) -> None:
+    """x[i] *= factors[i] for first <= i < last."""
+    for i in range(first, last):
+        x[U(i)] *= factors[U(i)]
+
+
+@compiled
+def forward(net: Network, h: Floats, lanes: int, factors: Floats) -> None:
+    """Rows of all units after the inputs, layer by layer. `factors` is what dropout multiplies each row by, or empty
+    where there is none."""
     # Taken out of the tuple once: every taking counts references.
     unit, ptr, source, w, bias = net.unit, net.ptr, net.source, net.w, net.bias
     inputs = net.layers[0, FEATURES]
@@ -534,16 +542,18 @@ def forward(net: Network, h: Floats, lanes: int) -> None:
                 first, ends = layer[FIRST] + block * layer[RUNS], relu and block == layer[BLOCKS] - 1
                 last = first + layer[RUNS]
                 dot_rows(h, unit, ptr, first, last, source, w, bias, inputs, block == 0, ends, lanes)
-            continue
-        multiply(
-            w, layer[PLACE], layer[FEATURES], 1, h, layer[BELOW] * lanes, lanes, layer[FEATURES],
-            h, above * lanes, lanes, units, lanes,
-        )  # fmt: skip
-        for u in range(above, above + units):
-            start = bias[u - inputs]
-            for j in range(lanes):
-                value = h[U(u * lanes) + U(j)] + start
-                h[U(u * lanes) + U(j)] = ZERO if relu and value < ZERO else value
+        else:
+            multiply(
+                w, layer[PLACE], layer[FEATURES], 1, h, layer[BELOW] * lanes, lanes, layer[FEATURES],
+                h, above * lanes, lanes, units, lanes,
+            )  # fmt: skip
+            for u in range(above, above + units):
+                start = bias[u - inputs]
+                for j in range(lanes):
+                    value = h[U(u * lanes) + U(j)] + start
+                    h[U(u * lanes) + U(j)] = ZERO if relu and value < ZERO else value
+        if len(factors) > 0:
+            scale_rows(h, factors, above * lanes, (above + units) * lanes)
 
 
 @compiled
@@ -647,10 +657,10 @@ def update(
 @compiled
 def backward(
     net: Network, moments: Floats, bias_moments: Floats, lr: float, rule: Rule, step: int,
-    h: Floats, d: Floats, x: Floats, g: Floats, lanes: int, through: bool,
+    h: Floats, d: Floats, x: Floats, g: Floats, lanes: int, through: bool, factors: Floats,
 ) -> None:  # fmt: skip
     """Pass the gradient in the output's rows of d down, layer by layer, and update weights and biases on the way;
-    also to the inputs, if `through`.
+    also to the inputs, if `through`. `factors` are those of `forward`.
 
     x and g are room for the rows a dense layer reads, example by example, and for gradients.
     """
@@ -660,6 +670,8 @@ def backward(
         layer = net.layers[len(net.layers) - 1 - back]
         below, features, units, place = layer[BELOW], layer[FEATURES], layer[UNITS], layer[PLACE]
         above = below + features
+        if len(factors) > 0:
+            scale_rows(d, factors, above * lanes, (above + units) * lanes)
         for u in range(above, above + units):
             total = ZERO
             if layer[RELU] > 0:
@@ -713,9 +725,9 @@ def advance(
     outputs = last[BELOW] + last[FEATURES]
     for s in range(len(batches)):
         normalised(batches[s], net.active, labels.shape[1], shift, scale, h)
-        forward(net, h, lanes)
+        forward(net, h, lanes, h[:0])
         softmax_gradient(h, d, outputs, last[UNITS], labels[s], lanes, rule.smoothing)
-        backward(net, moments, bias_moments, rates[s], rule, taken + s + 1, h, d, x, g, lanes, False)
+        backward(net, moments, bias_moments, rates[s], rule, taken + s + 1, h, d, x, g, lanes, False, h[:0])
 
 
 @compiled
@@ -730,7 +742,7 @@ def score(
     for number in range(len(blocks)):
         count = min(lanes, len(labels) - number * lanes)
         normalised(blocks[number], net.active, count, shift, scale, h)
-        forward(net, h, lanes)
+        forward(net, h, lanes, h[:0])
         for j in range(count):
             best, label = 0, labels[number * lanes + j]
             for c in range(1, last[UNITS]):
@@ -754,7 +766,7 @@ def logits(net: Network, x: Floats, h: Floats, out: Floats) -> None:
         for j in range(LANES):
             for i in range(features):
                 h[U(i * LANES + j)] = x[first + j, i] if j < count else ZERO
-        forward(net, h, LANES)
+        forward(net, h, LANES, h[:0])
         for c in range(last[UNITS]):
             for j in range(count):
                 out[first + j, c] = h[U(rows + c * LANES + j)]

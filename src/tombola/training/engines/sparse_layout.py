@@ -52,7 +52,9 @@ class Living:
         stored = [store(alive, ahead) for alive, ahead in zip(masks, leads, strict=True)]
         self.inputs: int = masks[0].shape[1]
         self.classes: int = masks[-1].shape[0]
-        self.units = sum(len(alive) for alive in masks)
+        self.widths = [len(alive) for alive in masks]
+        """Units of each layer."""
+        self.units = sum(self.widths)
         below, place, run, unit = 0, 0, 0, 0  # what lies before a layer, in each numbering
         table, flags = list[tuple[int, ...]](), list[Floats]()
         units, ptr, source = list[Ints](), list[Ints](), list[Ints]()
