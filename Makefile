@@ -13,8 +13,9 @@ check: test docs .venv/checked  ## the documentation, as on a processor without 
 	$(BIN)/python tests/held_down.py avx2 -n 2 --dist worksteal
 	$(BIN)/pytest -m slow
 
-deep: .venv/installed  ## long simulations: what tests err in and intervals cover
+deep: .venv/fuzzed  ## long simulations, what tests err in and intervals cover; then readers of files are fuzzed
 	$(BIN)/pytest -m deep -rP
+	$(BIN)/python -m fuzz 20
 
 bench: .venv/installed  ## engines beside baselines, a few minutes; leave the machine alone meanwhile
 	$(BIN)/python benchmarks/run.py
@@ -27,8 +28,8 @@ docs: .venv/documented  ## the site, into build/site: its tutorials are run, its
 	@echo built build/site/index.html
 
 lint: .venv/installed
-	$(BIN)/ruff check src tests benchmarks docs_build
-	$(BIN)/ruff format --check src tests benchmarks docs_build
+	$(BIN)/ruff check src tests benchmarks docs_build fuzz
+	$(BIN)/ruff format --check src tests benchmarks docs_build fuzz
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -40,6 +41,10 @@ lint: .venv/installed
 
 .venv/checked: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tensorboard,mlflow,wandb,ray,slurm,s3]' 'moto[server]'
+	touch $@
+
+.venv/fuzzed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz,images]'
 	touch $@
 
 .venv/documented: .venv/installed

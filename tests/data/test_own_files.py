@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 
 from tombola.data import own_files
 from tombola.data.catalog import load
-from tombola.data.own_files import read_image_folder
+from tombola.data.image_folder import read_image_folder
 from tombola.data.spec import DataSpec
 from tombola.errors import UserError
 
@@ -144,6 +145,20 @@ def test_pillow_reads_them() -> None:
     assert data.train_x[:, :, 0, 0].tolist() == [[10, 0, 1], [200, 0, 1]]
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("PIL") is None, reason="Pillow is not installed: no image is decoded here"
+)
+@pytest.mark.parametrize(
+    "data",
+    [b"P6 \xd3 3 255\n", b"P5 5 4 255\n", b"P5 99999 99999 255\n", b"\x89PNG\r\n\x1a\n", b""],
+)
+def test_an_image_that_is_none_is_named(data: bytes) -> None:
+    Path("pics/a").mkdir(parents=True)
+    Path("pics/a/1.png").write_bytes(data)
+    with pytest.raises(UserError, match=r"pics/a/1.png: not a readable image"):
+        load("images:pics")
+
+
 def test_without_pillow_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     image("pics/a/1.png", np.zeros((2, 2)))
@@ -184,6 +199,19 @@ def test_encoded_images_are_refused_by_name() -> None:
         UserError, match=r"hf/train: column 'image' is of type Struct.*images: save their pixels"
     ):
         load("hf:hf")
+
+
+@pytest.mark.parametrize("code", [-6, -9, 0])
+def test_a_table_that_ends_its_reader_is_named(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in ("train", "validation"):
+        saved(f"hf/{part}", a=[1.0, 2.0], label=[0, 1])
+    ended = subprocess.CompletedProcess([], code)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
+    if code == 0:
+        assert load("hf:hf").classes == 2
+    else:
+        with pytest.raises(UserError, match=r"hf/train: not readable \(its tables are damaged\)"):
+            load("hf:hf")
 
 
 def test_a_state_cannot_name_files_elsewhere() -> None:

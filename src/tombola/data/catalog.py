@@ -12,9 +12,11 @@ import torch
 from tombola.data.arrays import read_npz
 from tombola.data.cifar import read_cifar
 from tombola.data.dataset import DATASETS, Dataset
+from tombola.data.hugging_face import read_hugging_face
 from tombola.data.idx import read_idx_dataset, read_idx_folder
+from tombola.data.image_folder import read_image_folder
 from tombola.data.locate import PLACES, data_folder
-from tombola.data.own_files import read_csv, read_hugging_face, read_image_folder
+from tombola.data.own_files import read_csv
 from tombola.errors import UserError, nearest
 from tombola.seeds import stream
 

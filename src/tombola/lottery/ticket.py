@@ -94,14 +94,15 @@ class Ticket:
         try:
             shapes = {name: tuple(shape) for name, shape in metadata["shapes"].items()}
             mask = Mask.unpack(parts["mask"], shapes)
-            start, end = parts["start"] or None, parts[""] or None
+            start, end, best = parts["start"] or None, parts[""] or None, parts["best"] or None
+            _require_whole(mask, [state for state in (start, end, best) if state])
             keys = _keys(metadata.get("keys"), start or end or {}, mask)
             if not isinstance(metadata["provenance"], dict):
                 raise TypeError(
                     f"its provenance is a {type(metadata['provenance']).__name__}, expected a table"
                 )
             name_stored(_code(metadata["provenance"]), str(path))
-            return cls(mask, start, end, metadata["provenance"], keys, parts["best"] or None)
+            return cls(mask, start, end, metadata["provenance"], keys, best)
         except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as problem:
             raise UserError(f"{path}: a broken ticket ({problem})") from None
 
@@ -129,6 +130,7 @@ class Ticket:
             state = {names[key]: tensor for key, tensor in held.items()}
             if not isinstance(provenance, dict):
                 raise TypeError("it has no provenance")
+            _require_whole(mask, [state])
             found = _keys(keys, state, mask)
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
             raise UserError(f"{folder}: a broken ticket ({problem})") from None
@@ -218,6 +220,16 @@ def _code(provenance: Mapping[str, Any]) -> list[Code]:
         return ModelSpec.model_validate(provenance.get("model")).code
     except ValidationError:
         return []
+
+
+def _require_whole(mask: Mask, states: Sequence[State]) -> None:
+    """Raise ValueError unless all states have tensors of the same names, among them the masked ones in their shapes."""
+    for state in states:
+        if odd := sorted(state.keys() ^ states[0].keys()):
+            raise ValueError(f"one of its states holds '{odd[0]}' and another does not")
+        for name, shape in mask.shapes.items():
+            if name not in state or tuple(state[name].shape) != tuple(shape):
+                raise ValueError(f"its weights hold no '{name}' of shape {tuple(shape)}, which is masked")
 
 
 def _keys(keys: Any, state: State, mask: Mask) -> dict[str, str] | None:

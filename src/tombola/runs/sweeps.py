@@ -44,6 +44,8 @@ class SweepRun:
                 str(table["title"]),
                 [(dict(m["values"]), str(m["run"])) for m in table["members"]],
             )
+            if not listed or any(values.keys() != listed[0][0].keys() for values, _ in listed):
+                raise ValueError("expected members, all of which have values of the same keys")
         except UserError:
             raise
         except (KeyError, TypeError, ValueError) as problem:

@@ -73,7 +73,7 @@ def _facts(
 ) -> TicketFacts:
     """The facts of packed masks; a UserError for bits that are not those of the shapes."""
     try:
-        shapes = {name: tuple(metadata["shapes"][name]) for name in sorted(metadata["shapes"])}
+        shapes = {name: tuple(shape) for name, shape in sorted(metadata["shapes"].items())}
         alive = {name: _living(masks[name], prod(shape)) for name, shape in shapes.items()}
         return TicketFacts(shapes, alive, held, dict(provenance))
     except (KeyError, TypeError, ValueError, AttributeError) as problem:

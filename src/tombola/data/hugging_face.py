@@ -1,0 +1,85 @@
+"""Data sets of Hugging Face on disk."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tombola.data.arrays import from_arrays
+from tombola.data.dataset import Dataset
+from tombola.data.own_files import TEST, TRAIN, label_column
+from tombola.errors import UserError
+from tombola.files import read_object
+from tombola.text import listed
+
+READ = "import sys, polars; [polars.read_ipc_stream(path) for path in sys.argv[1:]]"
+
+
+def read_hugging_face(name: str, given: str) -> Dataset:
+    """`hf:FOLDER` or `hf:FOLDER?label=COLUMN`: what `datasets.DatasetDict.save_to_disk` wrote, with the splits `train`
+    and `test` (or `validation`), numbers or lists of numbers in every column but the label.
+
+    Images, which are stored encoded, are refused by name. Raises UserError that names folder and column.
+    """
+    file, _, said = given.partition("?")
+    folder, label = Path(file).expanduser(), said.partition("label=")[2] or None
+    if not (folder / "dataset_dict.json").is_file():
+        raise UserError(
+            f"{folder}: no dataset_dict.json in it; expected a folder of DatasetDict.save_to_disk"
+        )
+    splits = [str(each) for each in read_object(folder / "dataset_dict.json").get("splits", ())]
+    found = [next((each for each in names if each in splits), None) for names in (TRAIN, TEST)]
+    if None in found:
+        raise UserError(f"{folder}: has the splits {listed(splits)}; expected 'train' and 'test'")
+    parts = [_hf_part(folder / str(split), label) for split in found]
+    return from_arrays(parts[0], parts[1], name)
+
+
+def _hf_part(folder: Path, label: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    state = read_object(folder / "state.json")
+    names = [str(each.get("filename")) for each in state.get("_data_files", ()) if isinstance(each, dict)]
+    if state.get("_indices_files") or not names or any(Path(each).name != each for each in names):
+        raise UserError(
+            f"{folder}: its examples are picked out of other files; expected flatten_indices() before saving"
+        )
+    _require_harmless([folder / each for each in names])
+    try:
+        table = pl.concat([pl.read_ipc_stream(folder / each) for each in names])
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as problem:
+        raise UserError(f"{folder}: not readable ({str(problem).partition(chr(10))[0]})") from None
+    column = label_column(folder, table, label)
+    others = [np.asarray(_numbers(folder, table, each)) for each in table.columns if each != column]
+    if not others:
+        raise UserError(f"{folder}: no columns but '{column}'; expected numbers to tell classes by")
+    x = others[0] if len(others) == 1 and others[0].ndim > 1 else np.column_stack(others)
+    return x, _numbers(folder, table, column)
+
+
+def _require_harmless(paths: Sequence[Path]) -> None:
+    """Raise UserError for a table that ends the process that reads it, as one does that promises terabytes: it is read
+    by a process of its own first."""
+    done = subprocess.run([sys.executable, "-c", READ, *map(str, paths)], capture_output=True)
+    if done.returncode < 0:
+        raise UserError(f"{paths[0].parent}: not readable (its tables are damaged)")
+
+
+def _numbers(folder: Path, table: pl.DataFrame, column: str) -> NDArray[Any]:
+    try:
+        array = np.array(table[column].to_list())
+    except ValueError:
+        raise UserError(
+            f"{folder}: column '{column}' has lists of different lengths; expected one shape"
+        ) from None
+    if array.dtype.kind not in "biuf":
+        kind = table.schema[column]
+        raise UserError(
+            f"{folder}: column '{column}' is of type {kind}; expected numbers (images: save their pixels)"
+        )
+    return array
