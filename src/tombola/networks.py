@@ -33,6 +33,7 @@ from tombola.models.state import roles_of, state_of
 from tombola.models.trial import EXAMPLES
 from tombola.plugins.trusted import accept
 from tombola.seeds import Seeds, stream
+from tombola.several import Several
 from tombola.study.plan import make_plan, probing
 from tombola.study.pruning import Pruning
 from tombola.study.spec import Study
@@ -285,7 +286,8 @@ def network_of(ticket: Ticket) -> nn.Module:
     if "model" not in ticket.provenance:
         raise UserError("this ticket does not say which model it is of")
     spec, given = ModelSpec.model_validate(ticket.provenance["model"]), input_of(ticket)
-    return architecture(spec, tuple(given["shape"]), given["classes"]).build()
+    several = Several.read(given.get("several"))
+    return architecture(spec, tuple(given["shape"]), given["classes"], several=several).build()
 
 
 def _bind(
@@ -303,7 +305,8 @@ def _bind(
         {"name": name, "normalisation": normalisation, "validation": validation, "digest": dataset.digest}
     )
     resident = Resident(dataset, normalisation, pick_device(device))
-    net = architecture(model, dataset.shape, dataset.classes, resident.shown(EXAMPLES), prune=prune)
+    shown, several = resident.shown(EXAMPLES), resident.several
+    net = architecture(model, dataset.shape, dataset.classes, shown, prune=prune, several=several)
     return net, resident, spec
 
 

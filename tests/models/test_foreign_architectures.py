@@ -1,173 +1,167 @@
-"""Small networks of the kinds that people bring: each is pruned and trained, and its ticket loads into its module."""
+"""Small networks of the kinds that people bring: each is pruned twice, rewound and trained, or refused by name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 import tombola
-from tombola.data.arrays import from_arrays
-from tombola.data.dataset import Dataset
+from support.foreign_nets import REFUSED, TRAINED, ImageAndWords, Shared, Siamese, data_for
+from tombola.data.given import dataset_of
+from tombola.data.resident import Resident
 from tombola.errors import UserError
+from tombola.models.architecture import Architecture, architecture
+from tombola.models.trial import EXAMPLES
+from tombola.models.units import unit_axes
+from tombola.networks import network_of
+from tombola.training.engines.select import choose
+from tombola.training.engines.stacked import StackedEngine
+
+CPU = torch.device("cpu")
+PAGE = Path(__file__).parents[2] / "docs" / "your-own.md"
+RECIPE = tombola.Recipe(iterations=6, batch=12, evaluate_every=3)
 
 
-class Recurrent(nn.Module):
-    """A GRU over the rows of an image; its matrices are opted in."""
-
-    prune = ("gru.weight_*",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gru, self.out = nn.GRU(8, 6, batch_first=True), nn.Linear(6, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.gru(x[:, 0])[0][:, -1])
-
-
-class Attention(nn.Module):
-    """Self-attention over the rows, with its projection opted in."""
-
-    prune = ("attention.in_proj_weight",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-        self.norm, self.out = nn.LayerNorm(8), nn.Linear(8, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows = x[:, 0]
-        return self.out(self.norm(rows + self.attention(rows, rows, rows, need_weights=False)[0]).mean(1))
-
-
-class UNet(nn.Module):
-    """Down, up again, and across; then the mean of each class's map."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down, self.low = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
-        self.up, self.out = nn.ConvTranspose2d(4, 4, 2, stride=2), nn.Conv2d(8, 3, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = self.down(x).relu()
-        low = self.low(F.max_pool2d(wide, 2)).relu()
-        return self.out(torch.cat([wide, self.up(low)], 1)).mean((2, 3))
-
-
-class Siamese(nn.Module):
-    """One tower for both halves of an image, and a head on how they differ."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tower, self.out = nn.Linear(32, 6), nn.Linear(6, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        upper, lower = x.flatten(1).split(32, 1)
-        return self.out((self.tower(upper).relu() - self.tower(lower).relu()).abs())
-
-
-class Experts(nn.Module):
-    """A gate over three experts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = nn.Linear(64, 3)
-        self.experts = nn.ModuleList(nn.Linear(64, 3) for _ in range(3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(1)
-        answers = torch.stack([expert(x) for expert in self.experts], 2)
-        return (answers * self.gate(x).softmax(1)[:, None]).sum(2)
-
-
-class Depthwise(nn.Module):
-    """A convolution for each channel, and one across them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.deep = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=4)
-        self.point, self.norm, self.out = nn.Conv2d(4, 6, 1), nn.BatchNorm2d(6), nn.Linear(6, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.norm(self.point(self.deep(self.stem(x).relu()))).relu().mean((2, 3)))
-
-
-class Shared(nn.Module):
-    """One block, three times."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.block, self.out = nn.Linear(64, 6), nn.Linear(6, 6), nn.Linear(6, 3)
-        self.again = self.block
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.first(x.flatten(1)).relu()
-        for block in (self.block, self.again, self.block):
-            x = x + block(x).relu()
-        return self.out(x)
-
-
-class StochasticDepth(nn.Module):
-    """A block that half of the training steps pass by (Huang et al. 2016)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.block, self.out = nn.Linear(64, 6), nn.Linear(6, 6), nn.Linear(6, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.first(x.flatten(1)).relu()
-        if not self.training or torch.rand(()) < 0.5:
-            x = x + self.block(x).relu()
-        return self.out(x)
-
-
-class Auxiliary(nn.Module):
-    """A second head in training, of which the loss knows nothing: a tuple."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.side, self.out = nn.Linear(64, 6), nn.Linear(6, 3), nn.Linear(6, 3)
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        x = self.first(x.flatten(1)).relu()
-        return (self.out(x), self.side(x)) if self.training else self.out(x)
-
-
-KINDS = (Recurrent, Attention, UNet, Siamese, Experts, Depthwise, Shared, StochasticDepth)
-
-
-def images() -> Dataset:
-    torch.manual_seed(0)
-    x, y = torch.randn(60, 1, 8, 8), torch.arange(60) % 3
-    return from_arrays((x[:42], y[:42]), (x[42:], y[42:]))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_its_ticket_is_drawn_and_loads_into_its_module(kind: Callable[[], nn.Module]) -> None:
-    recipe = tombola.Recipe(iterations=6, batch=12, evaluate_every=3)
-    patterns = getattr(kind, "prune", ())
-    pruning = tombola.Pruning(rate=0.5)
-    dense, ticket = tombola.draw(
-        kind, images(), levels=1, recipe=recipe, pruning=pruning, prune=patterns, validation=6
+@pytest.mark.parametrize("kind", TRAINED.values(), ids=lambda kind: kind.__name__)
+def test_it_is_pruned_twice_rewound_and_loads_into_its_module(kind: type[nn.Module]) -> None:
+    data, options = data_for(kind)
+    pruning = tombola.Pruning(rate=0.5, rewind=2)
+    dense, first, second = tombola.draw(
+        kind, data, levels=2, recipe=RECIPE, pruning=pruning, validation=6, **options
     )
-    assert dense.mask.density() == 1
-    assert ticket.mask.density() == pytest.approx(0.5, abs=0.02)
-    opted = [name for name in ticket.mask if patterns and re.match(patterns[0].replace("*", ".*"), name)]
+    assert [each.mask.density() for each in (dense, first, second)] == pytest.approx([1, 0.5, 0.25], abs=0.03)
+    patterns = options["prune"]
+    opted = [name for name in first.mask if patterns and re.match(patterns[0].replace("*", ".*"), name)]
     assert bool(opted) == bool(patterns)
     module = kind()
-    module.load_state_dict(ticket.export("dense", "end"), strict=True)
+    module.load_state_dict(second.export("dense", "end"), strict=True)
     parameters = dict(module.named_parameters())
-    assert dense.end is not None
-    for name, living in ticket.mask.items():
+    assert dense.start is not None
+    assert first.start is not None
+    assert first.end is not None
+    assert second.start is not None
+    moved = [
+        name
+        for name in first.mask
+        if not torch.equal(first.start[name], first.mask[name] * dense.start[name])
+    ]
+    assert moved, "tickets start from where training had come after two steps, not from the initial weights"
+    for name, living in second.mask.items():
+        assert not torch.equal(first.end[name], first.start[name]), "living weights were trained"
+        assert not (living & ~first.mask[name]).any(), "what is dead stays dead"
+        assert torch.equal(second.start[name], living * first.start[name]), "both start from one place"
         assert not parameters[name][~living].any(), "dead weights are zero"
-        assert not torch.equal(parameters[name][living], dense.end[name][living]), "living ones were trained"
-    assert module.eval()(images().test_x).isfinite().all()
+    dataset = dataset_of(data)
+    inputs = dataset.several.apart(dataset.test_x) if dataset.several else (dataset.test_x,)
+    assert module.eval()(*inputs).isfinite().all()
 
 
-def test_a_second_head_is_refused_by_name() -> None:
-    with pytest.raises(UserError, match=r"Auxiliary.*tuple"):
-        next(iter(tombola.draw(Auxiliary, images(), levels=1, recipe=tombola.Recipe(iterations=6))))
+@pytest.mark.parametrize("kind", REFUSED.values(), ids=lambda kind: kind.__name__)
+def test_it_is_refused_by_name(kind: type[nn.Module]) -> None:
+    with pytest.raises(UserError, match=rf"{kind.__name__}.*expected logits of shape"):
+        next(iter(tombola.draw(kind, data_for(kind)[0], levels=1, recipe=RECIPE)))
+
+
+def bound(kind: type[nn.Module]) -> Architecture:
+    data, options = data_for(kind)
+    resident = Resident(dataset_of(data), options["normalisation"], CPU)
+    shown, several = resident.shown(EXAMPLES), resident.several
+    return architecture(kind, resident.shape, 3, shown, prune=options["prune"], several=several)
+
+
+def row(name: str, kind: type[nn.Module]) -> str:
+    """What the documentation says of a network that is trained."""
+    net = bound(kind)
+    engine = choose("auto", net, CPU).name
+    at_once = "yes" if StackedEngine.holds(net, CPU) else "no"
+    try:
+        unit_axes(net)
+        aligned = "yes"
+    except UserError as problem:
+        said = str(problem)
+        step = re.search(r"through (\w+ '\w+')", said)
+        aligned = f"no: {step[1] if step else 'cannot be traced'}"
+    opted = ", ".join(f"`{pattern}`" for pattern in getattr(kind, "prune", ()))
+    return f"| {name} | {opted} | `{engine}` | {at_once} | {aligned} |"
+
+
+def refusal(name: str, kind: type[nn.Module]) -> str:
+    try:
+        bound(kind)
+    except UserError as problem:
+        said = (
+            str(problem).partition(" in evaluation mode")[2] or str(problem).partition(" in training mode")[2]
+        )
+        return f"| {name} | refused: {said.strip()} ||||"
+    raise AssertionError(f"{name} is not refused")
+
+
+def test_the_table_in_the_documentation_is_what_they_give() -> None:
+    text = PAGE.read_text()
+    expected = [row(*each) for each in TRAINED.items()] + [refusal(*each) for each in REFUSED.items()]
+    assert "\n".join(expected) in text, "\n".join(expected)
+
+
+def test_a_network_of_ours_and_one_that_takes_one_input_are_refused_several() -> None:
+    data, _ = data_for(Siamese)
+    with pytest.raises(UserError, match=r"model 'lenet-12' takes one input.*\(1, 8, 8\) and \(1, 8, 8\)"):
+        tombola.train("lenet-12", data, recipe=RECIPE)
+    with pytest.raises(
+        UserError, match=r"fails on inputs of shape \(4, 1, 8, 8\) and \(4, 1, 8, 8\) in evaluation"
+    ):
+        tombola.train(Shared, data, recipe=RECIPE)
+
+
+def test_engines_of_plain_layers_refuse_several_inputs_by_name() -> None:
+    data, _ = data_for(Siamese)
+    for engine in ("mlp", "sparse", "sparse-conv"):
+        with pytest.raises(UserError, match=f"engine '{engine}' cannot hold .*, which takes several inputs"):
+            tombola.train(Siamese, data, recipe=RECIPE, engine=engine)
+
+
+def test_stacked_and_modules_agree_on_two_inputs() -> None:
+    data, options = data_for(ImageAndWords)
+    one, other = (
+        tombola.train(ImageAndWords, data, recipe=RECIPE, validation=6, engine=engine, **options)[0]
+        for engine in ("modules", "stacked")
+    )
+    assert one.end is not None
+    assert other.end is not None
+    for name, tensor in one.end.items():
+        assert torch.allclose(tensor, other.end[name], atol=1e-5), name
+
+
+def test_a_study_of_two_inputs_is_run_measured_compared_and_written(tmp_path: Path) -> None:
+    data, _ = data_for(Siamese)
+    settings = [
+        "iterations=6",
+        "batch=12",
+        "evaluate_every=3",
+        "levels=1",
+        "replicates=2",
+        "validation=6",
+        "donors=0",
+    ]
+    settings += ["arms=[]", "hypothesis=[]", "curve_every=0", "rates={}", "compare={measures=['jaccard']}"]
+    run = tombola.run("quick", model=Siamese, data=data, settings=settings, out=tmp_path)
+    assert run.environment["network"]["several"]["shapes"] == [[1, 8, 8], [1, 8, 8]]
+    again = tombola.run("quick", model=Siamese, data=data, settings=settings, out=tmp_path)
+    assert again.path == run.path
+    assert tombola.results(run).height == 4
+    assert tombola.compare(run, measures=["jaccard"], level=1).pairs.height
+
+
+def test_its_ticket_builds_a_network_that_takes_two() -> None:
+    data, options = data_for(Siamese)
+    ticket, trained = tombola.train(Siamese, data, recipe=RECIPE, validation=6, **options)
+    assert tombola.evaluate(ticket, data).accuracy == trained.final_test_accuracy
+    network, (image, other) = network_of(ticket), torch.randn(2, 3, 1, 8, 8)
+    assert network(image, other).shape == (3, 3)
+    rows = torch.cat([image.flatten(1), other.flatten(1)], 1)
+    assert torch.equal(network(rows), network(image, other)), (
+        "a row is taken apart, two inputs are left as they are"
+    )

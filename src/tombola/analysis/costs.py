@@ -18,6 +18,7 @@ from tombola.lottery.arms.catalog import CONTINUED, TICKET
 from tombola.lottery.cell import Cell
 from tombola.models.architecture import architecture
 from tombola.runs.folder import Run
+from tombola.several import Several
 from tombola.study.ladders import TWINS, called
 from tombola.study.routes import DONORS, OWN
 from tombola.study.spec import Study
@@ -208,6 +209,7 @@ def _uses_of(folder: Run, study: Study) -> dict[str, Use] | None:
     if network is None:
         return None
     try:
-        return uses_of(architecture(study.model, tuple(network["input_shape"]), network["classes"]))
+        shape, several = tuple(network["input_shape"]), Several.read(network.get("several"))
+        return uses_of(architecture(study.model, shape, network["classes"], several=several))
     except UserError:
         return None

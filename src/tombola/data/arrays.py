@@ -13,9 +13,10 @@ from torch import Tensor
 from tombola.data.dataset import Dataset, classes_of
 from tombola.errors import UserError, nearest
 from tombola.npz import read_npz_members
+from tombola.several import Several, side_by_side
 
 Array = npt.ArrayLike | Tensor
-Pair = tuple[Array, Array]
+Pair = tuple[Array | tuple[Array, ...], Array]
 
 NPZ_KEYS = (
     ("x_train", "y_train", "x_test", "y_test"),
@@ -30,14 +31,31 @@ def from_arrays(train: Pair, test: Pair, name: str = "arrays", peak: float = 255
     """A data set from (examples, labels) of the training and of the test part, numpy or torch, copied.
 
     Examples are [n, features], [n, H, W] (which gets a channel axis) or [n, C, H, W]; uint8 stays uint8
-    (0..peak), other numbers become float32; whole ones are noted as such (`Dataset.integral`).
+    (0..peak), other numbers become float32; whole ones are noted as such (`Dataset.integral`). A tuple of such
+    arrays is several inputs an example (`Dataset.several`), for a network whose `forward` takes as many.
     Labels are whole numbers [n] (or [n, 1], or one-hot [n, K]), and each class 0..K-1 has a training example. `name` is
     a label. Raises UserError for anything else.
     """
-    train_x, train_y, whole = _part(train, f"{name}, training part")
-    test_x, test_y, also_whole = _part(test, f"{name}, test part")
+    several = _are_several(train)  # of the larger part, whose inputs cannot be taken for its examples
+    train_x, train_y, whole = _part(train, f"{name}, training part", several)
+    test_x, test_y, also_whole = _part(test, f"{name}, test part", several)
     classes = classes_of(train_y, f"{name}, training part")
-    return Dataset(name, train_x, train_y, test_x, test_y, classes, peak, integral=whole and also_whole)
+    both = [one and other for one, other in zip(whole, also_whole, strict=False)]
+    shapes, others = ([tuple(each.shape[1:]) for each in part] for part in (train_x, test_x))
+    if not several:
+        return Dataset(name, train_x[0], train_y, test_x[0], test_y, classes, peak, integral=both[0])
+    if shapes != others:
+        raise UserError(
+            f"{name}: training examples have inputs of shapes {_shapes(shapes)} and test examples of "
+            f"{_shapes(others)}; expected the same"
+        )
+    x, test_rows = side_by_side(train_x), side_by_side(test_x)
+    inputs = Several(tuple(shapes), tuple(both))
+    return Dataset(name, x, train_y, test_rows, test_y, classes, peak, integral=all(both), several=inputs)
+
+
+def _shapes(found: list[tuple[int, ...]]) -> str:
+    return " and ".join(str(list(shape)) for shape in found)
 
 
 def read_npz(name: str, path: Path) -> Dataset:
@@ -63,15 +81,29 @@ def _keys_of(path: Path, present: list[str]) -> tuple[str, ...]:
     return fullest
 
 
-def _part(pair: Pair, where: str) -> tuple[Tensor, Tensor, bool]:
-    """Examples, labels, and whether the examples came as whole numbers."""
+def _part(pair: Pair, where: str, several: bool) -> tuple[list[Tensor], Tensor, list[bool]]:
+    """The inputs of the examples, the labels, and which inputs came as whole numbers."""
     try:
         x, y = pair
     except (TypeError, ValueError):
         raise UserError(f"{where}: a pair (examples, labels) was expected") from None
-    examples = _numbers(x, f"{where}, examples")
+    if several and not isinstance(x, tuple):
+        raise UserError(
+            f"{where}: one array of examples found; expected a tuple of inputs, as in the training part"
+        )
+    inputs: Any = x if several else [x]
+    given = [_numbers(each, f"{where}, examples") for each in inputs]
     labels = _labels(_numbers(y, f"{where}, labels"), where)
-    return _examples(examples, where), labels, examples.dtype.kind in "iu"
+    return [_examples(each, where) for each in given], labels, [each.dtype.kind in "iu" for each in given]
+
+
+def _are_several(pair: Pair) -> bool:
+    """Whether the examples are a tuple of arrays with an example a label each, and no tuple of examples themselves."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], tuple):
+        return False
+    arrays = [each for each in pair[0] if isinstance(each, np.ndarray | Tensor) and each.ndim]
+    count = len(pair[1]) if isinstance(pair[1], np.ndarray | Tensor | list | tuple) else 0
+    return len(arrays) == len(pair[0]) != count and {len(each) for each in arrays} == {count}
 
 
 def _numbers(values: Array, where: str) -> npt.NDArray[Any]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.registry import Registry
+from tombola.several import Several
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,8 @@ class Dataset:
     train_y, test_y: int64 [n], 0..classes - 1. peak: the largest raw value of uint8 data (unused for floats).
     integral: the examples were handed in as whole numbers, such as token ids (uint8 always is); with normalisation
     "none" a network gets them as such.
+    several: the inputs of an example where a network takes several, whose numbers stand in `train_x` and `test_x` side
+    by side, [n, numbers]; `whole` says which came as whole numbers.
     Raises UserError when the tensors do not fit together.
     """
 
@@ -34,6 +37,7 @@ class Dataset:
     classes: int
     peak: float = 255.0
     integral: bool = False
+    several: Several | None = None
 
     def __post_init__(self) -> None:
         _check_part(self, "training", self.train_x, self.train_y)
@@ -52,12 +56,15 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """16 hex digits over the four tensors: equal exactly when types, shapes and contents are."""
+        several = self.several.table() if self.several else {}
+        inputs = zip(several.get("shapes", ()), several.get("whole", ()), strict=True)
         return digest_of(
             {
                 "train_x": self.train_x,
                 "train_y": self.train_y,
                 "test_x": self.test_x,
                 "test_y": self.test_y,
+                **{f"input {i}": torch.tensor([*shape, whole]) for i, (shape, whole) in enumerate(inputs)},
             }
         )
 

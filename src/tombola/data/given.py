@@ -21,7 +21,7 @@ from tombola.text import counted, size
 
 Data: TypeAlias = "str | Path | Dataset | Mapping[str, Any] | Sequence[Any]"
 """A name, a data set, a table with the keys of an .npz file, four arrays, or a pair of a training and a test part, each
-(examples, labels) or a map-style data set of torch."""
+(examples, labels) or a map-style data set of torch. Several inputs an example are a tuple of arrays."""
 LARGE = 1 << 26
 """Bytes from which on it is said how large a data set is before it is read."""
 EXPECTED = (
@@ -70,26 +70,32 @@ def _part(given: Any, where: str) -> tuple[Any, Any]:
     return _read(given, where)
 
 
-def _read(given: Any, where: str) -> tuple[Tensor, Tensor]:
+def _read(given: Any, where: str) -> tuple[Tensor | tuple[Tensor, ...], Tensor]:
     """All examples and labels of a map-style data set."""
     count = len(given)
     if count == 0:
         raise UserError(f"data, {where}: an empty {type(given).__name__} found; expected examples")
-    first, label = _example(given, 0, where)
-    labels = torch.empty(count, *label.shape, dtype=label.dtype)
-    whole = count * first.numel() * first.element_size()
+    first = _example(given, 0, where)
+    whole = count * sum(each.numel() * each.element_size() for each in first[:-1])
     if whole >= LARGE:
         notice(f"data, {where}: {count:,} examples are read into memory, {size(whole)}")
-    examples = torch.empty(count, *first.shape, dtype=first.dtype)
+    columns = [torch.empty(count, *each.shape, dtype=each.dtype) for each in first]
     for i in _watched(count, where, whole >= LARGE):
-        x, y = _example(given, i, where)
-        if x.shape != first.shape or y.shape != label.shape:
+        example = _example(given, i, where)
+        if (shapes := _shapes(example)) != (expected := _shapes(first)):
             raise UserError(
-                f"data, {where}: example {i} has shape {list(x.shape)}, and example 0 {list(first.shape)}; expected "
-                "one shape"
+                f"data, {where}: example {i} has shape {shapes}, and example 0 {expected}; expected one shape"
             )
-        examples[i], labels[i] = x, y
-    return examples, labels
+        for column, each in zip(columns, example, strict=True):
+            column[i] = each
+    *inputs, labels = columns
+    return (tuple(inputs) if len(inputs) > 1 else inputs[0]), labels
+
+
+def _shapes(example: Sequence[Tensor]) -> str:
+    """The shapes of the inputs of an example, and that of its label where it has one."""
+    shapes = [str(list(each.shape)) for each in example]
+    return " and ".join(shapes[:-1]) + (f" and label {shapes[-1]}" if example[-1].dim() else "")
 
 
 def _watched(count: int, where: str, large: bool) -> Iterator[int]:
@@ -98,12 +104,24 @@ def _watched(count: int, where: str, large: bool) -> Iterator[int]:
     yield from track(range(count), where, console=console, transient=True, disable=not shown)
 
 
-def _example(given: Any, i: int, where: str) -> tuple[Tensor, Tensor]:
+def _example(given: Any, i: int, where: str) -> list[Tensor]:
+    """The inputs of an example, and its label."""
     found = given[i]
     if not isinstance(found, tuple | list) or len(found) != 2:
-        what = f"{len(found)} things" if isinstance(found, tuple | list) else _called(found)
-        raise UserError(f"data, {where}: example {i} is {what}; expected (example, label)")
-    return _tensor(found[0], f"data, {where}: example {i}"), _tensor(found[1], f"data, {where}: label {i}")
+        several = isinstance(found, tuple | list)
+        what = f"{len(found)} things" if several else _called(found)
+        or_so = ", or ((input, input, ...), label)" if several else ""
+        raise UserError(f"data, {where}: example {i} is {what}; expected (example, label){or_so}")
+    x, label = found
+    arrays = isinstance(x, tuple | list) and all(
+        isinstance(each, Tensor | np.ndarray) and each.ndim for each in x
+    )
+    inputs = x if arrays and len(x) > 1 else [x]
+    where = f"data, {where}"
+    return [
+        *(_tensor(each, f"{where}: example {i}") for each in inputs),
+        _tensor(label, f"{where}: label {i}"),
+    ]
 
 
 def _tensor(value: Any, where: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from torch import Tensor
 from tombola.data.dataset import Dataset
 from tombola.data.spec import NORMALISATIONS
 from tombola.errors import UserError, nearest
+from tombola.several import Several
 
 
 class Resident:
@@ -22,13 +24,15 @@ class Resident:
 
     normalisation: `standard` or `unit`, see `statistics`; the numbers come from the training set alone. With `none`
     examples are handed on as they are, in the type that `input_type` names.
-    train_y, test_y: int64 [n] on the device. Raises UserError for an unknown normalisation, and for one that does
-    not go with the data.
+    train_y, test_y: int64 [n] on the device. `several` are the inputs that an example's numbers stand for, where a
+    network takes several. Raises UserError for an unknown normalisation, and for one that does not go with the data.
     """
 
     def __init__(self, dataset: Dataset, normalisation: str, device: torch.device) -> None:
         self.type = input_type(dataset, normalisation)
-        shift, scale = statistics(dataset, normalisation)
+        self.several = several_inputs(dataset, normalisation)
+        self._moments = moments_of(dataset, normalisation)
+        shift, scale = self._moments[0] if self.several is None else _by_number(self.several, self._moments)
         self.name = dataset.name
         self.shape = dataset.shape
         self.classes = dataset.classes
@@ -46,9 +50,16 @@ class Resident:
     @property
     def input(self) -> dict[str, Any]:
         """What a network is given, as JSON: the shape of an input, the classes, and the mean and deviation of each
-        channel (of all numbers, where they are no images) by which raw ones are normalised."""
-        mean, deviation = (each.flatten().tolist() for each in (self._shift, self._scale))
-        return {"shape": list(self.shape), "classes": self.classes, "mean": mean, "deviation": deviation}
+        channel (of all numbers, where they are no images) by which raw ones are normalised; of several inputs a list
+        of these each, and their shapes."""
+        about = {"shape": list(self.shape), "classes": self.classes}
+        if self.several is None:
+            mean, deviation = (each.flatten().tolist() for each in (self._shift, self._scale))
+            return {**about, "mean": mean, "deviation": deviation}
+        means, deviations = (
+            [each.float().tolist() for each in column] for column in zip(*self._moments, strict=True)
+        )
+        return {**about, "several": self.several.table(), "mean": means, "deviation": deviations}
 
     def train(self, index: Tensor) -> Tensor:
         """Training examples of an index, int64 [...] on the device, normalised: [..., *shape], float32 or `type`."""
@@ -91,14 +102,17 @@ def input_type(dataset: Dataset, normalisation: str) -> torch.dtype:
 
     Raises UserError for normalisation `none` of uint8 images, and of whole numbers that float32 does not hold.
     """
-    if normalisation != "none" or not (dataset.integral or dataset.train_x.dtype == torch.uint8):
+    bytes_only = dataset.train_x.dtype == torch.uint8
+    several = dataset.several or Several((dataset.shape,), (dataset.integral or bytes_only,))
+    if normalisation != "none" or not any(several.whole):
         return torch.float32
-    if dataset.train_x.dtype == torch.uint8:
-        if len(dataset.shape) == 3:
-            raise UserError(
-                f"data set '{dataset.name}': normalisation 'none' would hand on the bytes of images as whole numbers; "
-                "expected 'unit' (0 to 1) or 'standard'"
-            )
+    images = any(len(shape) == 3 for shape, whole in zip(several.shapes, several.whole, strict=True) if whole)
+    if images and (bytes_only or dataset.several):
+        raise UserError(
+            f"data set '{dataset.name}': normalisation 'none' would hand on the bytes of images as whole numbers; "
+            "expected 'unit' (0 to 1) or 'standard'"
+        )
+    if bytes_only:
         return torch.int64
     largest = max(float(part.abs().max()) for part in (dataset.train_x, dataset.test_x))
     if largest > EXACT:
@@ -106,12 +120,38 @@ def input_type(dataset: Dataset, normalisation: str) -> torch.dtype:
             f"data set '{dataset.name}': normalisation 'none' and whole numbers up to {largest:.0f}; expected at most "
             f"{EXACT}"
         )
-    return torch.int64
+    return torch.int64 if all(several.whole) else torch.float32
+
+
+def several_inputs(dataset: Dataset, normalisation: str) -> Several | None:
+    """The inputs of an example as a network is given them: whole numbers with normalisation `none` alone."""
+    given = dataset.several
+    if given is None or normalisation == "none":
+        return given
+    return replace(given, whole=(False,) * len(given.whole))
+
+
+Moments = tuple[Tensor, Tensor]
+"""Shift and scale, float64 [C] for images and [1] else."""
+
+
+def _by_number(several: Several, moments: list[Moments]) -> Moments:
+    """Shift and scale of each number of a row."""
+
+    def spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+        beside = values.view(-1, 1, 1) if len(shape) == 3 else values
+        return beside.expand(shape).reshape(-1)
+
+    rows = [
+        [spread(each, shape) for each in both] for both, shape in zip(moments, several.shapes, strict=True)
+    ]
+    shift, scale = (torch.cat(column) for column in zip(*rows, strict=True))
+    return shift, scale
 
 
 @lru_cache(maxsize=1)  # of the data in use: a network is tried out on them before they go to a device
-def statistics(dataset: Dataset, normalisation: str) -> tuple[Tensor, Tensor]:
-    """Shift and scale, float64 [C] for images and [1] else: normalised = (raw - shift) / scale.
+def moments_of(dataset: Dataset, normalisation: str) -> list[Moments]:
+    """Shift and scale of each input (of the one, where it is not several): normalised = (raw - shift) / scale.
 
     `standard`: mean and population deviation over the training set, per channel of images [n, C, H, W] and
     over all numbers of anything else (a deviation per feature would blow up the almost constant ones).
@@ -121,14 +161,24 @@ def statistics(dataset: Dataset, normalisation: str) -> tuple[Tensor, Tensor]:
     """
     if normalisation not in NORMALISATIONS:
         raise UserError(f"unknown normalisation '{normalisation}'{nearest(normalisation, NORMALISATIONS)}")
-    x = dataset.train_x
+    parts = dataset.several.apart(dataset.train_x) if dataset.several else (dataset.train_x,)
+    return [_moments(part.to(dataset.train_x.dtype), normalisation, dataset.peak) for part in parts]
+
+
+def statistics(dataset: Dataset, normalisation: str) -> Moments:
+    """`moments_of` the first input."""
+    return moments_of(dataset, normalisation)[0]
+
+
+def _moments(x: Tensor, normalisation: str, peak: float) -> Moments:
+    """Those of one input of all examples, [n, *shape]."""
     if normalisation == "standard":
         groups = list(x.unbind(1)) if x.ndim == 4 else [x]
         pairs = [_mean_and_deviation(group.reshape(-1)) for group in groups]
     elif normalisation == "none":
         pairs = [(0.0, 1.0)]
     elif x.dtype == torch.uint8:
-        pairs = [(0.0, float(dataset.peak))]
+        pairs = [(0.0, float(peak))]
     else:
         low, high = (float(value) for value in torch.aminmax(x))
         pairs = [(low, high - low)]

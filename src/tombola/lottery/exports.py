@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,8 @@ def write_onnx(ticket: Ticket, path: Path, which: Weights, build: Callable[[], n
 
 
 def input_of(ticket: Ticket) -> Mapping[str, Any]:
-    """The shape of an input, the number of classes, and the mean and deviation of each channel. Raises UserError for a
-    ticket that does not say."""
+    """The shape of an input (`several` where it takes several), the number of classes, and the mean and deviation of
+    each channel. Raises UserError for a ticket that does not say."""
     found = ticket.provenance.get("input")
     if not isinstance(found, dict) or not {"shape", "classes", "mean", "deviation"} <= found.keys():
         raise UserError("this ticket does not say which inputs it is for (it was made by an older Tombola)")
@@ -85,10 +85,18 @@ def in_words(ticket: Ticket) -> str:
     found = ticket.provenance.get("input")
     if not isinstance(found, dict):
         return ""
-    mean, deviation = (
-        ", ".join(f"{number:.6g}" for number in found.get(key, ())) for key in ("mean", "deviation")
+    means, deviations = found.get("mean", ()), found.get("deviation", ())
+    several = bool(found.get("several"))
+    pairs = zip(means, deviations, strict=True) if several else [(means, deviations)]
+    return "; ".join(
+        f"input{f' {i + 1}' if several else 's'}: {_normalised(mean, deviation)}"
+        for i, (mean, deviation) in enumerate(pairs)
     )
-    return f"inputs: ({'x' if ',' not in mean else 'x of each channel'} - [{mean}]) / [{deviation}]"
+
+
+def _normalised(mean: Sequence[float], deviation: Sequence[float]) -> str:
+    shifts, scales = (", ".join(f"{number:.6g}" for number in each) for each in (mean, deviation))
+    return f"({'x' if len(mean) < 2 else 'x of each channel'} - [{shifts}]) / [{scales}]"
 
 
 def _card(ticket: Ticket, which: Weights) -> str:

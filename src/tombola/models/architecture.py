@@ -39,6 +39,7 @@ from tombola.models.state import (
     state_of,
 )
 from tombola.models.trial import WholeNumbersError, random_examples, require_fit, require_sizes, try_out
+from tombola.several import Several
 
 T = TypeVar("T")
 
@@ -69,6 +70,8 @@ class Architecture:
     """What it was tried out on, [n, *input_shape]: a few normalised examples, or made-up ones."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Each key of the module's `state_dict()` -> the name that a State has for its tensor."""
+    several: Several | None = None
+    """The inputs that a row of `input_shape` stands for, where it takes several."""
     frozen: frozenset[str] = frozenset()
     """Names of the parameters that are not trained."""
     fixed: tuple[str, ...] = ()
@@ -118,20 +121,22 @@ def architecture(
     examples: Tensor | None = None,
     *,
     prune: Sequence[str] = (),
+    several: Several | None = None,
 ) -> Architecture:
     """The architecture of a named network, a factory (by name or as itself) or a bare instance.
 
     `shape` is that of one input without the batch, `classes` the number of logits. A factory is called with
     those of the keywords `shape` and `classes` that it accepts and with the options. The network is tried out on
     `examples`, [n, *shape] on the CPU and normalised as in training (n >= 2), or on made-up ones. `prune` are
-    patterns of matrices to prune beside those of a spec.
+    patterns of matrices to prune beside those of a spec. With `several` inputs an example is a row of their numbers; a
+    factory is told their shapes, and `forward` is called with as many tensors.
 
     Raises UserError for an unknown name, a factory that cannot be found, called or repeated, wrong options, a network
     that does not turn a batch of such inputs into [batch, classes] or cannot be trained on one, and one that is not
     what its parameters and buffers say.
     """
     shape = tuple(shape)
-    given = Given(shape, classes, tuple(prune), examples)
+    given = Given(shape, classes, tuple(prune), examples, several)
     if isinstance(model, nn.Module):
         return _of_instance(model, given)
     if callable(model):
@@ -151,6 +156,30 @@ class Given:
     classes: int
     prune: tuple[str, ...]
     examples: Tensor | None
+    several: Several | None
+
+    def maker(
+        self,
+        name: str,
+        factory: Callable[..., Any],
+        options: Mapping[str, Option],
+        also: Sequence[str] = (),
+    ) -> Callable[[], nn.Module]:
+        """`factory.maker` for these inputs."""
+        shape: Any = self.several.shapes if self.several else self.shape
+        make = maker(name, factory, shape, self.classes, options, also)
+        return make if self.several is None else partial(_split, make, self.several)
+
+
+def _split(make: Callable[[], nn.Module], several: Several) -> nn.Module:
+    """A network made anew that takes its inputs apart, where they come as one row."""
+    module = make()
+    module.register_forward_pre_hook(partial(_apart, several))
+    return module
+
+
+def _apart(several: Several, module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return several.apart(given[0]) if len(given) == 1 else given
 
 
 def _of_name(spec: ModelSpec, given: Given) -> Architecture:
@@ -158,8 +187,12 @@ def _of_name(spec: ModelSpec, given: Given) -> Architecture:
     init = str(spec.options.get("init", "glorot-normal"))
     if init not in initialisers:
         raise UserError(f"model '{spec.name}': option 'init' is '{init}'{nearest(init, initialisers)}")
+    if given.several and is_ours(spec.name):
+        raise UserError(
+            f"model '{spec.name}' takes one input, and an example of the data has several, {given.several}"
+        )
     options = {key: value for key, value in spec.options.items() if key != "init"}
-    make = maker(spec.name, find(spec.name), given.shape, given.classes, options, also=("init",))
+    make = given.maker(spec.name, find(spec.name), options, also=("init",))
 
     def draw(rng: np.random.Generator) -> State:
         return initialisers[init](make(), rng)
@@ -175,7 +208,7 @@ def _of_name(spec: ModelSpec, given: Given) -> Architecture:
 def _of_factory(
     name: str, factory: Callable[..., nn.Module], options: Mapping[str, Option], given: Given
 ) -> Architecture:
-    make = maker(name, factory, given.shape, given.classes, options)
+    make = given.maker(name, factory, options)
 
     def draw(rng: np.random.Generator) -> State:
         with protected(seed=int(rng.integers(2**63, dtype=np.uint64))):
@@ -202,7 +235,9 @@ def _of_instance(module: nn.Module, given: Given) -> Architecture:
         raise UserError(
             f"model '{name}': this instance cannot be copied; give a function that builds it"
         ) from problem
-    make = partial(copy.deepcopy, original)
+    make: Callable[[], nn.Module] = partial(copy.deepcopy, original)
+    if given.several:
+        make = partial(_split, make, given.several)
     copied = make()
     tried, shown = _tried(name, make, lambda rng: state_of(original), copied, given)
     require_own_weights(name, copied, tried.prunable, shown.x)
@@ -229,6 +264,8 @@ def _tried(
         )
     state = state_of(module)
     x = random_examples(given.shape) if given.examples is None else given.examples
+    if given.several and given.examples is None and any(given.several.whole):
+        x = torch.zeros_like(x)
     try:
         answers = try_out(name, module, x, given.classes)
     except WholeNumbersError:
@@ -250,6 +287,7 @@ def _tried(
         classes=given.classes,
         examples=x,
         keys=state_dict_names(module),
+        several=given.several,
         frozen=frozen,
     )
     return described, shown

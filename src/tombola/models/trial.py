@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from tombola.errors import UserError, brief
 from tombola.models.generators import seeded
+from tombola.several import Several
 
 EXAMPLES = 4
 """How many it is shown: batch norm wants two, and four tell a batch from its classes or channels more often."""
@@ -145,14 +146,14 @@ def answers(name: str, module: nn.Module, x: Tensor, classes: int, learn: bool =
             whole = watch.found or (x.is_floating_point() and INDICES in str(problem))
             kind = WholeNumbersError if whole else UserError
             raise kind(
-                f"model '{name}' fails on inputs of shape {tuple(x.shape)} in {mode} mode ({brief(problem)})"
+                f"model '{name}' fails on inputs of shape {_shape(module, x)} in {mode} mode ({brief(problem)})"
                 f"{WHOLE if whole else ''}"
             ) from problem
         if watch.found:
             raise WholeNumbersError(
                 f"model '{name}' makes whole numbers of its inputs, and normalised examples are none{WHOLE}"
             )
-        _require_logits(name, found, (len(x), classes), x, mode)
+        _require_logits(name, found, (len(x), classes), _shape(module, x), mode)
         if learn and mode == TRAINING:
             _require_gradient(name, module, found)
         logits[mode] = found.detach()
@@ -173,7 +174,14 @@ def _restore(module: nn.Module, buffers: Mapping[str, Tensor]) -> None:
                 buffer.copy_(buffers[key])
 
 
-def _require_logits(name: str, found: object, expected: tuple[int, int], x: Tensor, mode: str) -> None:
+def _shape(module: nn.Module, x: Tensor) -> str:
+    """That of inputs as a network takes them, apart where it takes several."""
+    several = [each for hook in module._forward_pre_hooks.values() for each in getattr(hook, "args", ())]
+    apart = several[0].apart(x) if several and isinstance(several[0], Several) else (x,)
+    return " and ".join(str(tuple(each.shape)) for each in apart)
+
+
+def _require_logits(name: str, found: object, expected: tuple[int, int], shape: str, mode: str) -> None:
     if isinstance(found, Tensor) and tuple(found.shape) == expected:
         return
     what = str(tuple(found.shape)) if isinstance(found, Tensor) else type(found).__name__
@@ -183,7 +191,7 @@ def _require_logits(name: str, found: object, expected: tuple[int, int], x: Tens
             what += f" ({', '.join(map(str, fields))})"
         hint = "; let its forward return the logits alone"
     raise UserError(
-        f"model '{name}' in {mode} mode turns inputs of shape {tuple(x.shape)} into {what}, "
+        f"model '{name}' in {mode} mode turns inputs of shape {shape} into {what}, "
         f"expected logits of shape {expected}{hint}"
     )
 

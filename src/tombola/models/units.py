@@ -65,7 +65,8 @@ def unit_axes(architecture: Architecture) -> list[UnitGroup]:
         module.eval()
         try:
             followed = _Followed(architecture.name, module)
-            followed.run(architecture.blank(2))
+            blank = architecture.blank(2)
+            followed.run(*(architecture.several.apart(blank) if architecture.several else (blank,)))
         except UserError:
             raise
         except Exception as problem:  # tracing meets foreign code, which fails in any way it likes

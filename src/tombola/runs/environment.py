@@ -140,6 +140,7 @@ class EngineRecord:
             "prunable": list(architecture.prunable),
             "shapes": {name: list(shape) for name, shape in architecture.shapes.items()},
             "state_dict": dict(architecture.keys),
+            **({"several": architecture.several.table()} if architecture.several else {}),
         }
         return cls(
             folder, {**describe_machine(), "network": network, "record": record, "seals": True}, spread

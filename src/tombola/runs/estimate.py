@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
@@ -76,15 +76,13 @@ def _probes(
     batch = study.recipe.batch
     # Never more than the study itself takes, so that a batch of it is left.
     held_out = min(PROBE_EXAMPLES, validation_count(len(dataset.train_y), study.data.validation))
-    few = Dataset(
-        dataset.name,
-        dataset.train_x[: held_out + max(batch, PROBE_EXAMPLES)],
-        dataset.train_y[: held_out + max(batch, PROBE_EXAMPLES)],
-        dataset.test_x[:10],
-        dataset.test_y[:10],
-        dataset.classes,
-        dataset.peak,
-        dataset.integral,
+    count = held_out + max(batch, PROBE_EXAMPLES)
+    few = replace(
+        dataset,
+        train_x=dataset.train_x[:count],
+        train_y=dataset.train_y[:count],
+        test_x=dataset.test_x[:10],
+        test_y=dataset.test_y[:10],
     )
     data = Resident(few, study.data.normalisation, device)
     rng = Seeds.single(study.seed).stream("probe")

@@ -44,10 +44,15 @@ def bind(
         )
     if handed_in or spec.name not in DATASETS:
         spec = spec.model_copy(update={"digest": dataset.digest})
-    shown = Resident(dataset, spec.normalisation, torch.device("cpu")).shown(EXAMPLES)
+    resident = Resident(dataset, spec.normalisation, torch.device("cpu"))
     prune = () if model is None else study.model.prune  # a spec brings its own
     net = architecture(
-        study.model if model is None else model, dataset.shape, dataset.classes, shown, prune=prune
+        study.model if model is None else model,
+        dataset.shape,
+        dataset.classes,
+        resident.shown(EXAMPLES),
+        prune=prune,
+        several=resident.several,
     )
     _require_other_starts(net, study.replicates, instance=isinstance(model, nn.Module))
     named = study.model if model is None else ModelSpec(name=net.name, prune=study.model.prune)

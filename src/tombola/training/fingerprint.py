@@ -73,7 +73,7 @@ class Fingerprint(BaseModel):
 def recorded(architecture: Architecture, spread: Spread, data: Resident) -> dict[str, Any] | None:
     """The fingerprint as it is stored; None, with a notice, where the network does not let it be taken."""
     try:
-        return taken(architecture, Inputs.like(data), spread).model_dump(mode="json")
+        return taken(architecture, Inputs.like(data), spread).model_dump(mode="json", exclude_none=True)
     except UserError as problem:
         notice(f"{problem}, so a later change of its code will not be found")
         return None

@@ -44,19 +44,35 @@ class Inputs(BaseModel):
     low: float
     high: float
     whole: bool
+    several: tuple[Inputs, ...] | None = None
+    """What each is like, where a network takes several."""
 
     @classmethod
     def like(cls, data: Resident) -> Inputs:
         """As some training examples are."""
         rows = torch.arange(0, data.n_train, max(1, data.n_train // SAMPLE), device=data.device)[:SAMPLE]
         x = data.train(rows).double().cpu()
+        parts = data.several.apart(x) if data.several else ()
+        several = tuple(cls._like(part, tuple(part.shape[1:]), data.classes) for part in parts)
+        return cls._like(x, data.shape, data.classes, several or None)
+
+    @classmethod
+    def _like(
+        cls, x: Tensor, shape: tuple[int, ...], classes: int, several: tuple[Inputs, ...] | None = None
+    ) -> Inputs:
+        x = x.double()
         moments = {"mean": x.mean(), "deviation": x.std(correction=0), "low": x.min(), "high": x.max()}
         numbers = {name: short(value) for name, value in moments.items()}
-        return cls(shape=data.shape, classes=data.classes, whole=bool((x == x.round()).all()), **numbers)
+        whole = bool((x == x.round()).all())
+        return cls(shape=shape, classes=classes, whole=whole, several=several, **numbers)
 
-    def draw(self) -> NDArray[Any]:
-        """Inputs [EXAMPLES, *shape], float64: normal numbers cut off at the range, or whole numbers out of it."""
-        rng, size = stream("fingerprint", "inputs"), (EXAMPLES, *self.shape)
+    def draw(self, *of: int) -> NDArray[Any]:
+        """Inputs [EXAMPLES, *shape], float64: normal numbers cut off at the range, or whole numbers out of it. `of` is
+        which of several this is."""
+        if self.several:
+            drawn = [each.draw(i).reshape(EXAMPLES, -1) for i, each in enumerate(self.several)]
+            return np.concatenate(drawn, 1)
+        rng, size = stream("fingerprint", "inputs", *of), (EXAMPLES, *self.shape)
         if self.whole:
             return rng.integers(math.ceil(self.low), math.floor(self.high) + 1, size).astype(np.float64)
         return np.clip(self.mean + self.deviation * rng.standard_normal(size), self.low, self.high)

@@ -53,7 +53,9 @@ def _lacking(engine: type[Engine], architecture: Architecture, device: torch.dev
     if not engine.holds(architecture, device):
         noisy = architecture.ask(habits).draws
         why = ", which draws random numbers of its own as it computes" if noisy else ""
-        if unknown := engine.unknown(architecture):
+        if architecture.several:
+            why = ", which takes several inputs"
+        elif unknown := engine.unknown(architecture):
             why = f", which has {unknown}"
         return f"hold {architecture.name} on {device.type}{why}"
     for option, value in demand.recipe:
