@@ -18,7 +18,7 @@ from support.simulated import claim
 from support.study_kit import run_tiny, tiny
 from tombola import html
 from tombola.analysis.compare_runs import compare_study
-from tombola.analysis.verdicts import verdicts_of, write_verdicts
+from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
 from tombola.lottery.cell import Cell
 from tombola.report.collect import tables_of
 from tombola.runs.folder import Run

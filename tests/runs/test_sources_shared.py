@@ -12,7 +12,7 @@ from support.study_kit import Notes, contents, run_tiny
 from tombola.errors import Notice
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
-from tombola.runs.cell_record import TIMING_FILE, place_of, timing_in
+from tombola.runs.cells.record import TIMING_FILE, place_of, timing_in
 from tombola.runs.check.damage import damages_of
 from tombola.runs.folder import Ladders, Run
 from tombola.study.spec import Study
