@@ -21,6 +21,7 @@ from tombola.files import (
     new_folder,
     read_json,
     read_parquet,
+    read_parquets,
     read_tensors,
     write_bytes,
     write_json,
@@ -270,3 +271,38 @@ def test_json_that_no_later_step_could_hold_is_refused(tmp_path: Path, text: str
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(UserError, match=rf"a\.json: not a readable JSON file \(.*{sentence}"):
         read_json(tmp_path / "a.json")
+
+
+# --- many tables at once ----------------------------------------------------------------------------------------
+
+COLUMNS = {"a": pl.Int64, "b": pl.String}
+
+
+def tables_in(folder: Path) -> list[Path]:
+    """Files with one row, none, and two; the name of one would be a pattern elsewhere."""
+    frames = [([1], ["x"]), ([], []), ([2, 3], ["y", "z"])]
+    paths = [folder / name for name in ("one", "none[0]", "two*")]
+    for path, (a, b) in zip(paths, frames, strict=True):
+        pl.DataFrame({"a": a, "b": b}, schema=COLUMNS).write_parquet(path)
+    return paths
+
+
+def test_tables_are_read_together_in_their_order(tmp_path: Path) -> None:
+    paths = tables_in(tmp_path)
+    found = read_parquets([*paths[::-1]], COLUMNS)
+    assert found is not None
+    assert found[0].rows() == [(2, "y"), (3, "z"), (1, "x")]
+    assert found[0].schema == pl.Schema(COLUMNS)
+    assert found[1] == [2, 0, 1]
+
+
+def test_of_tables_that_are_not_all_alike_none_is_read_together(tmp_path: Path) -> None:
+    paths = tables_in(tmp_path)
+    for wrong in ({"a": [1.5], "b": ["x"]}, {"a": [1]}, {"a": [1], "b": ["x"], "c": [0]}):
+        pl.DataFrame(wrong).write_parquet(paths[1])
+        assert read_parquets(paths, COLUMNS) is None
+        assert read_parquets(paths[1:2], COLUMNS) is None
+    paths[1].write_bytes(b"PAR1 and no more")
+    assert read_parquets(paths, COLUMNS) is None
+    paths[1].unlink()
+    assert read_parquets(paths, COLUMNS) is None

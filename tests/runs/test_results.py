@@ -228,6 +228,34 @@ def test_results_of_a_run_in_order_and_with_the_promised_keys(tmp_path: Path) ->
 # --- diff ---------------------------------------------------------------------------------------------------
 
 
+def test_curves_are_those_of_each_cell_however_many_are_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_tiny(tmp_path, tiny(levels=1))
+    one_by_one = [
+        run.history(cell).with_columns(replicate=pl.lit(cell.replicate), level=pl.lit(cell.level))
+        for cell in run.cells()
+    ]
+    expected = pl.concat(one_by_one)
+    for at_once in (1, 4, 500):
+        monkeypatch.setattr("tombola.runs.cells.cells.AT_ONCE", at_once)
+        assert histories(Run(run.path)).select(expected.columns).rows() == expected.rows()
+    monkeypatch.setattr("tombola.runs.cells.cells.read_parquets", lambda *_: None)
+    assert histories(Run(run.path)).select(expected.columns).rows() == expected.rows()
+
+
+def test_a_run_at_rest_is_of_one_moment(tmp_path: Path) -> None:
+    run = run_tiny(tmp_path, tiny(levels=0))
+    other, before = Run(run.path), run.cells()
+    with other.at_rest():
+        run_tiny(tmp_path, run.study.model_copy(update={"replicates": 3}))
+        assert other.cells() == before == list(other.records())
+        with other.at_rest():
+            assert other.cells() == before
+        assert other.cells() == before
+    assert len(other.cells()) == 3
+
+
 def test_specs_differ_in_the_keys_that_differ() -> None:
     assert diff_many([tiny(), tiny()]) == {}
     assert diff_many([tiny(), tiny(recipe={"lr": 0.5}, pruning={"rates": {"output": 0.1}}, seed=3)]) == {

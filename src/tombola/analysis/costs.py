@@ -8,7 +8,6 @@ these, each paying an equal part; what it would be to pay them alone stands besi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import cache
 
 import polars as pl
@@ -49,8 +48,7 @@ def costs_of(run: Run) -> pl.DataFrame:
     alone. Raises UserError where the study in the folder is not that of the cells."""
     every = Accounts(run)
     rows = []
-    for cell in run.cells():
-        record = run.record(cell)
+    for cell, record in every.home.records.items():
         own, shares = every.home.training(cell), list(every.shares(cell))
         parts = {
             "": of_route(own, shares),
@@ -58,11 +56,11 @@ def costs_of(run: Run) -> pl.DataFrame:
             "training_": own,
         }
         amounts = {
-            f"{part}{key}": value for part, cost in parts.items() for key, value in asdict(cost).items()
+            f"{part}{amount}": getattr(cost, amount) for part, cost in parts.items() for amount in AMOUNTS
         }
         known = {"status": record.status, "density": record.density, "way": every.way(cell)}
         accuracy = record.early_stop_test_accuracy
-        rows.append({**asdict(cell), **known, "early_stop_test_accuracy": accuracy, **amounts})
+        rows.append({**vars(cell), **known, "early_stop_test_accuracy": accuracy, **amounts})
     frame = pl.DataFrame(rows, schema=COSTS)
     return frame.with_columns(pl.col(name).fill_nan(None) for name in COSTS if name.endswith("operations"))
 
@@ -71,7 +69,7 @@ class Books:
     """What the trainings in one folder cost: those of a run, or of ladders beside it."""
 
     def __init__(self, folder: Run, study: Study) -> None:
-        self.folder, self.study = folder, study
+        self.folder, self.study, self.records = folder, study, folder.records()
         self.training = cache(self._training)
         self._uses = _uses_of(folder, study)
 
@@ -109,13 +107,13 @@ class Books:
 
     def _found(self, r: int, level: int) -> int | None:
         """The iteration at which the mask of a level was seen in the training of another; None where it was not."""
-        ticket = Cell(r, level, TICKET, 0)
-        return self.folder.record(ticket).found_iteration if self.folder.has(ticket) else None
+        record = self.records.get(Cell(r, level, TICKET, 0))
+        return record.found_iteration if record else None
 
     def _training(self, cell: Cell) -> Cost:
         """What one training took; of a search, whose masks move, as if it were dense throughout. Nothing where there
         is none, because a ladder has ended or a mask is empty."""
-        record, study = self.folder.record(cell) if self.folder.has(cell) else None, self.study
+        record, study = self.records.get(cell), self.study
         if record is None or record.iterations is None:
             return Cost()
         living = dict(record.alive)
@@ -136,6 +134,7 @@ class Accounts:
         self.beside = {each.kind: Books(each, each.study) for each in run.ladders()}
         self._routes = {arm.name: arm for arm in study.route_arms}
         self._arms = study.treatments
+        self._taken = cache(self._taken_by)
 
     def way(self, cell: Cell) -> str:
         """What sort of arm a cell's is, see `COSTS`."""
@@ -144,7 +143,7 @@ class Accounts:
         if cell.arm == TICKET:
             return TICKET
         searched = cell.arm == self.study.search_arm
-        return "beside" if searched or Took.LADDER in self._taken(cell) else "without"
+        return "beside" if searched or Took.LADDER in self._taken(cell.arm) else "without"
 
     def shares(self, cell: Cell) -> Iterator[tuple[Cost, int]]:
         """What a cell's ticket took beside its own training, each with how many replicates share it."""
@@ -153,7 +152,7 @@ class Accounts:
             return
         if cell.arm == self.study.search_arm:  # a search starts from the initial weights
             return
-        for took in self._taken(cell):
+        for took in self._taken(cell.arm):
             if took == Took.LADDER:
                 yield self.home.mask(r, level), 1
             elif took == Took.DENSE:
@@ -176,11 +175,11 @@ class Accounts:
             if source not in (OWN, DONORS):
                 yield from self._lent(self.beside[called(source)], r, level)
 
-    def _taken(self, cell: Cell) -> frozenset[Took]:
+    def _taken_by(self, arm: str) -> frozenset[Took]:
         """What an arm took of the replicate's own ladder and of the donors."""
-        route = self._routes.get(cell.arm)
+        route = self._routes.get(arm)
         if route is None:
-            return takes(self._arms[cell.arm], counts_are_fixed=self.study.pruning.allocation != "global")
+            return takes(self._arms[arm], counts_are_fixed=self.study.pruning.allocation != "global")
         found = {Took.LADDER} if OWN in route.sources else set()
         if DONORS in route.sources:
             several = route.several

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import polars as pl
@@ -22,6 +24,7 @@ ALPHA = 0.05
 ACCURACY = "early_stop_test_accuracy"
 Against = Literal["ticket", "dense"]
 """What accuracy is held against: the ordinary ticket of the level, or the dense network, which a ticket often beats."""
+Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,12 @@ def savings_of(
 ) -> list[Saving]:
     """Every arm at every level, the ticket among them, in accuracy against the ticket or the dense network and in cost
     against the ticket; `costs` are those of `costs_of`."""
-    beside = []
+    beside, values = [], Values(costs)
     for arm, level in sorted(
         costs.filter(pl.col("level") > 0).select("arm", "level").unique().iter_rows(),
         key=lambda x: (x[1], x[0]),
     ):
-        both = _paired(costs, ACCURACY, (arm, level), (TICKET, 0 if against == "dense" else level))
+        both = values.paired(ACCURACY, (arm, level), (TICKET, 0 if against == "dense" else level))
         if both:
             beside.append((arm, level, *map(tuple, zip(*both, strict=True))))
     asked = sum(arm != against for arm, *_ in beside)
@@ -100,9 +103,11 @@ def savings_of(
                 as_good=p <= ALPHA,
                 margin=margin,
                 against=against,
-                means={amount: _mean(costs, amount, arm, level) for amount in AMOUNTS},
-                alone={amount: _mean(costs, f"alone_{amount}", arm, level) for amount in AMOUNTS},
-                ratios={amount: _ratio(costs, amount, arm, level) for amount in AMOUNTS},
+                means={amount: _mean(values.beside_ticket(amount, arm, level)) for amount in AMOUNTS},
+                alone={
+                    amount: _mean(values.beside_ticket(f"alone_{amount}", arm, level)) for amount in AMOUNTS
+                },
+                ratios={amount: _ratio(values.beside_ticket(amount, arm, level)) for amount in AMOUNTS},
             )
         )
     return rows
@@ -115,23 +120,34 @@ def _test(n: int, asked: int) -> Test:
     return "sign-flip" if asked * smallest("sign-flip", n, "greater") <= ALPHA else "t"
 
 
-def _paired(
-    costs: pl.DataFrame, value: str, mine: tuple[str, int], theirs: tuple[str, int]
-) -> list[tuple[float, float]]:
-    """The value at two (arm, level) of each replicate that has both."""
-    sides = []
-    for arm, level in (mine, theirs):
-        here = costs.filter((pl.col("arm") == arm) & (pl.col("level") == level))
-        sides.append(dict(by_replicate(here, value).select("replicate", value).iter_rows()))
-    return [(sides[0][r], sides[1][r]) for r in sorted(sides[0].keys() & sides[1].keys())]
+class Values:
+    """What was found in each replicate, by arm and level."""
+
+    def __init__(self, costs: pl.DataFrame) -> None:
+        self._costs = costs
+        self._of = cache(self._by_place)
+
+    def paired(self, value: str, mine: tuple[str, int], theirs: tuple[str, int]) -> list[Pair]:
+        """The value at two (arm, level) of each replicate that has both."""
+        one, other = (self._of(value).get(place, {}) for place in (mine, theirs))
+        return [(one[r], other[r]) for r in sorted(one.keys() & other.keys())]
+
+    def beside_ticket(self, value: str, arm: str, level: int) -> list[Pair]:
+        """(The arm's, the ticket's) value of each replicate that has both."""
+        return self.paired(value, (arm, level), (TICKET, level))
+
+    def _by_place(self, value: str) -> dict[tuple[str, int], dict[int, float]]:
+        found: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
+        columns = by_replicate(self._costs, value).select("arm", "level", "replicate", value)
+        for arm, level, replicate, number in columns.iter_rows():
+            found[arm, level][replicate] = number
+        return found
 
 
-def _mean(costs: pl.DataFrame, value: str, arm: str, level: int) -> float | None:
-    both = _paired(costs, value, (arm, level), (TICKET, level))
+def _mean(both: Sequence[Pair]) -> float | None:
     return sum(mine for mine, _ in both) / len(both) if both else None
 
 
-def _ratio(costs: pl.DataFrame, value: str, arm: str, level: int) -> Ratio | None:
-    both = _paired(costs, value, (arm, level), (TICKET, level))
+def _ratio(both: Sequence[Pair]) -> Ratio | None:
     found = ratio_interval(*zip(*both, strict=True)) if both else None
     return found and replace(found, low=max(found.low, 0.0))  # no cost is below nothing

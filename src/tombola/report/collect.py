@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -227,13 +226,18 @@ def disk_of(run: Run) -> int:
 
     While a run goes on, cells are renamed and what is half-written vanishes: that is passed over.
     """
+    return _bytes_in(str(run.path), besides="report")
+
+
+def _bytes_in(folder: str, besides: str = "") -> int:
     total = 0
-    for place, folders, files in os.walk(run.path):
-        if Path(place) == run.path:
-            folders[:] = [name for name in folders if name != "report"]
-        for name in {*files} - {INDEX}:
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
             with suppress(OSError):
-                total += os.stat(os.path.join(place, name)).st_size
+                if entry.is_dir(follow_symlinks=False):
+                    total += _bytes_in(entry.path) if entry.name != besides else 0
+                elif entry.name != INDEX and not entry.is_dir():
+                    total += os.stat(entry.path).st_size
     return total
 
 

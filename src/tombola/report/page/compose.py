@@ -23,9 +23,9 @@ from tombola.study.sweep import label_of, shown
 
 def write_page(run: Run, folder: Path | None = None, beside: Sequence[str] = BESIDE) -> Path:
     """Write `report/index.html` of a run, finished or not (or into another folder), and return its path."""
-    tables, study = tables_of(run), run.study
-    facts = {"run": run.path.name, **provenance_of(run)}
-    spec, verdicts = study.to_toml(), verdict_section(run)
+    with run.at_rest():
+        tables, verdicts, study = tables_of(run), verdict_section(run), run.study
+    facts, spec = {"run": run.path.name, **provenance_of(run)}, study.to_toml()
     place = folder or run.path / "report"
     return write(place, tables, _claims(tables), facts, spec, verdicts=verdicts, beside=beside)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
 
 from tombola.errors import UserError, notice
-from tombola.files import digest_of, read_parquet, read_tensors
+from tombola.files import digest_of, read_parquet, read_parquets, read_tensors
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
 from tombola.masks.mask import Mask, restore
@@ -30,6 +30,8 @@ def bird_name(level: int) -> str:
     return f"early-bird-L{level:02d}.safetensors"
 
 
+AT_ONCE = 500
+"""Files of learning curves that are read together."""
 HISTORY = {"iteration": pl.Int64, "split": pl.String, "loss": pl.Float64, "accuracy": pl.Float64}
 
 
@@ -46,6 +48,7 @@ class Cells(ABC):
         self._sound: set[str] = set()
         """Starts that were found to be those of their digest."""
         self._said = False
+        self._listed: list[Cell] | None = None
 
     ladder = ""
     """What the cells are, where they are not a run's own: donors, twins, copies."""
@@ -74,7 +77,18 @@ class Cells(ABC):
     def cells(self) -> list[Cell]:
         """The cells that are done, in order. One that has lost its record is among them, not passed over. Raises
         UserError for a folder that cannot be read."""
-        return cells_in(str(self._root))
+        return cells_in(str(self._root)) if self._listed is None else list(self._listed)
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Within it the cells are those that are done now, whatever lands meanwhile: what is made of them is of one
+        moment, and the folder is walked once."""
+        before = self._listed
+        self._listed = self.cells()
+        try:
+            yield
+        finally:
+            self._listed = before
 
     def records(self) -> dict[Cell, CellRecord]:
         """What every cell.json says, in order; raises as `record`. Of many cells what the index says, where their files
@@ -243,6 +257,21 @@ class Cells(ABC):
         """Remove a cell, if it is there, to be written anew."""
         shutil.rmtree(self.folder(cell), ignore_errors=True)
         self._whole.pop(cell, None)
+
+    def histories(self, cells: Sequence[Cell]) -> tuple[pl.DataFrame, list[int]]:
+        """Learning curves of cells, one below the other, and how many rows each has."""
+        frames, rows = [pl.DataFrame(schema=HISTORY)], list[int]()
+        for begin in range(0, len(cells), AT_ONCE):
+            some = cells[begin : begin + AT_ONCE]
+            found = read_parquets([self.folder(cell) / "history.parquet" for cell in some], HISTORY)
+            if found is None:
+                own = [self.history(cell) for cell in some]
+                found = pl.concat(own), [frame.height for frame in own]
+            for cell in some:
+                self.file(cell, "history.parquet")
+            frames.append(found[0])
+            rows += found[1]
+        return pl.concat(frames), rows
 
     def forget_weights(self, cell: Cell) -> None:
         """Drop the weights of a cell that nothing is pruned from any more (store.keep = "masks")."""
