@@ -42,6 +42,8 @@ cells.MANY, index.SETTLED = 1, 0.0
 PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- the table that make torture writes -->\n", "<!-- its end -->\n"
 YEAR = 400 * 86400.0
+KILLS = 6
+"""One after the other in a try."""
 STUDIES = {
     "keep all": tiny(store={"keep": "all"}, pruning={"rewind": 5}),
     "keep living": tiny(),
@@ -181,18 +183,18 @@ def _ended(child: int) -> str:
 
 def killed_at_a_change(place: Path, chance: random.Random, command: str = "run") -> tuple[int, str, str]:
     most = {"run": 140, "connect": 40, "compare": 12, "verdicts": 4, "report": 3}[command]
-    numbers = [chance.randint(1, most) for _ in range(3)]
-    return disturbed(place, chance, command, lambda attempt: die_at(numbers[attempt]), 3)
+    numbers = [chance.randint(1, most) for _ in range(KILLS)]
+    return disturbed(place, chance, command, lambda attempt: die_at(numbers[attempt]), KILLS)
 
 
 def killed_at_a_time(place: Path, chance: random.Random) -> tuple[int, str, str]:
-    waits = [chance.uniform(0.01, 0.6) for _ in range(3)]
+    waits = [chance.uniform(0.01, 0.6) for _ in range(KILLS)]
 
     def disturb(attempt: int) -> None:
         signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         signal.setitimer(signal.ITIMER_REAL, waits[attempt])
 
-    return disturbed(place, chance, "run", disturb, 3)
+    return disturbed(place, chance, "run", disturb, KILLS)
 
 
 def stopped_by_a_signal(place: Path, chance: random.Random) -> tuple[int, str, str]:
