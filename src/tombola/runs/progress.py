@@ -109,7 +109,7 @@ def require_whole(folder: Cells) -> dict[Cell, CellRecord]:
     dense = {cell.replicate for cell in records if (cell.level, cell.arm, cell.draw) == (0, TICKET, 0)}
     for cell, record in records.items():
         for digest in record.starts - looked_at if cell.replicate in dense else ():
-            if wrong := fault(folder.start_file(digest)):
+            if wrong := folder.start_fault(digest):
                 advice = folder.again(folder.writer(digest))
                 raise UserError(f"{folder.start_file(digest)}: {wrong}; {advice}")
             looked_at.add(digest)

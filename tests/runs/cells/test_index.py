@@ -110,12 +110,14 @@ def delete(run: Run, chance: random.Random) -> None:
 
 
 def a_file(run: Run, chance: random.Random) -> Path | None:
-    files = sorted(path for path in (run.path / "cells").rglob("*") if path.is_file())
+    files = sorted(
+        path for place in ("cells", "starts") for path in (run.path / place).rglob("*") if path.is_file()
+    )
     return chance.choice(files) if files else None
 
 
 def lose(run: Run, chance: random.Random) -> None:
-    """A file of a cell."""
+    """A file of a cell, or a start."""
     if path := a_file(run, chance):
         path.unlink()
 
@@ -204,6 +206,7 @@ def test_it_is_written_once_and_used_from_then_on(path: Path, monkeypatch: pytes
     first = answers(path)
     assert noted(path) == {str(cell) for cell in Run(path).cells()}
     monkeypatch.setattr(CellRecord, "read", lambda *_: pytest.fail("a cell.json is read"))
+    monkeypatch.setattr(cells, "fault", lambda *_: pytest.fail("a start is opened"))
     assert answers(path) == first
 
 

@@ -47,6 +47,8 @@ class Cells(ABC):
         """How long cells trained, of those that an index was asked for."""
         self._sound: set[str] = set()
         """Starts that were found to be those of their digest."""
+        self._whole_starts: set[str] = set()
+        """Starts that are whole as far as that shows without reading them."""
         self._said = False
         self._listed: list[Cell] | None = None
 
@@ -100,7 +102,7 @@ class Cells(ABC):
         return {cell: self.record(cell) for cell in cells}
 
     def _look_up(self, unknown: list[Cell], cells: list[Cell]) -> None:
-        """Know cells by the index; where it lacks many, read those, and write it anew."""
+        """Know cells and starts by the index; where it lacks many, read those, and write it anew."""
         index, lacking = Index(self.path), list[Cell]()
         for cell in unknown:
             if entry := index.entry(cell):
@@ -108,12 +110,19 @@ class Cells(ABC):
                 self._know(cell, entry.record)
             else:
                 lacking.append(cell)
-        if len(lacking) < max(MANY, len(cells) / 20):
-            return
-        for cell in lacking:
+        many = len(lacking) >= max(MANY, len(cells) / 20)
+        for cell in lacking if many else ():
             with suppress(UserError):  # what is wrong is for who asks for it, in order
                 index.note(cell, lambda cell: Entry(self.record(cell), self.seconds(cell)))
-        index.store(cells)
+        starts = {digest for record in self._whole.values() for digest in record.starts}
+        seen = index.note_start if many else index.start_is_whole
+        self._whole_starts |= {digest for digest in starts if seen(self.start_file(digest))}
+        if many:
+            index.store(cells, starts)
+
+    def start_fault(self, digest: str) -> str:
+        """What is wrong with a start, as far as that shows without reading it; "" where it is whole."""
+        return "" if digest in self._whole_starts else fault(self.start_file(digest))
 
     def record(self, cell: Cell) -> CellRecord:
         """What cell.json says. Raises UserError where it is lost or damaged, or another file of the cell is missing or
