@@ -17,7 +17,7 @@ deep: .venv/fuzzed  ## long simulations, what tests err in and intervals cover; 
 	$(BIN)/pytest -m deep -rP
 	$(BIN)/python -m fuzz 20
 
-bench: .venv/installed  ## engines beside baselines, a few minutes; leave the machine alone meanwhile
+bench: .venv/installed  ## engines beside baselines, at most five minutes; leave the machine alone meanwhile
 	$(BIN)/python benchmarks/run.py
 
 torture: .venv/installed  ## kill, fill and damage runs for a quarter of an hour; goes on where it was stopped

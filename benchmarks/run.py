@@ -1,98 +1,114 @@
 """`make bench`: every engine beside the baselines, side by side in one run; writes JSON and pictures.
 
-    python benchmarks/run.py [OUT]
+    python benchmarks/run.py [--seconds 270] [--shared] [--only NETWORK ...] [--out FOLDER]
 
-Rounds go A B A B ..., so that whatever else the machine does meets both alike; a ratio is taken within a round,
-and its median and spread over rounds are reported.
+Networks whole and by layer. It ends within the seconds on any machine: rounds are sized by a first step, and what the
+time does not last for, or what the processor lacks, is left out with a line that says so. With --shared, for a machine
+that does other things too, both sides have one thread, and times are processor time.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import statistics
-import sys
+import platform
 from pathlib import Path
 from typing import Any
 
 import altair as alt
-from baselines import BASELINES, PlainPerCore
+import torch
+from layers import LAYERS, layer_rows
+from networks import bfloat16_row, cases, network_rows
+from turns import Budget
 
-from tombola.bench import DENSITIES, Floors, Timed, Workload, conv2, lenet, measure_floors
+from tombola.bench import measure_floors
 from tombola.report.figures.export import save
 from tombola.training.device import prepare
 
-ROUNDS = 7
-
-
-def rows(
-    what: str, engine: str, case: Workload, density: float, floors: Floors, steps: int
-) -> list[dict[str, Any]]:
-    """One row a baseline for an engine at a density; prints each."""
-    ours, floor_us, found = Timed(engine, case, density), floors.microseconds(case, density), []
-    for name, kind in BASELINES.items():
-        theirs = kind(case, density)
-        pairs = [(ours.seconds(4 * steps), theirs.seconds(steps)) for _ in range(ROUNDS)]
-        if isinstance(theirs, PlainPerCore):
-            theirs.close()
-        ratios = sorted(b / a for a, b in pairs)
-        this_us, baseline_us = (1e6 * statistics.median(side) for side in zip(*pairs, strict=True))
-        spread = {"median": statistics.median(ratios), "low": ratios[0], "high": ratios[-1], "n": ROUNDS}
-        row = {"what": what, "network": case.net.name, "density": density, "engine": engine, "device": "cpu"}
-        row |= {"this_us": this_us, "baseline": name, "baseline_us": baseline_us, "ratio": spread}
-        found.append(row | {"floor_us": floor_us, "floor_fraction": floor_us / this_us})
-        print(
-            f"{case.net.name} {100 * density:5.1f}%  {engine:8} {this_us:8.0f} us  {name:14} {baseline_us:8.0f} us  "
-            f"{spread['median']:6.1f}x [{spread['low']:.1f}, {spread['high']:.1f}]  "
-            f"{100 * floor_us / this_us:.0f}% of the floor",
-            flush=True,
-        )
-    return found
-
 
 def picture(found: list[dict[str, Any]]) -> alt.Chart:
-    """Time per iteration against density, with the floor."""
-    lines = [{"density": 100 * r["density"], "us": r["this_us"], "who": r["engine"]} for r in found]
-    lines += [{"density": 100 * r["density"], "us": r["baseline_us"], "who": r["baseline"]} for r in found]
-    lines += [{"density": 100 * r["density"], "us": r["floor_us"], "who": "floor"} for r in found]
+    """Time per step of one network against density, with the floor."""
+    lines = []
+    for row in found:
+        density = 100 * row["products"]
+        sides = {row["engine"]: row["this_us"], row["baseline"]: row["baseline_us"], "floor": row["floor_us"]}
+        lines += [{"density": density, "us": us, "who": who} for who, us in sides.items()]
     chart: alt.Chart = (
         alt.Chart(alt.InlineData(values=lines))
         .mark_line(point=True)
         .encode(
-            x=alt.X("density:Q", scale=alt.Scale(type="log", reverse=True), title="density (%)"),
-            y=alt.Y("median(us):Q", scale=alt.Scale(type="log"), title="µs per network-iteration"),
+            x=alt.X("density:Q", scale=alt.Scale(type="log", reverse=True), title="products left (%)"),
+            y=alt.Y("median(us):Q", scale=alt.Scale(type="log"), title="µs a step of one network"),
             color=alt.Color("who:N", title=None),
             strokeDash=alt.StrokeDash("who:N", title=None),
         )
         .properties(
-            width=420, height=280, description="Time of a training step against density, with the floor."
+            title=found[0]["network"],
+            width=420,
+            height=280,
+            description="Time of a training step against density, with the floor.",
         )
     )
     return chart
 
 
-def main() -> None:
+def tell(row: dict[str, Any], budget: Budget) -> None:
+    """Print a row."""
+    ratio = row["ratio"]
+    more = f"{row['living_gflops']:.0f} GFLOP/s on living weights" if "living_gflops" in row else ""
+    if "floor_us" in row:
+        more = (
+            f"{100 * row['floor_fraction']:.0f}% of the floor, {100 * row['products']:.1f}% of the products"
+        )
+    print(
+        f"{budget.place()}  {row['network']} {row['density']}  {row['engine']} {row['this_us']:.0f} us  "
+        f"{row['baseline']} {row['baseline_us']:.0f} us  "
+        f"{ratio['median']:.1f}x [{ratio['low']:.1f}, {ratio['high']:.1f}] n = {ratio['n']}  {more}",
+        flush=True,
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
     """Measure, print, write."""
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "benchmarks/results")
-    out.mkdir(parents=True, exist_ok=True)
-    prepare()
-    floors = measure_floors()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=270.0)
+    parser.add_argument("--shared", action="store_true")
+    parser.add_argument("--only", nargs="*", default=None)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    given = parser.parse_args(arguments)
+    given.out.mkdir(parents=True, exist_ok=True)
+    prepare(1 if given.shared else None)
+    budget = Budget.of(given.seconds, 0)
+    wanted = [
+        c for c in cases(torch.get_num_threads()) if given.only is None or c.case.net.name in given.only
+    ]
+    whole = given.only is None
+    budget.rows = sum(case.rows for case in wanted) + (len(LAYERS) + 1 if whole else 0)
+    floors = measure_floors(min(1.0, given.seconds / 50))
     rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {precision}" for precision, rate in floors.flops.items())
     print(f"matrix products {rates}; memory {floors.bandwidth / 1e9:.0f} GB/s")
-    found = [
-        row
-        for density in DENSITIES
-        for engine in ("sparse", "mlp")
-        for row in rows("training step", engine, lenet(), density, floors, 40)
-    ]
-    save(picture(found), out / "lenet-cpu.png")
-    (out / "lenet-cpu.json").write_text(json.dumps(found, indent=1) + "\n")
-    convolutions = [
-        row
-        for precision in ("float32", "bfloat16")
-        for row in rows(f"training step, {precision}", "modules", conv2(precision), 1.0, floors, 4)
-    ]
-    (out / "conv2-cpu.json").write_text(json.dumps(convolutions, indent=1) + "\n")
-    print(f"{ROUNDS} rounds each; wrote {out}")
+    facts = {"threads": torch.get_num_threads(), "shared": given.shared, "processor": platform.processor()}
+    facts |= {"flops": dict(floors.flops), "bandwidth": floors.bandwidth}
+    found: list[dict[str, Any]] = []
+
+    def keep(row: dict[str, Any]) -> None:
+        tell(row, budget)
+        found.append(row)
+        (given.out / "bench-cpu.json").write_text(json.dumps({**facts, "rows": found}, indent=1) + "\n")
+
+    for row in layer_rows(budget) if whole else ():
+        keep(row)
+    for case in wanted:
+        for row in network_rows(case, floors, budget, given.shared):
+            keep(row)
+        own = [row for row in found if row["what"] != "layer" and row["network"] == case.case.net.name]
+        if own:
+            save(picture(own), given.out / f"{case.case.net.name}-cpu.png")
+    for row in bfloat16_row(floors, budget) if whole else ():
+        keep(row)
+    if budget.lost:
+        print(f"left out, since the time was up, {len(budget.lost)} rows: {'; '.join(budget.lost)}")
+    print(f"wrote {given.out}")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ time of the whole machine per network-iteration: a stack of R networks that take
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,14 +23,26 @@ from tombola.data.split import split
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture, architecture
 from tombola.seeds import Seeds, stream
+from tombola.study.bind import bind
+from tombola.study.plan import make_plan
+from tombola.study.spec import Study
 from tombola.training.batches import Batches, Group
-from tombola.training.engines.base import ENGINES, Course, Job
+from tombola.training.engines.base import ENGINES, Course, Demand, Job
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack
 from tombola.training.start import Start
 
+CPU = torch.device("cpu")
+
 DENSITIES = (1.0, 0.5, 0.2107, 0.1, 0.05, 0.02)
 """Dense, half, level 7 of the paper's LeNet ladder, and on down."""
+
+
+Density = float | Mapping[str, float]
+"""One for all layers, or one for each prunable name."""
+
+
+LADDER: Mapping[float, Density] = {density: density for density in DENSITIES}
 
 
 @dataclass(frozen=True)
@@ -50,11 +63,11 @@ class Workload:
         """Networks of the stack."""
         return self.replicates * self.arms
 
-    def multiplications(self, density: float) -> float:
+    def multiplications(self, density: Density) -> float:
         """Products of one step at a density, for the whole batch: three a weight, use and example (output, gradient of
         weight and of input), but two in the first layer."""
-        uses, sizes = uses_of(self.net), sizes_of(self.net)
-        forward = {name: density * sizes[name] * uses[name] for name in sizes}
+        uses, sizes, shares = uses_of(self.net), sizes_of(self.net), shares_of(self.net, density)
+        forward = {name: shares[name] * sizes[name] * uses[name] for name in sizes}
         return self.recipe.batch * (3 * sum(forward.values()) - forward[self.net.prunable[0]])
 
 
@@ -69,6 +82,20 @@ def conv2(precision: str = "float32") -> Workload:
     return Workload(architecture("conv-2", (3, 32, 32), 10), images((3, 32, 32), 3_000), recipe, 1, 1)
 
 
+def workload_of(study: Study) -> tuple[Workload, dict[float, Density]]:
+    """What a study trains, one network a core, on random images in the shape of its data; and of three levels, the
+    first, the middle and the last one, the density of each layer by that of all. The data set must be here."""
+    bound, dataset, net = bind(study)
+    plan, sizes = make_plan(bound, net), sizes_of(net)
+    levels = sorted({0, (study.levels + 1) // 2, study.levels})
+    ladder: dict[float, Density] = {
+        plan.densities[level]: {name: plan.lottery.alive[level][name] / sizes[name] for name in sizes}
+        for level in levels
+    }
+    pictures = images(tuple(dataset.train_x.shape[1:]), 6_000, dataset.classes)
+    return Workload(net, pictures, bound.recipe, torch.get_num_threads(), 1), ladder
+
+
 @dataclass(frozen=True)
 class Floors:
     """What this machine can do: matrix products by precision (flop/s), and copying what fits a cache (bytes/s)."""
@@ -76,12 +103,13 @@ class Floors:
     flops: Mapping[str, float]
     bandwidth: float
 
-    def microseconds(self, case: Workload, density: float) -> float:
+    def microseconds(self, case: Workload, density: Density) -> float:
         """The least time of one step of one network: the larger of its arithmetic and its memory traffic.
 
         Weight, gradient and two moments of Adam are read once, and all but the gradient written once.
         """
-        alive = density * sum(sizes_of(case.net).values())
+        shares = shares_of(case.net, density)
+        alive = sum(shares[name] * size for name, size in sizes_of(case.net).items())
         arithmetic = 2 * case.multiplications(density) / self.flops[case.recipe.precision]
         return 1e6 * max(arithmetic, 4 * 7 * alive / self.bandwidth)
 
@@ -139,14 +167,10 @@ def images(shape: tuple[int, ...], n: int = 12_000, classes: int = 10) -> Datase
     return Dataset("random images", x[held:], y[held:], x[:held], y[:held], classes)
 
 
-Density = float | Mapping[str, float]
-"""One for all layers, or one for each prunable name."""
-
-
 def random_mask(net: Architecture, density: Density, seed: int) -> Mask:
     """Each prunable weight lives with the probability that is its layer's density."""
     rng = stream("bench", "mask", seed)
-    shares = {name: density if isinstance(density, float) else density[name] for name in net.prunable}
+    shares = shares_of(net, density)
     return Mask(
         {name: torch.from_numpy(rng.random(net.shapes[name]) < share) for name, share in shares.items()}
     )
@@ -157,7 +181,7 @@ class Timed:
 
     def __init__(self, engine: str, case: Workload, density: Density) -> None:
         self.case = case
-        net, data = case.net, Resident(case.dataset, "standard", torch.device("cpu"))
+        net, data = case.net, Resident(case.dataset, "standard", CPU)
         seeds = [Seeds.replicate(0, r) for r in range(case.replicates)]
         index = [r for r in range(case.replicates) for _ in range(case.arms)]
         starts = [
@@ -171,12 +195,43 @@ class Timed:
         self._trainer, self._at = computing.trainer(course), 0
         self.seconds(3)  # compile, allocate, start threads
 
+    def best(self, seconds: float = 0.5) -> float:
+        """Wall seconds of a step per network-iteration: the best of five runs that take about so long together; of
+        one, where a single step takes longer."""
+        first = self.seconds(1)
+        lasting = first * self.case.networks
+        steps = min(20, max(1, round(seconds / 5 / lasting)))
+        return min([first, *(self.seconds(steps) for _ in range(5 if lasting < seconds else 0))])
+
     def seconds(self, steps: int) -> float:
         """Wall seconds of the next `steps` steps per network-iteration."""
         begin = time.perf_counter()
         self._trainer.advance(self._at, self._at + steps)
         self._at += steps
         return (time.perf_counter() - begin) / steps / self.case.networks
+
+
+def shares_of(net: Architecture, density: Density) -> dict[str, float]:
+    """Prunable name -> density."""
+    return {name: density if isinstance(density, float) else density[name] for name in net.prunable}
+
+
+def times(case: Workload, ladder: Mapping[float, Density], floors: Floors) -> Iterator[dict[str, Any]]:
+    """A row for each density and each engine that holds the network: microseconds of a step, and of the floor."""
+    engines = [name for name in ENGINES if ENGINES[name].holds(case.net, CPU, Demand(case.recipe))]
+    for told, density in ladder.items():
+        floor = floors.microseconds(case, density)
+        row = {"network": case.net.name, "density": told, "device": "cpu"}
+        row["products"] = case.multiplications(density) / case.multiplications(1.0)
+        for engine in engines:
+            this = 1e6 * Timed(engine, case, density).best()
+            yield {
+                **row,
+                "engine": engine,
+                "this_us": this,
+                "floor_us": floor,
+                "floor_fraction": floor / this,
+            }
 
 
 def sizes_of(net: Architecture) -> dict[str, int]:

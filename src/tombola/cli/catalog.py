@@ -134,49 +134,45 @@ def _speeds() -> dict[str, float]:
     }
 
 
-def bench(as_json: Json = False) -> None:
+def bench(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="A preset or file, whose network and recipe are timed (default: LeNet-300-100, as on MNIST).",
+            autocompletion=complete.studies,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Time every engine on this machine against its floors (a minute; leave the machine alone meanwhile)."""
-    import torch
-
     from tombola import bench as timing
     from tombola.cli.show.tables import print_json, print_table
+    from tombola.study.load import load_study
     from tombola.text import percent
     from tombola.training.device import prepare
-    from tombola.training.engines.base import ENGINES
 
     prepare()
-    floors, case = timing.measure_floors(), timing.lenet()
-    found: list[dict[str, Any]] = []
-    for density in timing.DENSITIES:
-        floor = floors.microseconds(case, density)
-        for engine in [name for name in ENGINES if ENGINES[name].holds(case.net, torch.device("cpu"))]:
-            stack = timing.Timed(engine, case, density)
-            this = 1e6 * min(stack.seconds(20) for _ in range(5))
-            row = {
-                "network": case.net.name,
-                "density": density,
-                "engine": engine,
-                "device": "cpu",
-                "this_us": this,
-            }
-            found.append({**row, "floor_us": floor, "floor_fraction": floor / this})
+    case, ladder = timing.workload_of(load_study(study)) if study else (timing.lenet(), timing.LADDER)
+    floors = timing.measure_floors()
+    found = timing.times(case, ladder, floors)
     if as_json:
-        print_json({"flops": floors.flops, "bandwidth": floors.bandwidth, "rows": found})
+        print_json({"flops": floors.flops, "bandwidth": floors.bandwidth, "rows": list(found)})
         return
     rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {precision}" for precision, rate in floors.flops.items())
     print(f"matrix products {rates}; memory {floors.bandwidth / 1e9:.0f} GB/s")
     print(
-        f"one step of one {case.net.name}, batch {case.recipe.batch}, "
-        f"in stacks of {case.networks}; best of 5 x 20 steps\n"
+        f"one step of one {case.net.name}, batch {case.recipe.batch}, in stacks of {case.networks}; best of 5 runs\n"
     )
     rows = [
         [
-            r["engine"],
+            str(r["engine"]),
             percent(r["density"], 1),
+            percent(r["products"], 1),
             f"{r['this_us']:.0f}",
             f"{r['floor_us']:.0f}",
             percent(r["floor_fraction"], 0),
         ]
         for r in found
     ]
-    print_table(["engine", "density", "us a step", "floor, us", "of the floor"], rows)
+    print_table(["engine", "density", "of products", "us a step", "floor, us", "of the floor"], rows)
