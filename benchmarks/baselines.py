@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tombola.bench import Density, Workload, random_mask
+from tombola.bench import CPU, Density, Workload, random_mask
 from tombola.models.architecture import Architecture
 from tombola.models.state import load_state
 from tombola.seeds import stream
@@ -30,12 +30,15 @@ class Baseline(Protocol):
         ...
 
 
-def network(net: Architecture, density: Density) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+def network(
+    net: Architecture, density: Density, device: torch.device = CPU
+) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     """A masked network, and its masks as floats."""
     module = net.build()
     load_state(module, net.initial(stream("baseline")))
+    module = module.to(device)
     mask = random_mask(net, density, 0)
-    masks = {name: mask[name].float() for name in mask}
+    masks = {name: mask[name].float().to(device) for name in mask}
     for name, parameter in module.named_parameters():
         if name in masks:
             parameter.data.mul_(masks[name])
@@ -45,8 +48,9 @@ def network(net: Architecture, density: Density) -> tuple[nn.Module, dict[str, t
 class Plain:
     """The way people write it: a DataLoader, nn.Module, Adam, masks multiplied after each step, the loss read out."""
 
-    def __init__(self, case: Workload, density: Density) -> None:
-        self.module, self.masks = network(case.net, density)
+    def __init__(self, case: Workload, density: Density, device: torch.device = CPU) -> None:
+        self.module, self.masks = network(case.net, density, device)
+        self.device = device
         x = (case.dataset.train_x.float() / 255 - SHIFT) / SCALE
         examples = TensorDataset(x, case.dataset.train_y)
         self.loader = DataLoader(examples, case.recipe.batch, shuffle=True, drop_last=True)
@@ -62,6 +66,7 @@ class Plain:
             except StopIteration:
                 self.batches = iter(self.loader)
                 x, y = next(self.batches)
+            x, y = x.to(self.device), y.to(self.device)
             self.optimizer.zero_grad()
             loss = F.cross_entropy(self.module(x), y)
             loss.backward()

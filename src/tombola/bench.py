@@ -179,20 +179,22 @@ def random_mask(net: Architecture, density: Density, seed: int) -> Mask:
 class Timed:
     """A stack of one engine in mid-training, whose next steps can be timed."""
 
-    def __init__(self, engine: str, case: Workload, density: Density) -> None:
-        self.case = case
-        net, data = case.net, Resident(case.dataset, "standard", CPU)
+    def __init__(self, engine: str, case: Workload, density: Density, device: torch.device = CPU) -> None:
+        self.case, self.device = case, device
+        net, data = case.net, Resident(case.dataset, "standard", device)
         seeds = [Seeds.replicate(0, r) for r in range(case.replicates)]
         index = [r for r in range(case.replicates) for _ in range(case.arms)]
         starts = [
             Start(net.initial(seeds[r].stream("init")), random_mask(net, density, i), seeds[r])
             for i, r in enumerate(index)
         ]
-        groups = [Group(s, 0, split(data.n_train, 1000, s.stream("split"))) for s in seeds]
-        stack = Stack(net, starts, data.device)
-        computing = ENGINES[engine](Job(net, stack, index, [0] * case.networks, case.recipe))
-        course = Course(case.recipe, Batches(groups, case.recipe.batch, data.device), data)
-        self._trainer, self._at = computing.trainer(course), 0
+        self.groups = [
+            Group(s, 0, split(data.n_train, min(1000, data.n_train // 6), s.stream("split"))) for s in seeds
+        ]
+        self.data, self.stack = data, Stack(net, starts, device)
+        self.engine = ENGINES[engine](Job(net, self.stack, index, [0] * case.networks, case.recipe))
+        course = Course(case.recipe, Batches(self.groups, case.recipe.batch, device), data)
+        self._trainer, self._at = self.engine.trainer(course), 0
         self.seconds(3)  # compile, allocate, start threads
 
     def best(self, seconds: float = 0.5) -> float:
@@ -207,6 +209,8 @@ class Timed:
         """Wall seconds of the next `steps` steps per network-iteration."""
         begin = time.perf_counter()
         self._trainer.advance(self._at, self._at + steps)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         self._at += steps
         return (time.perf_counter() - begin) / steps / self.case.networks
 
