@@ -6,14 +6,15 @@ import io
 from pathlib import Path
 
 from fuzz.target import Target
-from tombola.data.image_folder import _pillow
+from tombola.data.decode import pillow
 
 KINDS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 
 
 def read(path: Path) -> None:
-    """Decode one."""
-    _pillow(path)
+    """Decode one, whole and cropped."""
+    pillow(path)
+    pillow(path, 8, 1)
 
 
 def seeds() -> list[bytes]:

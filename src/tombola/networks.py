@@ -274,7 +274,7 @@ def evaluate(
     stack = Stack(net, [start], resident.device)
     # Measured in the arithmetic that it was trained in.
     recipe = Recipe(precision=known.get("recipe", {}).get("precision", "float32"))
-    kind = choose(engine, net, resident.device, Demand(recipe))
+    kind = choose(engine, net, resident.device, Demand(recipe, streamed=resident.streamed))
     computing = kind(Job(net, stack, [0], [0], recipe))
     score = computing.score(Examples(resident, "test"))
     return Evaluation(float(score.loss[0]), float(score.accuracy[0]), resident.n_test)

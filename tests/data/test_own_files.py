@@ -79,7 +79,7 @@ def image(path: str, pixels: Any) -> None:
     np.save(f"{path}.npy", np.array(pixels, dtype=np.uint8))
 
 
-def decode(path: Path) -> Any:
+def decode(path: Path, size: int | None, bits: int | None) -> Any:
     """Stands for Pillow."""
     return np.load(f"{path}.npy")
 

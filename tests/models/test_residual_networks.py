@@ -62,6 +62,15 @@ def test_resnet_18_has_the_published_sizes(shape, classes, total) -> None:
     assert sum(parameter.numel() for parameter in module.parameters()) == total
 
 
+def test_resnet_50_has_the_published_size() -> None:
+    arch = architecture("resnet-50", (3, 224, 224), 1000)
+    assert parameters(arch) == 25_557_032  # the network of the ImageNet papers; Chen et al. 2022: 25.56 M
+    # A projection for each stage: to 256 from 64, and to twice as many from the 256, 512 and 1,024 before it.
+    assert by_role(arch)["shortcut"] == 64 * 256 + 2 * (256**2 + 512**2 + 1024**2)
+    assert sum(role != "shortcut" for role in arch.roles.values()) == 50
+    assert sides(arch.build(), 224) == [224, 112, 56, 28, 14, 7, 1]
+
+
 def test_resnet_18_takes_imagenets_stem_from_128_pixels_up() -> None:
     def stem(*shape: int) -> tuple[int, ...]:
         return tuple(MODELS["resnet-18"](shape, 10).conv.weight.shape)
@@ -125,6 +134,21 @@ def head(x: Tensor, state: State) -> Tensor:
     return x.mean((2, 3)) @ state["out.weight"].T + state["out.bias"]
 
 
+def bottlenecks_by_hand(x: Tensor, state: State, blocks: list[int]) -> Tensor:
+    x = norm(F.conv2d(x, state["conv.weight"], padding=1), state, "norm").relu()
+    for stage, count in enumerate(blocks, start=1):
+        for block in range(count):
+            at, stride = f"stage{stage}.{block}", 2 if stage > 1 and block == 0 else 1
+            inner = norm(F.conv2d(x, state[f"{at}.conv1.weight"]), state, f"{at}.norm1").relu()
+            inner = F.conv2d(inner, state[f"{at}.conv2.weight"], stride=stride, padding=1)
+            inner = F.conv2d(norm(inner, state, f"{at}.norm2").relu(), state[f"{at}.conv3.weight"])
+            if block == 0:
+                x = F.conv2d(x, state[f"{at}.shortcut.conv.weight"], stride=stride)
+                x = norm(x, state, f"{at}.shortcut.norm")
+            x = (norm(inner, state, f"{at}.norm3") + x).relu()
+    return head(x, state)
+
+
 def resnet_by_hand(x: Tensor, state: State, blocks: list[int]) -> Tensor:
     x = norm(F.conv2d(x, state["conv.weight"], padding=1), state, "norm").relu()
     for stage, count in enumerate(blocks, start=1):
@@ -161,6 +185,7 @@ def wrn_by_hand(x: Tensor, state: State, blocks: list[int]) -> Tensor:
         ("resnet-14", resnet_by_hand, [2, 2, 2], (3, 9, 9)),
         ("resnet-20-w2", resnet_by_hand, [3, 3, 3], (1, 8, 8)),
         ("resnet-18", resnet_by_hand, [2, 2, 2, 2], (3, 8, 8)),
+        ("resnet-50", bottlenecks_by_hand, [3, 4, 6, 3], (3, 8, 8)),
         ("wrn-14-2", wrn_by_hand, [2, 2, 2], (3, 9, 9)),
     ],
 )

@@ -13,7 +13,13 @@ from tombola.study.plan import make_plan
 from tombola.study.prospects import prospects, unanswerable
 from tombola.study.spec import Study
 
-SHAPES = {"mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32), "digits": (1, 8, 8)}
+SHAPES = {
+    "mnist": (1, 28, 28),
+    "fashion-mnist": (1, 28, 28),
+    "cifar10": (3, 32, 32),
+    "digits": (1, 8, 8),
+    "imagenet": (3, 224, 224),
+}
 
 # Frankle & Carbin 2019, Figure 2; the dropout rows are section 3 and App. H.5 (three times the iterations).
 # name -> model, data, iterations, lr, rates by role, dropout
@@ -74,6 +80,7 @@ IDS = {
     "lenet-mnist-claims": "da094455",  # the cells of lenet-mnist-short, more of them
     "lenet-mnist-short": "da094455",
     "quick": "8f87fc28",
+    "resnet50-imagenet": "dc3e637e",
     "resnet20-cifar10": "0fc731fb",
     "resnet20-cifar10-low": "211b920b",
     "resnet20-cifar10-reset": "43a30152",
@@ -179,6 +186,19 @@ def test_a_deep_preset_says_what_the_paper_says(name: str) -> None:
     assert (recipe.schedule, recipe.gamma, recipe.warmup) == ("milestones", 0.1, warmup)
     assert (recipe.flip, recipe.crop) == (True, 4)
     assert (study.pruning.allocation, study.pruning.rate, study.pruning.rewind) == ("global", 0.2, rewind)
+
+
+def test_the_imagenet_preset_says_what_the_paper_says() -> None:
+    """Frankle et al. 2019 (arXiv 1903.01611): epochs of 1,281,167 images in batches of 1,024."""
+    study, epoch = load_study("resnet50-imagenet"), 1_281_167 // 1024
+    recipe = study.recipe
+    assert (study.model.name, study.data.name, study.pruning.rewind) == ("resnet-50", "imagenet", 6 * epoch)
+    assert (recipe.iterations, recipe.batch, recipe.warmup) == (90 * epoch, 1024, 5 * epoch)
+    assert recipe.milestones == (30 * epoch, 60 * epoch, 80 * epoch)
+    assert (recipe.optimizer, recipe.lr, recipe.gamma) == ("sgd", 0.4, 0.1)
+    assert (recipe.resized_crop, recipe.flip) == (True, True)
+    densities = make_plan(study, architecture(study.model, (3, 224, 224), 1000)).densities
+    assert densities[9] > 0.2 > densities[10]
 
 
 @pytest.mark.parametrize("name", sorted(DEEP_LADDERS))

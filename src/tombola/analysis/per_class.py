@@ -64,7 +64,7 @@ def _hits(run: Run, cell: Cell, net: Architecture, data: Resident, precision: st
     # Dead weights have their values in the state already, zero or not: no mask is needed to measure.
     start = Start(run.weights(cell, "best"), Mask.dense(net.prunable_shapes), Seeds.single(0))
     recipe = Recipe.model_validate({"precision": precision})
-    kind = choose("modules", net, data.device, Demand(recipe))
+    kind = choose("modules", net, data.device, Demand(recipe, streamed=data.streamed))
     engine = kind(Job(net, Stack(net, [start], data.device), [0], [0], recipe))
     found = []
     with torch.no_grad():

@@ -97,7 +97,7 @@ def path(
     augmentation. `recipe` says in which precision is computed.
     """
     plain = Recipe(precision=recipe.precision)
-    kind = choose("auto", architecture, data.device, Demand(plain))
+    kind = choose("auto", architecture, data.device, Demand(plain, streamed=data.streamed))
     size = networks_that_fit(architecture, data.device, plain, kind.name)
     dense = Mask.dense(architecture.prunable_shapes)
     batches = [data.train(few) for few in norm_batches(rows)] if normalises(architecture) else []

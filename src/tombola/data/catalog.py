@@ -11,7 +11,7 @@ import torch
 
 from tombola.data.arrays import read_npz
 from tombola.data.cifar import read_cifar
-from tombola.data.dataset import DATASETS, Dataset
+from tombola.data.dataset import DATASETS, Dataset, Raw
 from tombola.data.hugging_face import read_hugging_face
 from tombola.data.idx import read_idx_dataset, read_idx_folder
 from tombola.data.image_folder import read_image_folder
@@ -81,7 +81,8 @@ def digits_28(data_dir: Path | None = None) -> Dataset:
     """The digits in the shape of MNIST, 1x28x28: each pixel 3x3 of its kind, and a border of 2 pixels of 0."""
     small = digits(data_dir)
 
-    def large(x: torch.Tensor) -> torch.Tensor:
+    def large(x: Raw) -> torch.Tensor:
+        assert isinstance(x, torch.Tensor)
         return torch.nn.functional.pad(x.repeat_interleave(3, 2).repeat_interleave(3, 3), (2, 2, 2, 2))
 
     return replace(small, name="digits-28", train_x=large(small.train_x), test_x=large(small.test_x))
@@ -115,6 +116,14 @@ def cifar10(data_dir: Path | None = None) -> Dataset:
 def cifar100(data_dir: Path | None = None) -> Dataset:
     """Photographs 3x32x32 of 100 classes: 50,000 + 10,000 images (Krizhevsky 2009)."""
     return read_cifar("cifar100", _files("cifar100", data_dir), label_key="fine_labels", classes=100)
+
+
+@DATASETS.register("imagenet")
+def imagenet(data_dir: Path | None = None) -> Dataset:
+    """Photographs of 1,000 classes, a folder each: 1,281,167 + 50,000 images (Russakovsky et al. 2015), which stay in
+    their files; 3x224x224 when they are decoded."""
+    train, _ = _files("imagenet", data_dir)
+    return read_image_folder("imagenet", f"{train.parent}?size=224&stream")
 
 
 def _files(name: str, data_dir: Path | None) -> list[Path]:

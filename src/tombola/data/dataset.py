@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,17 +11,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tombola.data.pictures import Pictures
 from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.registry import Registry
 from tombola.several import Several
+
+Raw = Tensor | Pictures
+"""Examples in memory, or in files."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Training and test examples with their labels, on the CPU and not normalised.
 
-    train_x, test_x: uint8 (0..peak) or float32, [n, *shape]; images are [n, C, H, W].
+    train_x, test_x: uint8 (0..peak) or float32, [n, *shape]; images are [n, C, H, W]. Pictures stay in their files, and
+    `places` are then digests of where these lie, in the place of one of what they hold.
     train_y, test_y: int64 [n], 0..classes - 1. peak: the largest raw value of uint8 data (unused for floats).
     integral: the examples were handed in as whole numbers, such as token ids (uint8 always is); with normalisation
     "none" a network gets them as such.
@@ -30,14 +36,15 @@ class Dataset:
     """
 
     name: str
-    train_x: Tensor
+    train_x: Raw
     train_y: Tensor
-    test_x: Tensor
+    test_x: Raw
     test_y: Tensor
     classes: int
     peak: float = 255.0
     integral: bool = False
     several: Several | None = None
+    places: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_part(self, "training", self.train_x, self.train_y)
@@ -53,20 +60,21 @@ class Dataset:
         """The shape of one example."""
         return tuple(self.train_x.shape[1:])
 
+    @property
+    def streamed(self) -> bool:
+        """Whether the examples stay in files."""
+        return isinstance(self.train_x, Pictures)
+
     @cached_property
     def digest(self) -> str:
         """16 hex digits over the four tensors: equal exactly when types, shapes and contents are."""
+        parts = {"train_x": self.train_x, "test_x": self.test_x}
+        kept = {name: x for name, x in parts.items() if isinstance(x, Tensor)}
+        said = {place: torch.zeros(0) for place in self.places}
         several = self.several.table() if self.several else {}
         inputs = zip(several.get("shapes", ()), several.get("whole", ()), strict=True)
-        return digest_of(
-            {
-                "train_x": self.train_x,
-                "train_y": self.train_y,
-                "test_x": self.test_x,
-                "test_y": self.test_y,
-                **{f"input {i}": torch.tensor([*shape, whole]) for i, (shape, whole) in enumerate(inputs)},
-            }
-        )
+        told = {f"input {i}": torch.tensor([*shape, whole]) for i, (shape, whole) in enumerate(inputs)}
+        return digest_of({**kept, **said, **told, "train_y": self.train_y, "test_y": self.test_y})
 
 
 DATASETS: Registry[Callable[[Path | None], Dataset]] = Registry("data set", "tombola.data")
@@ -90,16 +98,16 @@ def classes_of(labels: Tensor, where: str) -> int:
     return len(present)
 
 
-def _kind(x: Tensor) -> str:
+def _kind(x: Raw) -> str:
     return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape[1:])}"
 
 
-def _check_part(data: Dataset, part: str, x: Tensor, y: Tensor) -> None:
+def _check_part(data: Dataset, part: str, x: Raw, y: Tensor) -> None:
     """UserError unless x and y are n examples and their n labels, of the types that Dataset promises."""
     where = f"data set '{data.name}', {part} part"
     if x.dtype not in (torch.uint8, torch.float32):
         raise UserError(f"{where}: examples are {x.dtype}; expected uint8 or float32")
-    if x.ndim < 2 or x.numel() == 0:
+    if len(x.shape) < 2 or math.prod(x.shape) == 0:
         raise UserError(
             f"{where}: examples have shape {list(x.shape)}; "
             "expected [n, features] or [n, channels, height, width]"
@@ -114,6 +122,8 @@ def _check_part(data: Dataset, part: str, x: Tensor, y: Tensor) -> None:
     if len(bad):
         row = int(bad[0])
         raise UserError(f"{where}: row {row} has label {int(y[row])}; expected 0 to {data.classes - 1}")
+    if isinstance(x, Pictures):
+        return
     if x.dtype == torch.uint8 and int(x.max()) > data.peak:
         raise UserError(f"{where}: the largest value is {int(x.max())}; expected at most {data.peak:g}")
     if x.dtype == torch.float32 and not bool(torch.isfinite(x).all()):

@@ -18,14 +18,14 @@ def data_folder(data_dir: Path | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Wanted:
-    """One file that is needed: how messages call it, and the spellings that are accepted, best first."""
+    """One file or folder that is needed: how messages call it, and the spellings that are accepted, best first."""
 
     shown: str
     spellings: tuple[str, ...]
 
     def inside(self, folder: Path) -> Path | None:
-        """The first spelling that is a file of the folder."""
-        return next((folder / name for name in self.spellings if (folder / name).is_file()), None)
+        """The first spelling that is in the folder."""
+        return next((folder / name for name in self.spellings if (folder / name).exists()), None)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Place:
 
     def _remedy(self, data_dir: Path) -> str:
         if not self.fetchable:
-            return ""
+            return "; it has to be put there by hand"
         return f"; `tombola data fetch {self.name} --data-dir {shlex.quote(str(data_dir))}` downloads it"
 
 
@@ -116,5 +116,6 @@ PLACES: dict[str, Place] = {
             _batches(*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"),
         ),
         Place("cifar100", ("cifar-100-python", "cifar100/cifar-100-python"), _batches("train", "test")),
+        Place("imagenet", ("imagenet", "ILSVRC/Data/CLS-LOC"), _batches("train", "val"), fetchable=False),
     )
 }

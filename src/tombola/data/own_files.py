@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,8 @@ def read_csv(name: str, given: str) -> Dataset:
     `split` says of each row whether it is a `train` or a `test` one; without it a fifth are test examples, always the
     same. Raises UserError that names file and column.
     """
-    file, _, said = given.partition("?")
-    path, options = (
-        Path(file).expanduser(),
-        dict(part.partition("=")[::2] for part in said.split("&") if part),
-    )
-    if wrong := [key for key in options if key not in ("label", "split")]:
-        raise UserError(f"{name}: unknown option '{wrong[0]}'{nearest(wrong[0], ('label', 'split'))}")
+    file, options = options_of(name, given, ("label", "split"))
+    path = Path(file).expanduser()
     try:
         table = pl.read_csv(path, infer_schema_length=None)
     except FileNotFoundError:
@@ -58,6 +53,15 @@ def read_csv(name: str, given: str) -> Dataset:
         raise UserError(f"{path}: no columns but '{label}'; expected numbers to tell classes by")
     y = _numbered(table[label].to_list())
     return split_off(name, x.to_numpy().astype(np.float32), y, None if parts is None else _tests(path, parts))
+
+
+def options_of(name: str, given: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The path in a name such as FILE?KEY=VALUE&KEY, and what is said after it. Raises UserError for another key."""
+    path, _, said = given.partition("?")
+    options = dict(part.partition("=")[::2] for part in said.split("&") if part)
+    if wrong := [key for key in options if key not in known]:
+        raise UserError(f"{name}: unknown option '{wrong[0]}'{nearest(wrong[0], known)}")
+    return path, options
 
 
 def label_column(path: Path, table: pl.DataFrame, named: str | None) -> str:
@@ -97,9 +101,14 @@ def _numbered(labels: Iterable[Any]) -> NDArray[np.int64]:
     return np.array([known[label] for label in labels], dtype=np.int64)
 
 
+def tests_among(count: int) -> NDArray[np.bool_]:
+    """Which of so many examples are test ones where nothing says so: a fifth, the same for every study."""
+    test = np.zeros(count, dtype=bool)
+    test[stream("own files", "test").permutation(count)[: count // FIFTH]] = True
+    return test
+
+
 def split_off(name: str, x: NDArray[Any], y: NDArray[np.int64], test: NDArray[np.bool_] | None) -> Dataset:
     """The data set; a fifth of the examples are test ones where it is not said which, the same for every study."""
-    if test is None:
-        test = np.zeros(len(x), dtype=bool)
-        test[stream("own files", "test").permutation(len(x))[: len(x) // FIFTH]] = True
+    test = tests_among(len(x)) if test is None else test
     return from_arrays((x[~test], y[~test]), (x[test], y[test]), name)

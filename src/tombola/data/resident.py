@@ -13,14 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tombola.data.dataset import Dataset
+from tombola.data.dataset import Dataset, Raw
+from tombola.data.pictures import Pictures
 from tombola.data.spec import NORMALISATIONS
 from tombola.errors import UserError, nearest
 from tombola.several import Several
 
 
 class Resident:
-    """A data set on a device: raw tensors stay as they are (uint8 for images), normalised when gathered.
+    """A data set on a device: raw tensors stay as they are (uint8 for images), normalised when gathered. Pictures in
+    files stay there, and come to the device when they are gathered.
 
     normalisation: `standard` or `unit`, see `statistics`; the numbers come from the training set alone. With `none`
     examples are handed on as they are, in the type that `input_type` names.
@@ -40,8 +42,8 @@ class Resident:
         self.n_train, self.n_test = len(dataset.train_y), len(dataset.test_y)
         self.train_y = dataset.train_y.to(device)
         self.test_y = dataset.test_y.to(device)
-        self._train_x = dataset.train_x.to(device).contiguous()
-        self._test_x = dataset.test_x.to(device).contiguous()
+        self.streamed = dataset.streamed
+        self._train_x, self._test_x = _on(device, dataset.train_x), _on(device, dataset.test_x)
         # [C, 1, 1] beside images, [1] beside anything else
         beside = (-1, 1, 1) if len(self.shape) == 3 else (-1,)
         self._shift = shift.to(device, torch.float32).view(beside)
@@ -61,14 +63,27 @@ class Resident:
         )
         return {**about, "several": self.several.table(), "mean": means, "deviation": deviations}
 
-    def train(self, index: Tensor) -> Tensor:
-        """Training examples of an index, int64 [...] on the device, normalised: [..., *shape], float32 or `type`."""
-        rows = self._train_x.index_select(0, index.reshape(-1))
+    def train(self, index: Tensor, crops: Tensor | None = None) -> Tensor:
+        """Training examples of an index, int64 [...] on the device, normalised: [..., *shape], float32 or `type`. With
+        `crops`, 64 random bits for each, they are random crops of images in files."""
+        rows = self._rows(self._train_x, index.reshape(-1), crops)
         return self._normalised(rows).view(*index.shape, *self.shape)
+
+    def expect(self, index: Tensor, crops: Tensor | None = None) -> None:
+        """Begin to read what `train` will be asked for next, where examples are in files."""
+        if isinstance(self._train_x, Pictures):
+            self._train_x.expect(index.reshape(-1), None if crops is None else crops.reshape(-1))
+
+    def _rows(self, x: Raw, index: Tensor, crops: Tensor | None = None) -> Tensor:
+        if isinstance(x, Tensor):
+            return x.index_select(0, index)
+        return x.rows(index, None if crops is None else crops.reshape(-1)).to(self.device)
 
     def test(self, start: int, stop: int) -> Tensor:
         """Test examples start..stop-1, normalised: [stop - start, *shape], float32 or `type`."""
-        return self._normalised(self._test_x[start:stop])
+        if isinstance(self._test_x, Tensor):
+            return self._normalised(self._test_x[start:stop])
+        return self._normalised(self._rows(self._test_x, torch.arange(start, stop)))
 
     def shown(self, count: int) -> Tensor:
         """So many training examples from all over the set, on the CPU and normalised: what a network is tried out on.
@@ -84,6 +99,7 @@ class Resident:
         shift = self._shift.expand(self.shape).reshape(-1)
         factor = (1 / self._scale).expand(self.shape).reshape(-1)
         examples = self._train_x if part == "train" else self._test_x
+        assert isinstance(examples, Tensor), "an engine that reads all was not to be chosen"
         return examples.flatten(1).cpu().numpy(), shift.cpu().numpy(), factor.cpu().numpy()
 
     def _normalised(self, raw: Tensor) -> Tensor:
@@ -91,6 +107,10 @@ class Resident:
             return raw.to(torch.int64)
         # sub() copies, so that the raw values of float data are never written to
         return raw.to(torch.float32).sub(self._shift).div_(self._scale)
+
+
+def _on(device: torch.device, x: Raw) -> Raw:
+    return x.to(device).contiguous() if isinstance(x, Tensor) else x
 
 
 EXACT = 1 << 24
@@ -114,7 +134,8 @@ def input_type(dataset: Dataset, normalisation: str) -> torch.dtype:
         )
     if bytes_only:
         return torch.int64
-    largest = max(float(part.abs().max()) for part in (dataset.train_x, dataset.test_x))
+    parts = (part for part in (dataset.train_x, dataset.test_x) if isinstance(part, Tensor))
+    largest = max(float(part.abs().max()) for part in parts)
     if largest > EXACT:
         raise UserError(
             f"data set '{dataset.name}': normalisation 'none' and whole numbers up to {largest:.0f}; expected at most "
@@ -157,12 +178,16 @@ def moments_of(dataset: Dataset, normalisation: str) -> list[Moments]:
     over all numbers of anything else (a deviation per feature would blow up the almost constant ones).
     `unit`: 0 and `peak` for uint8, the smallest number and the range of the training set for floats.
     `none`: 0 and 1.
-    A scale of 0 counts as 1. uint8 is summed in integers, which is exact. Raises UserError for another name.
+    A scale of 0 counts as 1. uint8 is summed in integers, which is exact. Of pictures in files `Pictures.sample` stands
+    for the training set. Raises UserError for another name.
     """
     if normalisation not in NORMALISATIONS:
         raise UserError(f"unknown normalisation '{normalisation}'{nearest(normalisation, NORMALISATIONS)}")
-    parts = dataset.several.apart(dataset.train_x) if dataset.several else (dataset.train_x,)
-    return [_moments(part.to(dataset.train_x.dtype), normalisation, dataset.peak) for part in parts]
+    x = dataset.train_x
+    if isinstance(x, Pictures):
+        x = x.sample() if normalisation == "standard" else torch.zeros(1, dtype=torch.uint8)
+    parts = dataset.several.apart(x) if dataset.several else (x,)
+    return [_moments(part.to(x.dtype), normalisation, dataset.peak) for part in parts]
 
 
 def statistics(dataset: Dataset, normalisation: str) -> Moments:

@@ -1,4 +1,4 @@
-"""Residual networks: the CIFAR family of He et al., and ResNet-18 in its ImageNet layout."""
+"""Residual networks: the CIFAR family of He et al., and ResNet-18 and ResNet-50 in their ImageNet layout."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from tombola.errors import UserError
 from tombola.models.catalog import MODELS, Shape, require_depth, require_few, require_image
 
 CIFAR_DEPTHS = (14, 20, 32, 44, 56, 110)
-LAYOUTS = {depth: (16, 3 * ((depth - 2) // 6,)) for depth in CIFAR_DEPTHS} | {18: (64, (2, 2, 2, 2))}
+LAYOUTS = {depth: (16, 3 * ((depth - 2) // 6,)) for depth in CIFAR_DEPTHS} | {
+    18: (64, (2, 2, 2, 2)),
+    50: (64, (3, 4, 6, 3)),
+}
 """Depth -> the width of the first stage, and the blocks of each; every further stage is twice as wide."""
+BOTTLENECKS = (50,)
+"""Depths whose blocks are bottlenecks."""
 IMAGENET_SIDE = 128
 """From this side up the ImageNet layout begins with the strided stem it was made with."""
 
@@ -41,6 +46,37 @@ class BasicBlock(nn.Module):
         return out.relu()
 
 
+class Bottleneck(nn.Module):
+    """relu(F(x) + shortcut(x)), where F is a 1x1, a 3x3 and a 1x1 convolution with batch norm, the last of which is
+    four times as wide (He et al. 2016, Figure 5).
+
+    Input [batch, inputs, h, w], output [batch, 4 * width, h / stride, w / stride]. The 3x3 convolution has the stride,
+    as in most code that trains it since, where the paper has it in the first.
+    """
+
+    WIDER = 4
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        outputs = self.WIDER * width
+        self.conv1 = nn.Conv2d(inputs, width, kernel_size=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outputs, kernel_size=1, bias=False)
+        self.norm3 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            projection = nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(OrderedDict(conv=projection, norm=nn.BatchNorm2d(outputs)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.norm1(self.conv1(x)).relu()
+        inner = self.norm2(self.conv2(inner)).relu()
+        out: Tensor = self.norm3(self.conv3(inner)) + self.shortcut(x)
+        return out.relu()
+
+
 @MODELS.register(
     "resnet-D-wK",
     "the resnet of depth D with every width times K (He et al. 2016): resnet-20-w4",
@@ -50,9 +86,10 @@ def resnet(numbers: tuple[int, int], /, shape: Shape, classes: int) -> nn.Module
     """Stem, stages of basic blocks, average pool, one linear layer (He et al. 2016, sections 4.2 and 4.1).
 
     `numbers` are the depth and the factor of the widths. The CIFAR family of depth 6n + 2 has three stages of
-    n blocks, 16, 32 and 64 wide; depth 18 has four of 2 blocks, 64 to 512 wide. The first block of each stage
-    but the first halves the image. The stem is a 3x3 convolution of stride 1, with nothing pooled; only
-    resnet-18 on images with sides of at least 128 has the 7x7 one of stride 2 and the 3x3 max-pool instead.
+    n blocks, 16, 32 and 64 wide; depth 18 has four of 2 blocks, 64 to 512 wide; depth 50 four of 3, 4, 6 and 3
+    bottlenecks. The first block of each stage but the first halves the image. The stem is a 3x3 convolution of
+    stride 1, with nothing pooled; only these two on images with sides of at least 128 have the 7x7 one of stride 2
+    and the 3x3 max-pool instead.
     Pruning rates name the projections of the shortcuts by the role "shortcut".
 
     Raises UserError for another depth or an input that is no image.
@@ -63,7 +100,8 @@ def resnet(numbers: tuple[int, int], /, shape: Shape, classes: int) -> nn.Module
     channels, *sides = require_image(name, shape, 1)
     first, blocks = LAYOUTS[depth]
     width = first * factor
-    strided = depth == 18 and min(sides) >= IMAGENET_SIDE
+    strided = depth not in CIFAR_DEPTHS and min(sides) >= IMAGENET_SIDE
+    block, wider = (Bottleneck, Bottleneck.WIDER) if depth in BOTTLENECKS else (BasicBlock, 1)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if strided:
         layers["conv"] = nn.Conv2d(channels, width, kernel_size=7, stride=2, padding=3, bias=False)
@@ -75,9 +113,10 @@ def resnet(numbers: tuple[int, int], /, shape: Shape, classes: int) -> nn.Module
         layers["pool"] = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
     inputs = width
     for stage, count in enumerate(blocks):
-        outputs, stride = width * 2**stage, 1 if stage == 0 else 2
+        own, stride = width * 2**stage, 1 if stage == 0 else 2
+        outputs = wider * own
         layers[f"stage{stage + 1}"] = nn.Sequential(
-            BasicBlock(inputs, outputs, stride), *(BasicBlock(outputs, outputs, 1) for _ in range(count - 1))
+            block(inputs, own, stride), *(block(outputs, own, 1) for _ in range(count - 1))
         )
         inputs = outputs
     layers["average"] = nn.AdaptiveAvgPool2d(1)
@@ -96,6 +135,11 @@ MODELS.register(
     "four stages of two basic blocks, widths 64 to 512; 3x3 stem, ImageNet's from 128 pixels up "
     "(He et al. 2016, Table 1); not the 'Resnet-18' of Frankle & Carbin 2019, which is resnet-20",
 )(partial(resnet, (18, 1)))
+MODELS.register(
+    "resnet-50",
+    "four stages of 3, 4, 6 and 3 bottlenecks, 256 to 2,048 wide; 3x3 stem, ImageNet's from 128 pixels up "
+    "(He et al. 2016, Table 1)",
+)(partial(resnet, (50, 1)))
 
 
 WIDTHS = (16, 32, 64)  # of the three groups, before the widening factor

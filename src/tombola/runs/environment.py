@@ -118,7 +118,9 @@ class EngineRecord:
             require_same_function(folder, architecture)
             # Arms that were added may ask for more than those that the engine was chosen for.
             where = pick_device(found.record["device"])
-            choose(found.record["engine"], architecture, where, Demand(recipe, pinned, moving))
+            choose(
+                found.record["engine"], architecture, where, Demand(recipe, pinned, moving, dataset.streamed)
+            )
             return found
         if folder.cells():
             raise UserError(
@@ -128,7 +130,9 @@ class EngineRecord:
         where = pick_device(device)
         record = {
             "device": where.type,
-            "engine": choose(engine, architecture, where, Demand(recipe, pinned, moving)).name,
+            "engine": choose(
+                engine, architecture, where, Demand(recipe, pinned, moving, dataset.streamed)
+            ).name,
             "threads": torch.get_num_threads() if threads is None else threads,
             "data": dataset.digest,
             "initial": initial,

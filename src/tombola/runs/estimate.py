@@ -49,7 +49,7 @@ def estimate_time(plan: Plan, dataset: Dataset, device: torch.device, engine: st
     if not plan.trainings():  # of a source whose masks are made of the initial weights
         return Estimate(0.0, 0.0, 0.0)
     per_level = len(plan.lottery.cells(0, min(1, study.levels))) * study.replicates
-    demand = Demand(study.recipe, plan.pinned, plan.moving)
+    demand = Demand(study.recipe, plan.pinned, plan.moving, dataset.streamed)
     chosen = choose(engine, architecture, device, demand)
     size = min(per_level, networks_that_fit(architecture, device, study.recipe, chosen.name))
     held_out = validation_count(len(dataset.train_y), study.data.validation)

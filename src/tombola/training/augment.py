@@ -66,6 +66,19 @@ class Augment:
         return (uniform(drawn, high) * (2 * self.crop + 1) >> UNIFORM_BITS) - self.crop
 
 
+class Crops:
+    """64 random bits for the random crop of each image of a batch, of files that are decoded on the host: a hash as in
+    `Augment`, of a stream of its own."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        keys = [group.seeds.key("augment", group.level, "resized-crop") for group in groups]
+        self._stems = hash64(torch.tensor(keys, dtype=torch.int64)).unsqueeze(1)
+
+    def at(self, iteration: int, batch: int) -> Tensor:
+        """Those of an iteration, int64 [G, batch], on the CPU."""
+        return hash64(hash64(self._stems + iteration) + torch.arange(batch))
+
+
 def _within(place: Tensor, size: int) -> Tensor:
     return (place >= 0) & (place < size)
 

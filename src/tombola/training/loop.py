@@ -149,7 +149,7 @@ def _set_up(
     stack = Stack(architecture, starts, data.device, moving)
     groups, index = groups_of(starts, data.n_train, validation)
     keys = [start.seeds.key("dropout", start.level) for start in starts]
-    demand = Demand(recipe, any(start.pinned for start in starts), stack.moving)
+    demand = Demand(recipe, any(start.pinned for start in starts), stack.moving, data.streamed)
     kind = choose(engine, architecture, data.device, demand)
     net = kind(Job(architecture, stack, index, keys, recipe))
     return net, groups, Course(recipe, Batches(groups, recipe.batch, data.device), data)

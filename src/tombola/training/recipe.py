@@ -91,6 +91,8 @@ class Recipe(Table):
     """Whether half of the training images are mirrored, anew in each step."""
     crop: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
     """Pixels of padding that training images are shifted within, anew in each step; 0 is none."""
+    resized_crop: Switch = False
+    """Whether images in files are trained on as random crops of 8 to 100% of their area, resized."""
     evaluate_every: PositiveInt = 100
     """Iterations from one measurement of the validation loss to the next: the grid that early stop is found on."""
     curve_every: Count = 0

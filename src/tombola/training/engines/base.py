@@ -33,6 +33,8 @@ class Demand:
     """Some network freezes dead weights at values other than zero."""
     moving: bool = False
     """Masks change while networks train, in place."""
+    streamed: bool = False
+    """Examples are not in memory."""
 
 
 LEAST = Demand()

@@ -27,6 +27,11 @@ def choose(
     images.
     """
     require_images(demand.recipe, architecture.input_shape)
+    if demand.recipe.resized_crop and not demand.streamed:
+        raise UserError(
+            "recipe.resized_crop cuts images out of their files, which are not there any more once they are in memory; "
+            "expected data of the name images:FOLDER?size=224&stream"
+        )
     if name == "auto":
         return _preferred(architecture, device, demand)
     engine = ENGINES[name]
@@ -58,6 +63,8 @@ def _lacking(engine: type[Engine], architecture: Architecture, device: torch.dev
         elif unknown := engine.unknown(architecture):
             why = f", which has {unknown}"
         return f"hold {architecture.name} on {device.type}{why}"
+    if not engine.holds(architecture, device, Demand(streamed=demand.streamed)):
+        return "train on images that are not in memory"
     for option, value in demand.recipe:
         if not engine.holds(architecture, device, Demand(PLAIN.model_copy(update={option: value}))):
             return f"train {architecture.name} with recipe.{option} = {value}"

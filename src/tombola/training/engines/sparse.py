@@ -71,7 +71,9 @@ class Net(Protocol):
 def in_loops(device: torch.device, demand: Demand) -> bool:
     """Whether compiled loops over living weights train as is asked, whatever the network."""
     recipe = demand.recipe
-    if device.type != "cpu" or demand.pinned or demand.moving or recipe.precision != "float32":
+    if device.type != "cpu" or demand.pinned or demand.moving or demand.streamed:
+        return False
+    if recipe.precision != "float32":
         return False
     return recipe.optimizer in ("adam", "sgd") and recipe.loss == CROSS_ENTROPY
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tombola.training.augment import Augment
+from tombola.training.augment import Augment, Crops
 from tombola.training.engines.base import Course, Engine, Trainer
 from tombola.training.optimizer import make_optimizer
 
@@ -18,8 +18,9 @@ class GradientEngine(Engine):
     """An engine that gives gradients, with which steps are taken here, through torch."""
 
     def trainer(self, course: Course) -> Trainer:
-        """One step after the other, on a GPU as a recorded graph."""
-        return Graphed(self, course) if self.stack.device.type == "cuda" else Steps(self, course)
+        """One step after the other, on a GPU as a recorded graph where the data are there."""
+        recorded = self.stack.device.type == "cuda" and not course.data.streamed
+        return Graphed(self, course) if recorded else Steps(self, course)
 
     @abstractmethod
     def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
@@ -37,10 +38,14 @@ class Steps(Trainer):
         self.optimizer = make_optimizer(list(engine.stack.params.values()), self.recipe)
         groups, device = self.batches.groups, self.data.device
         self.augment = Augment(self.recipe, groups, device) if self.recipe.augments else None
+        self.crops = Crops(groups) if self.recipe.resized_crop else None
 
     def advance(self, start: int, stop: int) -> None:
         for iteration in range(start, stop):
             self.optimizer.lr = self.recipe.lr_at(iteration)
+            if self.data.streamed and iteration + 1 < stop:
+                coming = self.batches.at(iteration + 1)
+                self.data.expect(coming, self._crops(coming, iteration + 1))
             self.take(self.batches.at(iteration), iteration)
 
     def take(self, rows: Tensor, iteration: int | Tensor) -> None:
@@ -52,11 +57,14 @@ class Steps(Trainer):
 
     def differentiate(self, rows: Tensor, iteration: int | Tensor) -> None:
         """Leave the gradients of that step in the stack's parameters, those of dead weights too."""
-        x = self.data.train(rows)
+        x = self.data.train(rows, self._crops(rows, iteration))
         if self.augment:
             self.augment.begin(iteration)
             x = self.augment(x)
         self.engine.backward(x, self.data.train_y[rows], iteration)
+
+    def _crops(self, rows: Tensor, iteration: int | Tensor) -> Tensor | None:
+        return self.crops.at(int(iteration), rows.shape[1]) if self.crops else None
 
     def tensors(self) -> dict[str, Tensor]:
         return self.optimizer.tensors()
