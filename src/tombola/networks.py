@@ -223,8 +223,8 @@ def carry_over(
     named = own if model is None or model == own.name else model
     spec = named if isinstance(named, ModelSpec) else ModelSpec(name=named)
     normalisation = known["data"]["normalisation"]
-    net, _, of_data = _bind(spec, data or known["data"]["name"], normalisation, 0.1, data_dir, "cpu")
-    about = {"seed": seed, "model": spec.model_dump(mode="json")}
+    net, resident, of_data = _bind(spec, data or known["data"]["name"], normalisation, 0.1, data_dir, "cpu")
+    about = {"seed": seed, "model": spec.model_dump(mode="json"), "input": resident.input}
     if data is not None or any(ticket.provenance.get("data") != known["data"] for ticket in tickets):
         about["data"] = of_data.model_dump(mode="json")
     rng = stream(seed, "transfer", route)
@@ -281,13 +281,18 @@ def evaluate(
 
 
 def network_of(ticket: Ticket) -> nn.Module:
-    """A fresh module of a ticket's network, by the model, shape and classes in its provenance. Raises UserError where
-    it does not have them."""
+    """A fresh module of a ticket's network, see `architecture_of`."""
+    return architecture_of(ticket).build()
+
+
+def architecture_of(ticket: Ticket) -> Architecture:
+    """A ticket's network, by the model, shape and classes in its provenance. Raises UserError where it does not have
+    them."""
     if "model" not in ticket.provenance:
         raise UserError("this ticket does not say which model it is of")
     spec, given = ModelSpec.model_validate(ticket.provenance["model"]), input_of(ticket)
     several = Several.read(given.get("several"))
-    return architecture(spec, tuple(given["shape"]), given["classes"], several=several).build()
+    return architecture(spec, tuple(given["shape"]), given["classes"], several=several)
 
 
 def _bind(

@@ -34,7 +34,8 @@ SLOW = {
 }
 COMMANDS = (
     "run", "runs", "status", "results", "report", "diff", "watch", "verdicts", "figure", "train", "evaluate", "compare",
-    "connect", "catalog", "doctor", "bench", "ticket", "ticket show", "ticket export", "ticket apply", "data",
+    "connect", "catalog", "doctor", "bench", "ticket", "ticket show", "ticket export", "ticket apply",
+    "ticket measure", "data",
     "data list", "data fetch", "transfer", "predict", "seeding", "verify",
 )  # fmt: skip
 OLD = "holds cells without digests, of an older Tombola; damage to them does not show"

@@ -62,6 +62,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "ticket show": [["ticket.safetensors"], ["CELL"]],
     "ticket export": [["ticket.safetensors", "--out", "a.pt"], ["CELL", "--out", "b.pt"]],
     "ticket apply": [["ticket.safetensors", "--to", "ticket.safetensors", "--out", "c.pt"]],
+    "ticket measure": [["CELL"]],
     "transfer": [["widen", "ticket.safetensors", "--out", "d.safetensors"]],
     "catalog": [[]],
     "data list": [[]],

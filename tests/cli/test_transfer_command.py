@@ -75,3 +75,19 @@ def test_nothing_is_overwritten(tombola: Tombola, done: Path) -> None:
     assert "exists already" in tombola("transfer", "widen", cell, "--out", "there.safetensors").err
     assert "expected a name ending in .safetensors" in tombola("transfer", "widen", cell, "--out", "x.pt").err
     assert Path("there.safetensors").read_text() == "mine"
+
+
+def test_a_ticket_that_was_made_is_measured_masked_and_cut_out(tombola: Tombola, done: Path) -> None:
+    cells = [done / f"cells/r0/L0{level}/ticket/0" for level in (2, 0)]
+    assert tombola("transfer", "refill", *cells, "--out", "a.safetensors").code == 0
+    said = tombola("ticket", "measure", "a.safetensors", "--batch", "4", "--repeats", "2")
+    assert said.code == 0, said.err
+    assert "masked, whole with zeros" in said.out
+    assert "cut out" in said.out
+    assert "2 measurements of each, in turns; batches of 4, threads: " in said.out
+    told = json.loads(tombola("ticket", "measure", cells[0], "--repeats", "3", "--json").out)
+    assert (told["batch"], told["forms"]["cut"]["n"]) == (64, 3)
+    assert told["forms"]["cut"]["multiply_adds"] <= told["forms"]["masked"]["multiply_adds"]
+    wrong = tombola("ticket", "measure", "a.safetensors", "--weights", "end")
+    assert wrong.code != 0
+    assert "holds no end weights" in wrong.err

@@ -23,6 +23,19 @@ from tombola.seeds import stream
 from tombola.transfer.cost import multiply_adds
 from tombola.transfer.cut_out import Shifted, Smaller, cut_out
 
+
+class Subtracting(nn.Module):
+    """Signals cancel in it where two masks are alike, which does not say that they are constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.out = nn.Linear(6, 4), nn.Linear(6, 4), nn.Linear(4, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.out((self.one(x) - self.two(x)).relu())
+        return y
+
+
 CHAINS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "lenet-5": ("lenet-5", (1, 16, 16)),
     **{name: (build, IMAGES) for name, build in NETWORKS.items()},
@@ -83,6 +96,74 @@ def test_the_outputs_are_the_same(name: str) -> None:
         shifted += any(isinstance(part, Shifted) for part in found.module.modules())
     assert smaller >= 3
     assert shifted or name != "conv-2", "a convolution that pads sees constants less often at the border"
+
+
+RESIDUAL = ["resnet-14", "wrn-8-1", "resnet-18"]
+
+
+@pytest.mark.parametrize("name", RESIDUAL)
+def test_residual_networks_are_cut_with_their_streams(name: str) -> None:
+    """Batch norms with shifts, shortcuts with and without a convolution, whole channels dead here and there."""
+    arch = net(name)
+    for seed in range(3):
+        state, mask = whole(arch, seed), by_rows(arch, seed)
+        ticket = Ticket(mask, mask.apply(state))
+        found, x = cut_out(ticket, arch, "start"), inputs(arch)
+        expected = masked(arch, ticket, x)
+        scale = max(1.0, float(expected.abs().max()))
+        torch.testing.assert_close(found.module(x) / scale, expected / scale, rtol=1e-5, atol=1e-5)
+        assert operations(found.module, x) == 2 * len(x) * found.multiply_adds["cut"]
+        assert operations(arch.build(), x) == 2 * len(x) * found.multiply_adds["dense"]
+        assert found.multiply_adds["cut"] < found.multiply_adds["dense"] / 2
+
+
+def test_a_channel_of_a_stream_goes_when_all_that_write_to_it_are_dead() -> None:
+    """Of the first stage of a ResNet the stem and the second convolution of each block write to one stream."""
+    arch = net("resnet-14")
+    state, mask = whole(arch), Mask.dense(arch.prunable_shapes)
+    writers = ["conv.weight", "stage1.0.conv2.weight", "stage1.1.conv2.weight"]
+
+    def left(dead: list[str]) -> dict[str, int]:
+        bits = {n: living.clone() for n, living in mask.items()}
+        for writer in dead:
+            bits[writer][3] = False
+        bits["stage1.0.conv1.weight"][5] = False  # within a block, which nobody else writes to
+        ticket = Ticket(Mask(bits), Mask(bits).apply(state))
+        found, x = cut_out(ticket, arch, "start"), inputs(arch)
+        expected = masked(arch, ticket, x)
+        scale = max(1.0, float(expected.abs().max()))
+        torch.testing.assert_close(found.module(x) / scale, expected / scale, rtol=1e-5, atol=1e-5)
+        return found.units
+
+    for some in (writers[:1], writers[:2], writers[1:]):
+        assert [left(some)[name] for name in writers] == [16, 16, 16]
+    units = left(writers)
+    assert [units[name] for name in writers] == [15, 15, 15]
+    assert units["stage1.0.conv1.weight"] == 15
+    assert units["stage2.0.conv1.weight"] == 32
+
+
+def test_a_block_that_is_dead_keeps_a_unit_and_the_network_goes_on() -> None:
+    arch = net("resnet-14")
+    bits = dict(Mask.dense(arch.prunable_shapes).items())
+    bits["stage1.0.conv2.weight"] = torch.zeros_like(bits["stage1.0.conv2.weight"])
+    ticket = Ticket(Mask(bits), Mask(bits).apply(whole(arch)))
+    found = cut_out(ticket, arch, "start")
+    assert found.units["stage1.0.conv1.weight"] == 1
+    assert found.units["stage1.0.conv2.weight"] == 16
+
+
+def test_a_refilled_resnet_is_really_smaller() -> None:
+    arch = net("resnet-14")
+    ticket = made("refill", pair(arch, 0.4), arch)
+    found, x = cut_out(ticket, arch, "start"), inputs(arch)
+    expected = masked(arch, ticket, x)
+    torch.testing.assert_close(found.module(x), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+    report = ticket.provenance["report"]
+    assert report["multiply_adds"] == found.multiply_adds
+    for block in ("stage1.0", "stage2.1", "stage3.0"):  # within blocks all channels are refilled ones
+        assert found.units[f"{block}.conv1.weight"] <= report["channels"][f"{block}.conv1.weight"][0]
+    assert found.multiply_adds["cut"] < found.multiply_adds["dense"]
 
 
 def reachable(arch: Architecture, mask: Mask) -> list[int]:
@@ -166,9 +247,14 @@ def test_a_whole_network_stays_whole() -> None:
 
 
 def test_refusals() -> None:
-    arch = net("resnet-14")
-    with pytest.raises(UserError, match=r"model 'resnet-14': nothing is cut out of it.*residual streams"):
-        cut_out(pair(arch)[0], arch, "start")
+    arch = architecture(Subtracting, (6,), CLASSES)
+    dense, half = Mask.dense(arch.prunable_shapes), torch.ones(4, 6, dtype=torch.bool)
+    half[:2] = False
+    with pytest.raises(UserError, match=r"nothing is cut out of it.*subtracts or multiplies"):
+        cut_out(Ticket(Mask({**dense, "two.weight": half}), whole(arch)), arch, "start")
+    vit = architecture("vit-8-1-64", (3, 16, 16), CLASSES)
+    with pytest.raises(UserError, match="its hidden units cannot be followed"):
+        cut_out(Ticket(Mask.dense(vit.prunable_shapes), whole(vit)), vit, "start")
     with pytest.raises(UserError, match="holds no end weights"):
         cut_out(pair(net("lenet-6-4"))[0], net("lenet-6-4"))
     with pytest.raises(UserError, match=r"'fc1.weight' has shape \(6, 768\), expected \(8, 768\)"):

@@ -1,4 +1,4 @@
-"""Commands about single networks and tickets: train, evaluate, ticket show|export|apply."""
+"""Commands about single networks and tickets: train, evaluate, ticket show|export|apply|measure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
     ticket = typer.Typer(
         name="ticket", help="Look into tickets and carry them elsewhere.", no_args_is_help=True
     )
-    for command in (show, export, apply):
+    for command in (show, export, apply, measure):
         ticket.command()(command)
     app.add_typer(ticket)
 
@@ -204,6 +204,48 @@ def apply(
     masked = open_ticket(file).apply_to(read_checkpoint(to))
     write_checkpoint(out, masked)
     print(f"saved {out}")
+
+
+def measure(
+    file: TicketPath,
+    weights: Annotated[
+        Literal["start", "end"], option("--weights", "Before or after training; those it has, by default.")
+    ]
+    | None = None,
+    batch: Annotated[int, option("--batch", "Examples at a time.", min=1)] = 64,
+    repeats: Annotated[int, option("--repeats", "Measurements of each form, in turns.", min=1)] = 50,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how fast a ticket's network computes masked, cut out, and in dense blocks."""
+    from dataclasses import asdict
+
+    from tombola.cli.show.tables import print_json, print_table
+    from tombola.networks import architecture_of
+    from tombola.runs.locate import open_ticket
+    from tombola.training.device import prepare
+    from tombola.transfer import latency
+
+    prepare(threads)
+    ticket = open_ticket(file)
+    which = weights or ("start" if ticket.end is None else "end")
+    found = latency.measure(ticket, architecture_of(ticket), which, batch=batch, repeats=repeats)
+    if as_json:
+        print_json(asdict(found))
+        return
+    rows = [
+        [FORMS[name], f"{each.multiply_adds:,}", f"{each.median:.3f}", f"{each.low:.3f} to {each.high:.3f}"]
+        for name, each in found.forms.items()
+    ]
+    print_table(["network", "multiply-adds", "median, ms", "quartiles, ms"], rows, left=1)
+    print(f"\n{repeats} measurements of each, in turns; batches of {batch}, threads: {found.threads}")
+
+
+FORMS = {
+    "masked": "masked, whole with zeros",
+    "cut": "cut out",
+    "blocks": "cut out, in dense blocks",
+}
 
 
 def _refuse_existing(out: Path) -> None:
