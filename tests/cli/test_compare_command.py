@@ -315,3 +315,16 @@ def test_a_broken_mask_file_is_one_sentence(tombola: Tombola, folder: Path, tmp_
     said = tombola("compare", "tiny", tmp_path / "x.safetensors")
     assert said.code == 2
     assert "x.safetensors" in said.err
+
+
+def test_masks_of_tasks_and_pruners_in_each_replicate(tombola: Tombola, done: Path) -> None:
+    said = tombola("compare", done, "--sources", "--level", "2")
+    assert said.code == 0, said.err
+    assert "ticket, random-mask" in said.out
+    assert "reinit" not in said.out, "it has the ticket's mask"
+    rows = json.loads(tombola("compare", done, "--sources", "--json").out)
+    assert {(row["level"], row["quantity"], row["n"]) for row in rows} == {
+        (level, quantity, 2) for level in (1, 2) for quantity in ("jaccard", "shared")
+    }
+    wrong = tombola("compare", done, "--sources", "--measures", "jaccard")
+    assert "--sources compares the masks within one run, by --level alone" in wrong.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from tombola.cli.options import (
     numbers,
     option,
 )
+from tombola.errors import UserError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -63,6 +65,13 @@ def compare(
     n_null: Annotated[int, option("--n-null", "Nulls drawn for each pair.", min=1, max=100_000)] = 20,
     same_level: Annotated[bool, option("--same-level/--all-levels", "Pairs of one density only.")] = True,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    sources: Annotated[
+        bool,
+        option(
+            "--sources",
+            "A run's tickets beside its sources' and other pruners' of the same replicate, alone.",
+        ),
+    ] = False,
     everything: Annotated[
         bool, option("--all", "All pairs, decisions and the consensus, not the answer alone.")
     ] = False,
@@ -81,6 +90,10 @@ def compare(
     from tombola.cli.show.tables import print_csv, print_json
 
     exclusive(as_json, as_csv)
+    if sources:
+        chosen = (density, arms, measures, aligned, nulls, out)
+        _compare_sources(names, runs, numbers("--level", level, int), any(chosen), as_json, as_csv)
+        return
     levels, densities = numbers("--level", level, int), numbers("--density", density, float)
     found = api.compare(
         *names,
@@ -104,3 +117,25 @@ def compare(
         print_csv(found.pairs)
     else:
         (print_comparison if everything else print_answer)(found)
+
+
+def _compare_sources(
+    names: list[str], runs: Path, levels: Sequence[int], more: bool, as_json: bool, as_csv: bool
+) -> None:
+    """How alike the masks of tasks and pruners are in each replicate of one run."""
+    from tombola.analysis.sources.similarity import similarity_of
+    from tombola.cli.show.similarity import print_similarity
+    from tombola.cli.show.tables import print_csv, print_json
+    from tombola.runs.locate import find_run
+
+    if len(names) != 1 or more:
+        raise UserError(
+            "--sources compares the masks within one run, by --level alone; expected one run and no more"
+        )
+    found = similarity_of(find_run(names[0], runs), levels)
+    if as_json:
+        print_json(found.to_dicts())
+    elif as_csv:
+        print_csv(found)
+    else:
+        print_similarity(found)

@@ -24,8 +24,9 @@ from tombola.transfer.cut_out import Smaller, cut_out, masked_module
 
 LEAST_SECONDS = 0.005
 """A measurement takes so long at least: faster networks are called several times for each."""
-FEW = 0.5
-"""A layer is computed in blocks where these are at most this share as many as its rows."""
+FEW, SMALL = 0.5, 0.75
+"""A layer is computed in blocks where these are at most this share as many as its rows, and hold at most this share of
+its weights."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ def in_blocks(smaller: Smaller) -> tuple[nn.Module, int] | None:
         if weight not in uses or not _unfolds(part):
             continue
         blocks = blocks_in(part.weight.detach().flatten(1) != 0)
-        if 0 < len(blocks) <= FEW * len(part.weight):
+        size = sum(len(rows) * len(columns) for rows, columns in blocks)
+        if 0 < len(blocks) <= FEW * len(part.weight) and size <= SMALL * part.weight.numel():
             parent, _, leaf = name.rpartition(".")
             setattr(module.get_submodule(parent), leaf, Blocks(part, blocks))
-            size = sum(len(rows) * len(columns) for rows, columns in blocks)
             saved += uses[weight] * (part.weight.numel() - size)
     return (module, smaller.multiply_adds["cut"] - saved) if saved else None
 
