@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from tombola.analysis.costs import costs_of
 from tombola.data.arrays import from_arrays
+from tombola.data.catalog import load
+from tombola.data.dataset import Dataset
+from tombola.errors import UserError
 from tombola.lottery.cell import Cell
 from tombola.runs.folder import Run
 from tombola.runs.run_options import RunOptions
@@ -63,3 +70,45 @@ def test_every_control_is_trained_and_the_source_is_paid_for(run: Run) -> None:
         row = costs.filter((costs["arm"] == name) & (costs["replicate"] == 0)).row(0, named=True)
         assert row["iterations"] == 4 + 2  # the source's dense network, and its own training
         assert row["operations"] > row["training_operations"] > 0
+
+
+def first_images(train: int, test: int) -> Dataset:
+    """The first images of the real CIFAR-10; the test is skipped where they are not there."""
+    folder = os.environ.get("TOMBOLA_DATA")
+    try:
+        whole = load("cifar10", Path(folder) if folder else None)
+    except UserError as problem:
+        pytest.skip(f"the real CIFAR-10 is not there, so that stretching was not tried on it: {problem}")
+    return replace(
+        whole,
+        train_x=whole.train_x[:train],
+        train_y=whole.train_y[:train],
+        test_x=whole.test_x[:test],
+        test_y=whole.test_y[:test],
+    )
+
+
+@pytest.mark.slow
+def test_resnet_14_to_20_on_real_images(tmp_path: Path) -> None:
+    """The preset a size smaller, on a few real images, for a few dozen steps: every arm of it is trained, what is
+    stretched is the source's own ticket of that level, and the source is trained no further than to draw that."""
+    settings = [
+        "name=real-14-20", "model.name=resnet-20", 'sources={other={model={name="resnet-14"}}}', "replicates=2",
+        "levels=2", "validation=200", "iterations=40", "batch=32", "evaluate_every=20", "curve_every=0",
+        "milestones=[]", "schedule=constant", "rewind=8", "expect=[]",
+        'arms=[{name="random-mask",levels=[2]}]',
+        'route=[{name="deeper",kind="elastic",from="other",levels=[2],controls=["random","reinit"]}]',
+    ]  # fmt: skip
+    study = load_study("elastic-20-32-cifar10", settings)
+    run = run_study(study, RunOptions(tmp_path, dataset=first_images(1000, 400), device="cpu", threads=1))
+    home = next(each for each in run.ladders() if each.kind == "sources/other")
+    assert run.study.data.digest is not None, "a part of the images is told from the whole"
+    assert [home.record(Cell(0, level, "ticket", 0)).iterations for level in range(3)] == [40, 32, None]
+    for name in ("ticket", "random-mask", "deeper", "deeper-random", "deeper-reinit"):
+        for r in range(2):
+            record = run.record(Cell(r, 2, name, 0))
+            assert (record.status, record.iterations) == ("ok", 32), name
+            print(name, r, record.early_stop_test_accuracy, record.density)
+    stretched, lent = run.mask(Cell(1, 2, "deeper", 0)), home.mask(Cell(1, 2, "ticket", 0))
+    assert torch.equal(stretched["stage1.2.conv1.weight"], lent["stage1.1.conv1.weight"])
+    assert stretched.density() == pytest.approx(lent.density(), abs=0.05)
