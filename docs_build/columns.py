@@ -12,7 +12,7 @@ MEANINGS = {
     "early_stop_iteration": "Of the first minimum of the validation loss.",
     "early_stop_at_end": "Whether that is the last evaluation, so that the minimum may lie beyond.",
     "early_stop_val_loss": "Validation loss there.",
-    "early_stop_test_accuracy": "Test accuracy there, 0 to 1.",
+    "early_stop_test_accuracy": "Test accuracy there, 0 to 1 (`early_stop_test_mse` where the metric is `mse`).",
     "final_test_accuracy": "Test accuracy after the last iteration, 0 to 1.",
     "final_train_accuracy": "Training accuracy after the last iteration, 0 to 1.",
     "iterations": "How many the training had.",

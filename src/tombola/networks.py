@@ -27,6 +27,7 @@ from tombola.masks.mask import Mask
 from tombola.masks.probe import Probe
 from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule, rates_for
+from tombola.metrics import ACCURACY, METRICS
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.spec import ModelSpec
 from tombola.models.state import roles_of, state_of
@@ -42,14 +43,15 @@ from tombola.training.engines.base import Demand, Job
 from tombola.training.engines.select import choose
 from tombola.training.fingerprint import recorded, require_same
 from tombola.training.loop import train_stack
+from tombola.training.loss import require_kind
 from tombola.training.made_up import spread_of
-from tombola.training.recipe import Recipe
+from tombola.training.recipe import SQUARED, Recipe
 from tombola.training.scoring import Examples
 from tombola.training.search.base import Search
 from tombola.training.search.early_bird import Watch
 from tombola.training.stack import Stack
 from tombola.training.start import Start
-from tombola.training.trained import NUMBERS, Trained
+from tombola.training.trained import Trained, numbers_of
 from tombola.transfer.route import make
 
 Model = str | ModelSpec | nn.Module | Callable[..., nn.Module]
@@ -92,7 +94,7 @@ def train(
         "data": spec.model_dump(mode="json"),
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
-        "scores": _scores(trained),
+        "scores": numbers_of(trained),
         "input": resident.input,
         "function": recorded(net, spread_of(net, state), resident),
     }
@@ -165,7 +167,7 @@ def draw(
             mask = result.start.mask
             about: dict[str, Any] = {"level": cell.level, "density": mask.density(), "status": result.status}
             if result.trained is not None:
-                about["scores"] = _scores(result.trained)
+                about["scores"] = numbers_of(result.trained)
             about["input"] = resident.input
             end, best = (
                 (result.trained.end, result.trained.best) if result.trained is not None else (None, None)
@@ -233,11 +235,13 @@ def carry_over(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Test loss (nats) and accuracy (0..1) of one network on `examples` test examples."""
+    """Test loss (nats) and accuracy (0..1) of one network on `examples` test examples; by another metric its loss is
+    that, and it has no accuracy."""
 
     loss: float
-    accuracy: float
+    accuracy: float | None
     examples: int
+    metric: str = ACCURACY.name
 
 
 def evaluate(
@@ -273,11 +277,17 @@ def evaluate(
     require_same(net, known.get("function"), "this network was trained")
     stack = Stack(net, [start], resident.device)
     # Measured in the arithmetic that it was trained in.
-    recipe = Recipe(precision=known.get("recipe", {}).get("precision", "float32"))
+    trained_by = known.get("recipe", {})
+    recipe = Recipe(precision=trained_by.get("precision", "float32"))
+    metric = METRICS.get(trained_by.get("metric"), ACCURACY)
+    require_kind(metric, resident.name, resident.train_y)
+    if metric.of_targets:
+        recipe = recipe.model_copy(update={"metric": metric.name, "loss": SQUARED})
     kind = choose(engine, net, resident.device, Demand(recipe, streamed=resident.streamed))
     computing = kind(Job(net, stack, [0], [0], recipe))
     score = computing.score(Examples(resident, "test"))
-    return Evaluation(float(score.loss[0]), float(score.accuracy[0]), resident.n_test)
+    accuracy = float(score.metric[0]) if computing.metric is ACCURACY else None
+    return Evaluation(float(score.loss[0]), accuracy, resident.n_test, computing.metric.name)
 
 
 def network_of(ticket: Ticket) -> nn.Module:
@@ -319,7 +329,3 @@ def _named(model: Model, net: Architecture, prune: Sequence[str]) -> ModelSpec:
     """The spec of a model, or what stands for one that has none."""
     spec = model if isinstance(model, ModelSpec) else ModelSpec(name=net.name)
     return spec.model_copy(update={"prune": (*spec.prune, *prune)})
-
-
-def _scores(trained: Trained) -> dict[str, Any]:
-    return {name: getattr(trained, name) for name in NUMBERS}

@@ -17,6 +17,7 @@ from torch import nn
 from tombola.alignment.network import Network
 from tombola.alignment.weights import match_weights
 from tombola.analysis.compared import keep_tables, stored_table
+from tombola.analysis.exams import require_classes
 from tombola.analysis.pairing import DEFAULT_KINDS, Pair, pairs_of
 from tombola.comparison.connectivity import PATH, STABLE, angle, angular, barrier, distance, path, steps
 from tombola.data.dataset import Dataset
@@ -85,6 +86,7 @@ def connect_run(
     pruning are measured (default: the ticket) and, for the kind `arms`, what the ticket is paired with (default: all).
     `copies` counts the network itself. Stopped at any moment, the same call goes on. Raises UserError.
     """
+    require_classes(run, "the error along a path between networks")
     prepare()
     if alphas < 2:
         raise UserError(f"alphas is {alphas}, expected 2 or more: a path has two ends")

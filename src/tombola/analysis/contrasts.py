@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
+from tombola.metrics import Metric, metric_in
 from tombola.runs.results import by_replicate, few
 from tombola.runs.stops import STOP, ends_among
-from tombola.stats.intervals import FEWEST, cut, interval
+from tombola.stats.intervals import EVERYWHERE, FEWEST, cut, interval
 from tombola.stats.ratio import ratio_interval
 from tombola.study.claims import NEAR
 from tombola.text import percent
@@ -22,8 +24,8 @@ class Claim:
     """A paired difference over replicates, ticket minus the other, with its 95% t-interval; or the ratio of their means
     less one.
 
-    `low` and `high` are None below three replicates, and where a value was not reached. `unit` is "pp" (of accuracy)
-    or "%" (of iterations), `note` what else a reader must know.
+    `low` and `high` are None below three replicates, and where a value was not reached. `unit` is "pp" (of accuracy),
+    "%" (of iterations) or "" (of other metrics), `note` what else a reader must know.
     """
 
     sentence: str
@@ -38,10 +40,18 @@ class Claim:
         note = f"; {self.note}" if self.note else ""
         if self.low is None or self.high is None:
             why = f"n = {self.n}" if self.n >= FEWEST else few(self.n)
-            return f"{self.sentence}: {self.mean:+.2f} {self.unit} ({why}: no interval){note}"
+            return f"{self.sentence}: {self._shown(self.mean)}{self._unit} ({why}: no interval){note}"
         verdict = "too close to say" if self.low <= 0 <= self.high else "more" if self.mean > 0 else "less"
-        interval = f"[{self.low:+.2f}, {self.high:+.2f}]"
-        return f"{self.sentence}: {self.mean:+.2f} {self.unit} {interval}, n = {self.n}: {verdict}{note}"
+        interval = f"[{self._shown(self.low)}, {self._shown(self.high)}]"
+        mean = f"{self._shown(self.mean)}{self._unit}"
+        return f"{self.sentence}: {mean} {interval}, n = {self.n}: {verdict}{note}"
+
+    @property
+    def _unit(self) -> str:
+        return f" {self.unit}" if self.unit else ""
+
+    def _shown(self, value: float) -> str:
+        return f"{value:+.2f}" if self.unit else f"{value:+.4f}"
 
 
 FOUND_AT = 0.2107
@@ -55,6 +65,7 @@ def claims(frame: pl.DataFrame) -> list[Claim]:
     The levels are fixed by rule, not by looking for the largest difference.
     """
     found: list[Claim] = []
+    metric = metric_in(frame.columns)
     tickets = frame.filter((pl.col("arm") == "ticket") & (pl.col("level") > 0) & (pl.col("status") == "ok"))
     if tickets.is_empty():
         return found
@@ -63,7 +74,7 @@ def claims(frame: pl.DataFrame) -> list[Claim]:
     )
     at = percent(near["density"], 1)
     for value, what, unit in (
-        ("early_stop_test_accuracy", "test accuracy at early stop", "pp"),
+        (metric.early_stop, _test_at_early_stop(metric), metric.points.strip()),
         ("early_stop_iteration", "iterations to early stop", "%"),
     ):
         pairs = _pairs(frame, value, ("ticket", near["level"]), ("ticket", 0))
@@ -75,10 +86,15 @@ def claims(frame: pl.DataFrame) -> list[Claim]:
         both = sorted(levels & set(tickets["level"]))
         if both:
             density = tickets.filter(pl.col("level") == both[-1])["density"].mean()
-            pairs = _pairs(frame, "early_stop_test_accuracy", ("ticket", both[-1]), (arm, both[-1]))
+            pairs = _pairs(frame, metric.early_stop, ("ticket", both[-1]), (arm, both[-1]))
             place = f"at {percent(float(density), 1)}"  # type: ignore[arg-type]
-            found += claimed(f"ticket {place} against {arm}, test accuracy at early stop", pairs, "pp")
+            sentence = f"ticket {place} against {arm}, {_test_at_early_stop(metric)}"
+            found += claimed(sentence, pairs, metric.points.strip())
     return found
+
+
+def _test_at_early_stop(metric: Metric) -> str:
+    return f"test {metric.noun} at early stop"
 
 
 def _pairs(
@@ -98,16 +114,17 @@ def _pairs(
 
 
 def claimed(sentence: str, pairs: list[tuple[float, float]], unit: str, not_reached: str = "") -> list[Claim]:
-    """The claim on the paired values of the replicates: their difference in points ("pp"), or the ratio of their means
-    less one ("%"), with Fieller's interval; none where there are no pairs. Where some values were `not_reached`, which
-    the note then says, there is no interval: nobody knows how much larger they are."""
+    """The claim on the paired values of the replicates: their difference in points ("pp") or as it is (""), or the
+    ratio of their means less one ("%"), with Fieller's interval; none where there are no pairs. Where some values were
+    `not_reached`, which the note then says, there is no interval: nobody knows how much larger they are."""
     n = len(pairs)
     a, b = ([pair[side] for pair in pairs] for side in (0, 1))
-    if unit == "pp" and n:
-        values = [100 * (one - other) for one, other in pairs]
+    if unit != "%" and n:
+        scale, within = (100.0, (-100.0, 100.0)) if unit else (1.0, EVERYWHERE)
+        values = [scale * (one - other) for one, other in pairs]
         mean = math.fsum(values) / n
         deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1)) if n > 1 else None
-        limits = interval(mean, deviation, n, (-100.0, 100.0))
+        limits = interval(mean, deviation, n, within)
     elif n and math.fsum(b) > 0:
         mean = 100 * (math.fsum(a) / math.fsum(b) - 1)
         ratio = ratio_interval(a, b)
@@ -118,27 +135,27 @@ def claimed(sentence: str, pairs: list[tuple[float, float]], unit: str, not_reac
     return [Claim(sentence, n, mean, *((None, None) if not_reached else limits), unit, not_reached)]
 
 
-VALUE = "early_stop_test_accuracy"
-
-
 def contrasts(runs: Mapping[str, pl.DataFrame]) -> list[Claim]:
-    """One claim for each run (label -> results) but the first: its ticket against that of the first run, in test
-    accuracy at early stop, at the sparsest density that both have.
+    """One claim for each run (label -> results) but the first: its ticket against that of the first run, in its metric
+    on the test set at early stop, at the sparsest density that both have; none for one that is measured otherwise.
 
     Replicate r of one is paired with replicate r of the other: runs of one seed share its initial weights, split and
     order. The level is fixed by that rule, not by looking for the largest difference.
     """
     (first, frame), *others = runs.items()
-    ladder, found = _ladder(frame), list[Claim]()
+    metric = metric_in(frame.columns)
+    ladder, found = _ladder(frame, metric), list[Claim]()
     for label, other in others:
-        pairs = _sparsest(ladder, _ladder(other))
+        if metric_in(other.columns) is not metric:
+            continue
+        pairs = _sparsest(ladder, _ladder(other, metric))
         if pairs is not None:
             density, theirs, ours = pairs
             shared = sorted(theirs.keys() & ours.keys())
             sentence = (
-                f"{label} against {first}, ticket at {percent(density, 1)}, test accuracy at early stop"
+                f"{label} against {first}, ticket at {percent(density, 1)}, {_test_at_early_stop(metric)}"
             )
-            found += claimed(sentence, [(theirs[r], ours[r]) for r in shared], "pp")
+            found += claimed(sentence, [(theirs[r], ours[r]) for r in shared], metric.points.strip())
     return found
 
 
@@ -146,12 +163,15 @@ Rung = tuple[float, dict[int, float]]
 """A density, and the value of each replicate there."""
 
 
-def _ladder(frame: pl.DataFrame) -> list[Rung]:
+def _ladder(frame: pl.DataFrame, metric: Metric) -> list[Rung]:
     """The ticket's levels below dense, sparsest first."""
-    tickets = by_replicate(frame.filter((pl.col("arm") == TICKET) & (pl.col("level") > 0)), VALUE)
+    tickets = by_replicate(frame.filter((pl.col("arm") == TICKET) & (pl.col("level") > 0)), metric.early_stop)
     levels = tickets.partition_by("level")
     rungs = [
-        (math.fsum(level["density"]) / len(level), dict(level.select("replicate", VALUE).iter_rows()))
+        (
+            math.fsum(level["density"]) / len(level),
+            dict(level.select("replicate", metric.early_stop).iter_rows()),
+        )
         for level in levels
     ]
     return sorted(rungs, key=lambda rung: rung[0])
@@ -170,7 +190,13 @@ def _sparsest(
 
 def diff_results(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
     """Means over replicates for each (arm, level) that both have: arm, level, density (of A), test_a, test_b
-    (test accuracy at early stop, 0..1), stop_a, stop_b (early-stop iteration)."""
+    (test accuracy at early stop, 0..1, or the metric that both are measured by), stop_a, stop_b (early-stop iteration).
+    Raises UserError for two that are measured by different metrics."""
+    first, second = metric_in(a.columns), metric_in(b.columns)
+    if first is not second:
+        raise UserError(
+            f"one run is measured by {first.noun} and the other by {second.noun}; expected one metric in both"
+        )
     return _means(a, "a").join(_means(b, "b").drop("density"), on=["arm", "level"]).sort("level", "arm")
 
 
@@ -179,5 +205,5 @@ def _means(frame: pl.DataFrame, side: str) -> pl.DataFrame:
         grouped = by_replicate(frame, value).group_by("arm", "level")
         return grouped.agg(pl.col("density").mean(), pl.col(value).mean().alias(f"{name}_{side}"))
 
-    test = mean("early_stop_test_accuracy", "test")
+    test = mean(metric_in(frame.columns).early_stop, "test")
     return test.join(mean("early_stop_iteration", "stop").drop("density"), on=["arm", "level"])

@@ -15,6 +15,7 @@ import polars as pl
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import CONTINUED, TICKET
 from tombola.lottery.cell import Cell
+from tombola.metrics import ACCURACY, METRICS
 from tombola.models.architecture import architecture
 from tombola.runs.folder import Run
 from tombola.several import Several
@@ -39,8 +40,9 @@ COSTS = {
     **{f"{part}{amount}": pl.Float64 for part in ("", "alone_", "training_") for amount in AMOUNTS},
 }
 """Columns of `costs_of`: the whole cost of a ticket, shared out; the same where it had all sources to pay alone; and
-that of its own training. `way` says what sort of arm it is: the `ticket`, a `route`, a `control` of one, an arm
-`beside` the ticket that takes its ladder, or one that does `without`."""
+that of its own training. In studies by another metric than accuracy that is in its place. `way` says what sort of arm
+it is: the `ticket`, a `route`, a `control` of one, an arm `beside` the ticket that takes its ladder, or one that does
+`without`."""
 
 
 def costs_of(run: Run) -> pl.DataFrame:
@@ -59,10 +61,12 @@ def costs_of(run: Run) -> pl.DataFrame:
             f"{part}{amount}": getattr(cost, amount) for part, cost in parts.items() for amount in AMOUNTS
         }
         known = {"status": record.status, "density": record.density, "way": every.way(cell)}
-        accuracy = record.early_stop_test_accuracy
-        rows.append({**vars(cell), **known, "early_stop_test_accuracy": accuracy, **amounts})
+        rows.append({**vars(cell), **known, ACCURACY.early_stop: record.early_stop_test, **amounts})
     frame = pl.DataFrame(rows, schema=COSTS)
-    return frame.with_columns(pl.col(name).fill_nan(None) for name in COSTS if name.endswith("operations"))
+    column = METRICS[run.study.recipe.metric].early_stop if rows else ACCURACY.early_stop
+    return frame.rename({ACCURACY.early_stop: column}).with_columns(
+        pl.col(name).fill_nan(None) for name in COSTS if name.endswith("operations")
+    )
 
 
 class Books:

@@ -14,6 +14,7 @@ from tombola.alignment.subject import Subject
 from tombola.comparison.exam import Exam
 from tombola.data.resident import Resident
 from tombola.errors import UserError
+from tombola.metrics import METRICS
 from tombola.runs.environment import require_same_function
 from tombola.runs.folder import Run
 from tombola.seeds import stream
@@ -21,6 +22,16 @@ from tombola.study.bind import bind
 
 EXAMPLES = 500
 """Training examples that activations are taken on."""
+
+
+def require_classes(run: Run, what: str) -> None:
+    """Raise UserError for `what` of a run whose networks predict numbers, not classes."""
+    metric = METRICS[run.study.recipe.metric]
+    if metric.of_targets:
+        raise UserError(
+            f"{run.path.name}: {what} needs classes, and this study is measured by {metric.noun} of targets that are "
+            "numbers"
+        )
 
 
 def network_of(runs: Sequence[Run], data_dir: Path | None = None) -> Network:
@@ -53,6 +64,7 @@ def exams_of(runs: Sequence[Run], data_dir: Path | None) -> Callable[[Subject], 
 
     @cache
     def exam_of(index: int) -> Exam:
+        require_classes(runs[index], "a measure of what networks predict")
         study, dataset, net = bind(runs[index].study, data_dir)
         require_same_function(runs[index], net)
         data = Resident(dataset, study.data.normalisation, torch.device("cpu"))

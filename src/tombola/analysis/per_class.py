@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
+from tombola.analysis.exams import require_classes
 from tombola.data.resident import Resident, chunks
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
@@ -40,6 +41,7 @@ def per_class(run: Run, data_dir: Path | None = None) -> pl.DataFrame:
     Raises UserError for a run that kept no weights, data that are not there, a network that computes something else
     than when the run was made, and code that is not trusted.
     """
+    require_classes(run, "accuracy by class")
     study, dataset, net = bind(run.study, data_dir)
     require_same_function(run, net)
     data = Resident(dataset, study.data.normalisation, torch.device("cpu"))

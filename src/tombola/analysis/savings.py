@@ -60,7 +60,10 @@ def savings_of(
     costs: pl.DataFrame, seed: int, margin: float = MARGIN, against: Against = "ticket"
 ) -> list[Saving]:
     """Every arm at every level, the ticket among them, in accuracy against the ticket or the dense network and in cost
-    against the ticket; `costs` are those of `costs_of`."""
+    against the ticket; `costs` are those of `costs_of`. None where they are of another metric than accuracy, of which
+    a margin is not known."""
+    if ACCURACY not in costs.columns:
+        return []
     beside, values = [], Values(costs)
     for arm, level in sorted(
         costs.filter(pl.col("level") > 0).select("arm", "level").unique().iter_rows(),

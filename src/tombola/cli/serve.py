@@ -113,9 +113,9 @@ def _line(now: Headway) -> str:
 
 def _table(now: Headway) -> Table:
     table = Table(box=SIMPLE, pad_edge=False, show_edge=False, title=_line(now), title_justify="left")
-    for heading in ("level", "arm", "cells", "failed", "test % at early stop"):
+    for heading in ("level", "arm", "cells", "failed", f"test {now.metric.head} at early stop"):
         table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=True)
     for row in now.rows:
-        accuracy = "-" if row.accuracy is None else f"{100 * row.accuracy:.2f}"
-        table.add_row(str(row.level), row.arm, f"{row.done}/{row.planned}", str(row.failed), accuracy)
+        test = "-" if row.test is None else now.metric.shown(row.test).removesuffix("%")
+        table.add_row(str(row.level), row.arm, f"{row.done}/{row.planned}", str(row.failed), test)
     return table

@@ -60,9 +60,10 @@ def train(
     """Train one network from a data set and a seed, print its test performance, and save it."""
     from tombola import networks
     from tombola.cli.show.tables import print_json
+    from tombola.metrics import metric_in
     from tombola.runs.stops import AT_END
     from tombola.study.load import parse_study
-    from tombola.text import percent
+    from tombola.training.trained import numbers_of
 
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: expected a name ending in .safetensors")
@@ -95,9 +96,12 @@ def train(
         return
     if trained.diverged:
         print("the training diverged: weights or validation loss are not finite")
-    print(f"test accuracy at the end         {percent(trained.final_test_accuracy, 2)}")
-    if trained.early_stop_test_accuracy is not None:
-        print(f"test accuracy at the early stop  {percent(trained.early_stop_test_accuracy, 2)}")
+    scores = numbers_of(trained)
+    metric = metric_in(scores)
+    what, wide = f"test {metric.noun} at the", len(f"test {metric.noun} at the early stop") + 2
+    print(f"{what} end".ljust(wide) + metric.shown(scores[metric.final_test]))
+    if scores[metric.early_stop] is not None:
+        print(f"{what} early stop".ljust(wide) + metric.shown(scores[metric.early_stop]))
         print(f"early stop at iteration          {trained.early_stop_iteration} of {trained.iterations}")
         if trained.stops_at_end:
             print(f"                                 {AT_END}")
@@ -121,6 +125,7 @@ def evaluate(
     """Measure a saved network (its weights at the end of training, unless told otherwise) on a test set."""
     from tombola import networks
     from tombola.cli.show.tables import print_json
+    from tombola.metrics import METRICS
     from tombola.runs.locate import open_ticket
     from tombola.text import percent
 
@@ -129,7 +134,11 @@ def evaluate(
         ticket, data, weights=weights, data_dir=data_dir, device=device, engine=engine, threads=threads
     )
     if as_json:
-        print_json({"test_accuracy": found.accuracy, "test_loss": found.loss, "examples": found.examples})
+        of = {} if found.accuracy is None else {"test_accuracy": found.accuracy}
+        print_json({**of, "test_loss": found.loss, "metric": found.metric, "examples": found.examples})
+        return
+    if found.accuracy is None:
+        print(f"test {METRICS[found.metric].noun}  {found.loss:.4f} of {found.examples}")
         return
     print(f"test accuracy  {percent(found.accuracy, 2)} of {found.examples}")
     print(f"test loss      {found.loss:.4f}")

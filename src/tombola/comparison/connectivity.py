@@ -110,7 +110,7 @@ def path(
         net = kind(Job(architecture, stack, [0] * len(few), [0] * len(few), plain))
         scores = {split: net.score(part) for split, part in examples.items()}
         for split, score in scores.items():
-            columns = zip(few, score.loss.tolist(), score.accuracy.tolist(), strict=True)
+            columns = zip(few, score.loss.tolist(), score.metric.tolist(), strict=True)
             found += [(alpha, split, loss, 1 - accuracy) for alpha, loss, accuracy in columns]
     return pl.DataFrame(found, schema=PATH, orient="row").sort("split", "alpha")
 

@@ -33,13 +33,20 @@ def from_arrays(train: Pair, test: Pair, name: str = "arrays", peak: float = 255
     Examples are [n, features], [n, H, W] (which gets a channel axis) or [n, C, H, W]; uint8 stays uint8
     (0..peak), other numbers become float32; whole ones are noted as such (`Dataset.integral`). A tuple of such
     arrays is several inputs an example (`Dataset.several`), for a network whose `forward` takes as many.
-    Labels are whole numbers [n] (or [n, 1], or one-hot [n, K]), and each class 0..K-1 has a training example. `name` is
-    a label. Raises UserError for anything else.
+    Labels are whole numbers [n] (or [n, 1], or one-hot [n, K]), and each class 0..K-1 has a training example; floats
+    are targets, [n] or [n, K], taken as they are (`metric = "mse"`). `name` is a label. Raises UserError for anything
+    else.
     """
     several = _are_several(train)  # of the larger part, whose inputs cannot be taken for its examples
     train_x, train_y, whole = _part(train, f"{name}, training part", several)
     test_x, test_y, also_whole = _part(test, f"{name}, test part", several)
-    classes = classes_of(train_y, f"{name}, training part")
+    numbers = train_y.is_floating_point()
+    if numbers != test_y.is_floating_point():
+        kinds = ["numbers of type float" if y.is_floating_point() else "classes" for y in (train_y, test_y)]
+        raise UserError(
+            f"{name}: training labels are {kinds[0]} and test labels {kinds[1]}; expected the same"
+        )
+    classes = train_y.shape[1] if numbers else classes_of(train_y, f"{name}, training part")
     both = [one and other for one, other in zip(whole, also_whole, strict=False)]
     shapes, others = ([tuple(each.shape[1:]) for each in part] for part in (train_x, test_x))
     if not several:
@@ -146,9 +153,11 @@ def _examples(x: npt.NDArray[Any], where: str) -> Tensor:
 
 
 def _labels(y: npt.NDArray[Any], where: str) -> Tensor:
-    """int64 [n]."""
-    if y.ndim == 2 and y.shape[1] == 1:
+    """int64 [n], or targets, float32 [n, K]."""
+    if y.ndim == 2 and y.shape[1] == 1 and y.dtype.kind != "f":
         y = y[:, 0]
+    elif y.dtype.kind == "f" and y.ndim in (1, 2) and (y.ndim == 1 or y.shape[1] == 1):
+        return torch.from_numpy(np.array(y, dtype=np.float32).reshape(len(y), -1))
     elif y.ndim == 2 and len(y) and bool(((y == 0) | (y == 1)).all()):
         if (wrong := np.flatnonzero(y.sum(1) != 1)).size:
             row = int(wrong[0])
@@ -156,6 +165,8 @@ def _labels(y: npt.NDArray[Any], where: str) -> Tensor:
                 f"{where}: row {row} has {int(y[row].sum())} of {y.shape[1]} labels; expected one label an example"
             )
         y = y.argmax(1)
+    elif y.ndim == 2 and y.dtype.kind == "f" and y.shape[1]:
+        return torch.from_numpy(np.array(y, dtype=np.float32))
     if y.ndim != 1 or y.dtype.kind not in "biu":
         raise UserError(f"{where}: labels are {y.dtype} of shape {list(y.shape)}; expected whole numbers [n]")
     return torch.from_numpy(y.astype(np.int64))

@@ -27,7 +27,8 @@ class Dataset:
 
     train_x, test_x: uint8 (0..peak) or float32, [n, *shape]; images are [n, C, H, W]. Pictures stay in their files, and
     `places` are then digests of where these lie, in the place of one of what they hold.
-    train_y, test_y: int64 [n], 0..classes - 1. peak: the largest raw value of uint8 data (unused for floats).
+    train_y, test_y: int64 [n], 0..classes - 1; or targets that are numbers, float32 [n, classes], where `classes` is
+    how many numbers a target has. peak: the largest raw value of uint8 data (unused for floats).
     integral: the examples were handed in as whole numbers, such as token ids (uint8 always is); with normalisation
     "none" a network gets them as such.
     several: the inputs of an example where a network takes several, whose numbers stand in `train_x` and `test_x` side
@@ -112,18 +113,36 @@ def _check_part(data: Dataset, part: str, x: Raw, y: Tensor) -> None:
             f"{where}: examples have shape {list(x.shape)}; "
             "expected [n, features] or [n, channels, height, width]"
         )
+    if y.is_floating_point():
+        return _check_targets(data, where, x, y)
     if y.dtype != torch.int64 or y.ndim != 1:
         raise UserError(
             f"{where}: labels are {y.dtype} of shape {list(y.shape)}; expected int64 of shape [n]"
         )
     if len(x) != len(y):
         raise UserError(f"{where}: {len(x)} examples but {len(y)} labels; expected one label an example")
+    _check_examples(data, where, x)
     bad = ((y < 0) | (y >= data.classes)).nonzero()
     if len(bad):
         row = int(bad[0])
         raise UserError(f"{where}: row {row} has label {int(y[row])}; expected 0 to {data.classes - 1}")
+
+
+def _check_targets(data: Dataset, where: str, x: Raw, y: Tensor) -> None:
+    if y.dtype != torch.float32 or tuple(y.shape) != (len(x), data.classes):
+        raise UserError(
+            f"{where}: targets are {y.dtype} of shape {list(y.shape)}; expected float32 of shape "
+            f"{[len(x), data.classes]}"
+        )
+    if not bool(torch.isfinite(y).all()):
+        row = int((~torch.isfinite(y)).any(1).nonzero()[0])
+        raise UserError(f"{where}: the target of row {row} is NaN or infinite; expected finite numbers")
+    _check_examples(data, where, x)
+
+
+def _check_examples(data: Dataset, where: str, x: Raw) -> None:
     if isinstance(x, Pictures):
-        return
+        return  # each is looked at when it is decoded
     if x.dtype == torch.uint8 and int(x.max()) > data.peak:
         raise UserError(f"{where}: the largest value is {int(x.max())}; expected at most {data.peak:g}")
     if x.dtype == torch.float32 and not bool(torch.isfinite(x).all()):

@@ -13,6 +13,7 @@ from tombola.errors import UserError
 from tombola.files import new_folder, write_bytes, write_json, write_tensors
 from tombola.lottery.checkpoint import write_checkpoint
 from tombola.lottery.ticket import CONFIG, MASK_FILE, MODEL_FILE, ExportForm, Ticket, Weights
+from tombola.metrics import metric_in
 from tombola.text import percent
 
 OPSET = 18
@@ -105,9 +106,12 @@ def _card(ticket: Ticket, which: Weights) -> str:
     data = ticket.provenance.get("data")
     of = f" on {data.get('name')}" if isinstance(data, Mapping) else ""
     scores = ticket.provenance.get("scores")
-    key = "early_stop_test_accuracy" if which == "best" else "final_test_accuracy"
-    accuracy = scores.get(key) if isinstance(scores, Mapping) and which != "start" else None
-    said = f" Test accuracy {percent(accuracy, 2)}." if accuracy is not None else ""
+    scores = scores if isinstance(scores, Mapping) else {}
+    metric = metric_in(scores)
+    value = (
+        scores.get(metric.early_stop if which == "best" else metric.final_test) if which != "start" else None
+    )
+    said = f" Test {metric.noun} {metric.shown(value)}." if value is not None else ""
     inputs = f"\n\n{in_words(ticket)}" if in_words(ticket) else ""
     return (
         "---\nlibrary_name: tombola\ntags:\n- pruning\n- lottery-ticket-hypothesis\n---\n\n"

@@ -79,7 +79,7 @@ WAYS = (TICKET, "route", "without")
 def ways_of(costs: pl.DataFrame) -> pl.DataFrame | None:
     """The means of `Tables.ways`; None where no cost is known in operations."""
     frame = costs.filter(pl.col("way").is_in(WAYS) & (pl.col("operations") > 0))
-    if frame.is_empty():
+    if frame.is_empty() or ACCURACY not in costs.columns:
         return None
     found = summary(frame, ACCURACY)
     for amount in AMOUNTS:

@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from tombola.analysis.membership.prediction import Prediction
 from tombola.analysis.savings import Saving
 from tombola.errors import UserError
+from tombola.metrics import Metric, metric_in
 from tombola.models.scope import Scope
+from tombola.study.claims import with_gap
 
-VALUES = ("early_stop_test_accuracy", "final_test_accuracy", "early_stop_iteration", "gap")
-"""What is summarised over replicates for the page: columns of the results, and the train-test gap."""
+
+def values_of(metric: Metric) -> tuple[str, ...]:
+    """What is summarised over replicates for the page: columns of the results, and the train-test gap."""
+    return metric.early_stop, metric.final_test, "early_stop_iteration", metric.gap
+
 
 Summarise = Callable[[pl.DataFrame, str], pl.DataFrame]
 
 
 class NothingToDrawError(UserError):
     """The tables do not hold what a picture shows; its sentence is what the page prints in its place."""
-
-
-def with_gap(results: pl.DataFrame) -> pl.DataFrame:
-    """The results with a column `gap`: training minus test accuracy at the end (0..1, null where not trained)."""
-    return results.with_columns(gap=pl.col("final_train_accuracy") - pl.col("final_test_accuracy"))
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Tables:
 
     results: one row a cell (replicate, level, arm, draw, status, density 0..1, accuracies 0..1, ...).
     history: one row an evaluation (replicate, level, arm, draw, density, iteration, split, loss, accuracy).
-    summaries: value -> frame (arm, level, density, n, mean, low, high) over replicates; see VALUES.
+    summaries: value -> frame (arm, level, density, n, mean, low, high) over replicates; see `values_of`.
     masks_map: level -> [H, W] surviving first-layer weights of each input pixel, summed over channels (a count,
         or its mean over replicates); None where the input is not an image.
     cells_planned: how many cells the study has, to tell a finished run from one under way; None if not known.
@@ -130,10 +130,15 @@ class Tables:
         masks_map: Mapping[int, NDArray[Any]] | None = None,
         cells_planned: int | None = None,
     ) -> Tables:
-        """Tables whose summaries are `summarise(results, value)` for each of VALUES."""
+        """Tables whose summaries are `summarise(results, value)` for each of `values_of` their metric."""
         full = with_gap(results)
-        summaries = {value: summarise(full, value) for value in VALUES}
+        summaries = {value: summarise(full, value) for value in values_of(metric_in(results.columns))}
         return cls(title, full, history, summaries, masks_map, cells_planned)
+
+    @property
+    def metric(self) -> Metric:
+        """What networks are measured by."""
+        return metric_in(self.results.columns)
 
     def only(self, arm: str) -> Tables:
         """The same without the rows of other arms."""

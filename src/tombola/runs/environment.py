@@ -17,6 +17,7 @@ from tombola.data.resident import Resident
 from tombola.errors import UserError
 from tombola.files import digest_of
 from tombola.lottery.cell import Cell
+from tombola.metrics import ACCURACY, METRICS
 from tombola.models.architecture import Architecture
 from tombola.runs.cells.name import cell_named
 from tombola.runs.folder import Run
@@ -138,6 +139,8 @@ class EngineRecord:
             "initial": initial,
             "stacks": [],
         }
+        metric = METRICS[recipe.metric]
+        told = {} if metric is ACCURACY else {"metric": metric.table()}
         network = {
             "input_shape": list(architecture.input_shape),
             "classes": architecture.classes,
@@ -147,7 +150,9 @@ class EngineRecord:
             **({"several": architecture.several.table()} if architecture.several else {}),
         }
         return cls(
-            folder, {**describe_machine(), "network": network, "record": record, "seals": True}, spread
+            folder,
+            {**describe_machine(), **told, "network": network, "record": record, "seals": True},
+            spread,
         )
 
     @property

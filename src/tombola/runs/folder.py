@@ -89,19 +89,19 @@ class Run(Cells):
         return headway(self, self.study, self.is_locked(), beside, stacks_in_hand(self.path), known)
 
     def _repr_html_(self) -> str:
-        """For notebooks: how far it is, and the mean test accuracy at early stop of each arm at each level."""
+        """For notebooks: how far it is, and the mean on the test set at early stop of each arm at each level."""
         if not self.has_study():
             return html.card(f"Run {self.path.name}: nothing is stored yet")
         now = self.headway()
         levels = sorted({row.level for row in now.rows})
         means = {
-            (row.arm, row.level): "" if row.accuracy is None else f"{100 * row.accuracy:.2f}"
+            (row.arm, row.level): "" if row.test is None else now.metric.shown(row.test).removesuffix("%")
             for row in now.rows
         }
         arms = dict.fromkeys(row.arm for row in now.rows)
         rows = [[level, *(means.get((arm, level), "") for arm in arms)] for level in levels]
         said = f"Run {now.run}: {now.title}. {now.done} of {now.planned} cells done, {WORDS[now.state]}"
-        heads = ["level", *(f"{arm}, test %" for arm in arms)]
+        heads = ["level", *(f"{arm}, test {now.metric.head}" for arm in arms)]
         return html.card(said, html.table(heads, rows))
 
     @property

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell, Drawn, Status
+from tombola.metrics import ACCURACY, METRICS, Metric
 from tombola.runs.cells.cells import Cells
 from tombola.runs.cells.integrity import fault
 from tombola.runs.cells.record import CellRecord
@@ -152,14 +153,14 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Row:
-    """The cells of one arm at one level; `accuracy` is their mean test accuracy at early stop (0..1), or None."""
+    """The cells of one arm at one level; `test` is the mean of their metric on the test set at early stop, or None."""
 
     level: int
     arm: str
     done: int
     planned: int
     failed: int
-    accuracy: float | None
+    test: float | None
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ class Headway:
     planned: int
     seconds_left: float | None
     rows: tuple[Row, ...]
+    metric: Metric = ACCURACY
 
 
 def headway(
@@ -204,6 +206,7 @@ def headway(
         planned=planned,
         seconds_left=pace.left(left) / max(at_a_time, 1) if pace and state == "running" else None,
         rows=tuple(rows),
+        metric=METRICS[study.recipe.metric],
     )
 
 
@@ -215,8 +218,8 @@ def _rows(records: dict[Cell, CellRecord], planned: Sequence[Cell], name: str) -
     rows = []
     for (level, arm), cells in sorted(groups.items(), key=lambda g: (g[0][0], ticket_first(g[0][1]))):
         found = [records[cell] for cell in cells if cell in records]
-        good = [record.early_stop_test_accuracy for record in found if record.status == "ok"]
-        known = [accuracy for accuracy in good if accuracy is not None]
+        good = [record.early_stop_test for record in found if record.status == "ok"]
+        known = [value for value in good if value is not None]
         mean = fmean(known) if known else None
         rows.append(Row(level, name or arm, len(found), len(cells), len(found) - len(good), mean))
     return rows

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from tombola.lottery.cell import Cell
+from tombola.metrics import ACCURACY, METRICS, Metric
 from tombola.runs.cells.cells import HISTORY
 from tombola.runs.cells.record import CellRecord
 from tombola.runs.folder import Run
@@ -39,23 +40,32 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 
 RECORDED = [each.name for each in fields(CellRecord) if each.name in SCHEMA]
 
+
+def schema_of(metric: Metric) -> dict[str, pl.DataType | type[pl.DataType]]:
+    """`SCHEMA` with the columns of a metric in the place of those of accuracy."""
+    own = dict(zip(ACCURACY.columns, metric.columns, strict=True))
+    return {own.get(name, name): kind for name, kind in SCHEMA.items()}
+
+
 CURVES = {**{name: SCHEMA[name] for name in (*KEYS, "density")}, **HISTORY}
 
 
 def results_of(run: Run, *, timed: bool = True) -> pl.DataFrame:
-    """One row a cell that is done, in order. With `timed`, a `seconds` column: the cell's share of its stack.
+    """One row a cell that is done, in order; the columns are those of the study's metric. With `timed`, a `seconds`
+    column: the cell's share of its stack.
 
     Raises UserError where the study in the folder is not that of the cells.
     """
     rows, records = [], require_whole(run)
     study = run.study if records else None  # a folder without cells may have none yet
     for cell, record in records.items():
-        row = {**vars(cell), **{name: getattr(record, name) for name in RECORDED}}
+        row = {**vars(cell), **{name: getattr(record, name) for name in RECORDED}, **record.numbers}
         row["early_stop_at_end"] = record.stops_at_end(study.first_iteration(cell) if study else 0)
         if timed:
             row["seconds"] = run.seconds(cell)
         rows.append(row)
-    return pl.DataFrame(rows, schema={**SCHEMA, "seconds": pl.Float64} if timed else SCHEMA)
+    schema = schema_of(METRICS[study.recipe.metric] if study else ACCURACY)
+    return pl.DataFrame(rows, schema={**schema, "seconds": pl.Float64} if timed else schema)
 
 
 def with_donor_tickets(run: Run, frame: pl.DataFrame) -> pl.DataFrame:

@@ -15,6 +15,8 @@ BOUNDS: dict[str, Range] = {
     "accuracy": SHARE,
     "error": SHARE,
     "gap": (-1.0, 1.0),
+    "gap_mse": EVERYWHERE,
+    "mse": (0.0, math.inf),
     "iteration": (0.0, math.inf),
     "loss": (0.0, math.inf),
 }

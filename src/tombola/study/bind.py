@@ -12,6 +12,7 @@ from tombola.data.catalog import load
 from tombola.data.dataset import DATASETS, Dataset
 from tombola.data.resident import Resident
 from tombola.errors import UserError, notice
+from tombola.metrics import METRICS
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.spec import ModelSpec
 from tombola.models.trial import EXAMPLES
@@ -19,6 +20,7 @@ from tombola.plugins.load import load_imports
 from tombola.study.ladders import called, ladders_of
 from tombola.study.plan import Source, make_plan
 from tombola.study.spec import Study
+from tombola.training.loss import require_kind
 
 
 def bind(
@@ -44,6 +46,7 @@ def bind(
         )
     if handed_in or spec.name not in DATASETS:
         spec = spec.model_copy(update={"digest": dataset.digest})
+    require_kind(METRICS[study.recipe.metric], spec.name, dataset.train_y)
     resident = Resident(dataset, spec.normalisation, torch.device("cpu"))
     prune = () if model is None else study.model.prune  # a spec brings its own
     net = architecture(

@@ -13,6 +13,7 @@ from tombola import parts
 from tombola.alignment.words import END, RAW, SIDES, WHOLE
 from tombola.errors import UserError, nearest
 from tombola.lottery.arms.catalog import ARMS, TICKET
+from tombola.metrics import METRICS, Metric, metric_in
 from tombola.stats.paired import Test
 from tombola.stats.permutation import Direction
 
@@ -22,6 +23,9 @@ Quantity = Literal[
     "early_stop_test_accuracy",
     "final_test_accuracy",
     "final_train_accuracy",
+    "early_stop_test_mse",
+    "final_test_mse",
+    "final_train_mse",
 ]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -57,8 +61,19 @@ DONOR_TICKET = "donor-ticket"
 DENSE = "dense"
 """What a hypothesis calls the network of level 0, whichever level the other arm is at."""
 COLUMNS: tuple[str, ...] = get_args(Quantity)
-DERIVED = {"gap": pl.col("final_train_accuracy") - pl.col("final_test_accuracy")}
-"""Quantities made of columns of the results: `gap` is the generalisation gap at the end of training."""
+GAPS = tuple(metric.gap for metric in METRICS.values())
+"""Quantities made of columns of the results: by how much networks are better on training than on test examples, at the
+end of training."""
+
+
+def with_gap(results: pl.DataFrame) -> pl.DataFrame:
+    """The results with the gap of their metric as a column: training less test accuracy, or test less training error;
+    null where not trained."""
+    metric = metric_in(results.columns)
+    train, test = pl.col(metric.final_train), pl.col(metric.final_test)
+    return results.with_columns((train - test if metric.more_is_better else test - train).alias(metric.gap))
+
+
 PREFIX = "measure:"
 Density = Annotated[float, Field(gt=0, le=1, strict=True)]
 
@@ -202,7 +217,7 @@ class Hypothesis(BaseModel):
     def _known_quantity(cls, given: str) -> str:
         if given.startswith(PREFIX):
             MeasureAt.parse(given)
-        elif given not in (known := [*COLUMNS, *DERIVED]):
+        elif given not in (known := [*COLUMNS, *GAPS]):
             raise ValueError(f"unknown quantity '{given}'{nearest(given, [*known, f'{PREFIX}NAME'])}")
         return given
 
@@ -268,6 +283,22 @@ def check_hypotheses(hypotheses: Sequence[Hypothesis], own_arms: Collection[str]
                 f"{alphas[each.family]}; a family is corrected at one alpha"
             )
     _check_needs(hypotheses)
+
+
+def check_metric(metric: Metric, quantities: Sequence[tuple[str, str]]) -> None:
+    """Raises UserError for a quantity of another metric than the study's; `quantities` are (what asks for it, it)."""
+    own = {*metric.columns, metric.gap}
+    others = {name: other for other in METRICS.values() for name in (*other.columns, other.gap)}
+    for what, quantity in quantities:
+        if quantity in others and quantity not in own:
+            there = others[quantity]
+            places = [*there.columns, there.gap]
+            meant = [*metric.columns, metric.gap][places.index(quantity)]
+            better = "more" if metric.more_is_better else "less"
+            raise UserError(
+                f"{what} is on '{quantity}', and the study is measured by {metric.noun} (recipe.metric = "
+                f"'{metric.name}'); expected '{meant}', of which {better} is better"
+            )
 
 
 def _check_needs(hypotheses: Sequence[Hypothesis]) -> None:

@@ -23,11 +23,12 @@ from tombola.files import canonical
 from tombola.lottery.arms.catalog import ARMS, CONTINUED, TICKET, Arm
 from tombola.lottery.cell import Cell, level_cells
 from tombola.lottery.modes import check_rewind
+from tombola.metrics import METRICS
 from tombola.models.spec import ModelSpec
 from tombola.plugins.source import Code
 from tombola.seeds import Seeds
 from tombola.study.arm_spec import ArmSpec
-from tombola.study.claims import Expectation, Hypothesis, check_hypotheses
+from tombola.study.claims import Expectation, Hypothesis, check_hypotheses, check_metric
 from tombola.study.compare_table import CompareTable
 from tombola.study.fields import MOST_CELLS, MOST_LEVELS, MOST_REPLICATES, Name, Replicates
 from tombola.study.pruning import Pruning
@@ -120,6 +121,7 @@ class Study(Table):
             if names.count(name) > 1:
                 raise ValueError(f"arm '{name}' is listed twice; use draws = n for repetitions")
         self._is_of_a_size()
+        self._is_measured_so()
         check_hypotheses(self.hypothesis, [*names, *([self.search_arm] if self.search_arm else [])])
         for arm_name in self.compare.arms if self.compare else ():
             if arm_name not in (known := [TICKET, *names]):
@@ -136,6 +138,19 @@ class Study(Table):
             )
         self._routes_fit()
         return self
+
+    def _is_measured_so(self) -> None:
+        """Raises ValueError for what is asked in another metric than the study's, and for criteria that are of classes
+        where it has none."""
+        metric = METRICS[self.recipe.metric]
+        asked = [(f"hypothesis '{each.name}'", each.quantity) for each in self.hypothesis]
+        asked += [(f"[[expect]] of '{each.source}'", each.quantity) for each in self.expect]
+        check_metric(metric, asked)
+        if metric.of_targets and parts.facts("criterion", self.pruning.criterion).get("probe"):
+            raise ValueError(
+                f"pruning.criterion '{self.pruning.criterion}' looks at gradients by class, and recipe.metric = "
+                f"'{metric.name}' is of targets that are numbers; expected one of weights, such as 'large-final'"
+            )
 
     def _routes_fit(self) -> None:
         """Raises ValueError for routes from sources that are not there, and for sources that none takes from or that

@@ -181,7 +181,13 @@ def _compute(
         taken_as = precision if architecture.examples.is_floating_point() else architecture.examples.dtype
         x = torch.from_numpy(inputs.draw()).to(taken_as)
         rng = stream("fingerprint", "labels")
-        labels = torch.from_numpy(rng.integers(0, inputs.classes, EXAMPLES))
+        of_numbers = inputs.targets is not None
+        made_up_labels = (
+            rng.standard_normal((EXAMPLES, inputs.classes))
+            if of_numbers
+            else rng.integers(0, inputs.classes, EXAMPLES)
+        )
+        labels = torch.from_numpy(made_up_labels)
         drew: list[str] = []
 
         load_state(module, state)
@@ -196,7 +202,9 @@ def _compute(
         trained = {name: param for name, param in module.named_parameters() if param.requires_grad}
         with _watched(drew, "training"):
             logits = module(x.clone())
-            loss = F.cross_entropy(logits, labels)
+            loss = (
+                F.mse_loss(logits, labels.to(logits.dtype)) if of_numbers else F.cross_entropy(logits, labels)
+            )
             gradients = (
                 torch.autograd.grad(loss, list(trained.values()), allow_unused=True) if trained else ()
             )

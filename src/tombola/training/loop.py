@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tombola.data.resident import Resident
 from tombola.files import canonical, digest_of
+from tombola.metrics import METRICS
 from tombola.models.architecture import Architecture
 from tombola.models.state import State
 from tombola.training.batches import Batches, Group, groups_of
@@ -19,6 +20,7 @@ from tombola.training.device import say_if_emulated
 from tombola.training.engines.base import Course, Demand, Engine, Job, Trainer
 from tombola.training.engines.select import choose
 from tombola.training.foreign_noise import require_batch
+from tombola.training.loss import require_kind
 from tombola.training.recipe import Recipe
 from tombola.training.record import Record
 from tombola.training.search.base import Search
@@ -144,6 +146,7 @@ def _set_up(
 ) -> tuple[Engine, list[Group], Course]:
     """The engine that holds the networks of a stack, the groups that see one batch each, and what they train on."""
     require_same_shapes(architecture, starts)
+    require_kind(METRICS[recipe.metric], data.name, data.train_y)
     say_if_emulated(recipe, data.device)
     require_batch(architecture, recipe)
     stack = Stack(architecture, starts, data.device, moving)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ class Inputs(BaseModel):
     low: float
     high: float
     whole: bool
+    targets: Literal["numbers"] | None = None
+    """Where they are no classes but as many numbers."""
     several: tuple[Inputs, ...] | None = None
     """What each is like, where a network takes several."""
 
@@ -54,17 +56,23 @@ class Inputs(BaseModel):
         x = data.train(rows).double().cpu()
         parts = data.several.apart(x) if data.several else ()
         several = tuple(cls._like(part, tuple(part.shape[1:]), data.classes) for part in parts)
-        return cls._like(x, data.shape, data.classes, several or None)
+        targets: Literal["numbers"] | None = "numbers" if data.train_y.is_floating_point() else None
+        return cls._like(x, data.shape, data.classes, several or None, targets)
 
     @classmethod
     def _like(
-        cls, x: Tensor, shape: tuple[int, ...], classes: int, several: tuple[Inputs, ...] | None = None
+        cls,
+        x: Tensor,
+        shape: tuple[int, ...],
+        classes: int,
+        several: tuple[Inputs, ...] | None = None,
+        targets: Literal["numbers"] | None = None,
     ) -> Inputs:
         x = x.double()
         moments = {"mean": x.mean(), "deviation": x.std(correction=0), "low": x.min(), "high": x.max()}
         numbers = {name: short(value) for name, value in moments.items()}
         whole = bool((x == x.round()).all())
-        return cls(shape=shape, classes=classes, whole=whole, several=several, **numbers)
+        return cls(shape=shape, classes=classes, whole=whole, targets=targets, several=several, **numbers)
 
     def draw(self, *of: int) -> NDArray[Any]:
         """Inputs [EXAMPLES, *shape], float64: normal numbers cut off at the range, or whole numbers out of it. `of` is

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from tombola.errors import nearest
+from tombola.metrics import ACCURACY, METRICS, MSE
 from tombola.plugins.source import Code
 from tombola.registry import Registry
 from tombola.table import Table
@@ -23,7 +24,8 @@ Positive = Annotated[float, Field(gt=0, strict=True)]
 Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Switch = Annotated[bool, Field(strict=True)]
 
-CROSS_ENTROPY = "cross-entropy"
+CROSS_ENTROPY, SQUARED = "cross-entropy", "mse"
+LOSSES = (CROSS_ENTROPY, SQUARED)
 OPTIMIZERS, TORCH = ("adam", "adamw", "sgd"), "torch.optim:"
 FROM_TORCH = (
     "ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
@@ -47,6 +49,10 @@ class Recipe(Table):
     `loss` is a function of your own, `package.module:function` of logits [batch, classes] and labels [batch], whose
     scalar is trained on; what is reported and selected by stays cross-entropy. The engine `modules` computes it.
 
+    `metric` is what networks are measured by besides: accuracy of classes, or "mse", the mean squared error of targets
+    that are numbers, [batch, outputs]. With that it is also what is reported as loss and selected by, and what is
+    trained on is `loss = "mse"` or a function of yours.
+
     `precision = "bfloat16"` runs forward and backward passes under torch's autocast; weights, optimizer state, masks,
     batch statistics and losses stay float32. Evaluation computes as training does, and its logits are cast to
     float32, so that a network is selected by what it does in the arithmetic it was trained in. A CPU that has to
@@ -64,7 +70,9 @@ class Recipe(Table):
     optimizer_options: dict[str, bool | int | float] = {}  # noqa: RUF012 (pydantic copies it)
     """What an optimizer of torch's is made with besides."""
     loss: str = CROSS_ENTROPY
-    """What is minimised: cross-entropy, or `package.module:function` of your own."""
+    """What is minimised: cross-entropy, `mse`, or `package.module:function` of your own."""
+    metric: str = ACCURACY.name
+    """What networks are measured by: `accuracy` of classes, or `mse` of targets that are numbers."""
     lr: Positive = 1.2e-3
     """The learning rate that warmup leads up to and the schedule starts from."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
@@ -111,10 +119,17 @@ class Recipe(Table):
     @field_validator("loss")
     @classmethod
     def _is_a_loss(cls, name: str) -> str:
-        if name != CROSS_ENTROPY and ":" not in name:
+        if name not in LOSSES and ":" not in name:
             raise ValueError(
-                f"unknown loss '{name}'; expected '{CROSS_ENTROPY}', or 'package.module:function' of yours"
+                f"unknown loss '{name}'; expected '{CROSS_ENTROPY}', '{SQUARED}', or 'package.module:function' of yours"
             )
+        return name
+
+    @field_validator("metric")
+    @classmethod
+    def _is_a_metric(cls, name: str) -> str:
+        if name not in METRICS:
+            raise ValueError(f"unknown metric '{name}'{nearest(name, METRICS)}")
         return name
 
     @model_validator(mode="after")
@@ -132,6 +147,15 @@ class Recipe(Table):
         if self.optimizer_options and not self.optimizer.startswith(TORCH):
             raise ValueError(
                 f"optimizer_options belong to optimizers of torch ('{TORCH}NAME'), found '{self.optimizer}'"
+            )
+        if METRICS[self.metric].of_targets and self.loss == CROSS_ENTROPY:
+            raise ValueError(
+                f"metric = '{self.metric}' is of targets that are numbers, and loss = '{CROSS_ENTROPY}' is of classes; "
+                f"expected loss = '{SQUARED}' or a function of yours"
+            )
+        if self.loss == SQUARED and not METRICS[self.metric].of_targets:
+            raise ValueError(
+                f"loss = '{SQUARED}' is of targets that are numbers; expected metric = '{MSE.name}' with it"
             )
         if self.loss != CROSS_ENTROPY and self.label_smoothing:
             raise ValueError(
@@ -160,7 +184,7 @@ class Recipe(Table):
     @property
     def code(self) -> list[Code]:
         """The loss, where it is one's own."""
-        return [] if self.loss == CROSS_ENTROPY else [Code(self.loss)]
+        return [] if self.loss in LOSSES else [Code(self.loss)]
 
     @property
     def augments(self) -> bool:

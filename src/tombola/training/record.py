@@ -10,6 +10,7 @@ import torch
 
 from tombola.data.resident import Resident
 from tombola.masks.mask import Mask
+from tombola.metrics import ACCURACY, METRICS
 from tombola.models.state import State
 from tombola.training.batches import Group
 from tombola.training.engines.base import Engine
@@ -35,12 +36,13 @@ class Record:
         selects_from: int = 0,
     ) -> None:
         self.net, self.stack, self.recipe, self.selects_from = net, stack, recipe, selects_from
+        self.metric = METRICS[recipe.metric]
         self.points = recipe.evaluations(stack.iteration)
         self.curve = set(recipe.curve_points(stack.iteration))
         shape = (len(self.points), stack.size)
         # The tensors of a record are all it knows, so that a checkpoint can hold it.
         nan = torch.full(shape, torch.nan, dtype=torch.float64, device=stack.device)
-        self.tensors = {f"{s}.{what}": nan.clone() for s in SPLITS for what in ("loss", "accuracy")}
+        self.tensors = {f"{s}.{what}": nan.clone() for s in SPLITS for what in ("loss", self.metric.name)}
         self.tensors["best.loss"] = torch.full_like(nan[0], torch.inf)
         self.tensors["best.point"] = torch.full((stack.size,), -1, device=stack.device)
         self.tensors |= {f"best:{name}": tensor.clone() for name, tensor in stack.tensors().items()}
@@ -88,7 +90,7 @@ class Record:
         bests = self._states("best:")
         snapshots = self._states("snapshot:")
         self.stack.load({name: self.tensors[f"best:{name}"] for name in self.stack.tensors()})
-        early = self._score("test").accuracy.tolist()
+        early = self._score("test").metric.tolist()
         host = {name: t.tolist() for name, t in self.tensors.items() if ":" not in name}
         last = len(self.points) - 1
         trained = []
@@ -96,6 +98,11 @@ class Record:
             point = host["best.point"][r]
             # Parameters alone: a buffer may hold -inf, as causal masks do.
             weights = {name: end[name] for name in self.stack.params}
+            last_ones = (host[f"{part}.{self.metric.name}"][last][r] for part in ("test", "train"))
+            numbers = dict(
+                zip(self.metric.columns, (early[r] if point >= 0 else None, *last_ones), strict=True)
+            )
+            classes = self.metric is ACCURACY
             finite = np.isfinite(host["validation.loss"][last][r]) and _all_finite(weights)
             trained.append(
                 Trained(
@@ -105,9 +112,8 @@ class Record:
                     history=self._history(host, r),
                     early_stop_iteration=self.points[point] if point >= 0 else None,
                     early_stop_val_loss=host["best.loss"][r] if point >= 0 else None,
-                    early_stop_test_accuracy=early[r] if point >= 0 else None,
-                    final_test_accuracy=host["test.accuracy"][last][r],
-                    final_train_accuracy=host["train.accuracy"][last][r],
+                    **(numbers if classes else dict.fromkeys(ACCURACY.columns)),
+                    measured=None if classes else numbers,
                     iterations=self.points[-1] - self.stack.iteration,
                     diverged=not finite,
                     mask=masks[r] if masks is not None else None,
@@ -123,7 +129,7 @@ class Record:
 
     def _history(self, host: dict[str, Any], r: int) -> dict[str, list[Any]]:
         rows = [
-            (iteration, part, host[f"{part}.loss"][place][r], host[f"{part}.accuracy"][place][r])
+            (iteration, part, host[f"{part}.loss"][place][r], self._accuracy(host, part, place, r))
             for place, iteration in enumerate(self.points)
             for part in SPLITS
             if part == "validation" or iteration in self.curve
@@ -133,9 +139,13 @@ class Record:
             for i, name in enumerate(("iteration", "split", "loss", "accuracy"))
         }
 
+    def _accuracy(self, host: dict[str, Any], part: str, place: int, r: int) -> float | None:
+        """None where another metric is taken, which then is the loss."""
+        return host[f"{part}.accuracy"][place][r] if self.metric is ACCURACY else None
+
     def _write(self, part: str, place: int, score: Score) -> None:
         self.tensors[f"{part}.loss"][place] = score.loss
-        self.tensors[f"{part}.accuracy"][place] = score.accuracy
+        self.tensors[f"{part}.{self.metric.name}"][place] = score.metric
 
     def _score(self, part: str) -> Score:
         return self.net.score(self._examples[part])

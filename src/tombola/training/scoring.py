@@ -1,4 +1,4 @@
-"""Loss and accuracy of every network of a stack on a set of examples, without a word to the host."""
+"""Loss and metric of every network of a stack on a set of examples, without a word to the host."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tombola.data.resident import Resident, chunks
+from tombola.metrics import ACCURACY, Metric
 
 Fetch = Callable[[int, int], tuple[Tensor, Tensor]]
-"""Examples start..stop: x [G, n, *shape] and y [G, n], where G is the number of groups, or 1 if shared."""
+"""Examples start..stop: x [G, n, *shape] and y [G, n], or targets [G, n, outputs], where G is the number of groups, or
+1 if shared."""
 
 
 class Classifiers(Protocol):
@@ -58,14 +60,15 @@ class Examples:
 
 @dataclass(frozen=True)
 class Score:
-    """Mean cross-entropy (nats) and accuracy (0..1) of each network: float64 [R], on the device."""
+    """Mean loss and metric of each network, float64 [R], on the device: cross-entropy (nats) and accuracy (0..1); of
+    targets that are numbers both are the mean squared error."""
 
     loss: Tensor
-    accuracy: Tensor
+    metric: Tensor
 
 
 @torch.no_grad()
-def evaluate(engine: Classifiers, fetch: Fetch, count: int) -> Score:
+def evaluate(engine: Classifiers, fetch: Fetch, count: int, metric: Metric = ACCURACY) -> Score:
     """Score the stack on `count` examples.
 
     Sums run over examples, not over batches, so a last batch of another size weighs what it holds and a
@@ -77,14 +80,18 @@ def evaluate(engine: Classifiers, fetch: Fetch, count: int) -> Score:
         alone = stop - start == 1  # shown twice, since some networks take no batch of one
         logits = engine.logits(x.repeat_interleave(2, dim=1))[:, :1] if alone else engine.logits(x)
         targets = y if y.shape[0] == logits.shape[0] else _to_networks(engine, y, logits.shape[0])
+        if metric.of_targets:
+            losses.append((logits - targets).square().mean(2).sum(1, dtype=torch.float64))
+            continue
         each = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1), reduction="none")
         losses.append(each.view(targets.shape).sum(1, dtype=torch.float64))
         hits.append((logits.argmax(-1) == targets).sum(1))
-    return Score(torch.stack(losses).sum(0) / count, torch.stack(hits).sum(0).double() / count)
+    loss = torch.stack(losses).sum(0) / count
+    return Score(loss, torch.stack(hits).sum(0).double() / count if hits else loss)
 
 
 def _to_networks(engine: Classifiers, y: Tensor, size: int) -> Tensor:
-    """Labels by group [G, n] -> by network [R, n]."""
+    """Labels by group [G, n, ...] -> by network [R, n, ...]."""
     if y.shape[0] == 1:
-        return y.expand(size, -1)
+        return y.expand(size, *y.shape[1:])
     return y[torch.as_tensor(engine.groups, device=y.device)]

@@ -97,13 +97,13 @@ def test_what_came_from_outside_is_escaped(page: Path, read: Reader) -> None:
 def test_the_table_holds_means_and_half_intervals() -> None:
     # 92, 94 and 96; 800, 1000 and 1200; half of the interval is 4.97 and 497
     [row] = [r for r in level_rows(tables(results_frame(3))) if (r["level"], r["arm"]) == ("1", "ticket")]
-    assert (row["early_stop_test_accuracy"], row["early_stop_iteration"]) == ("94.00 ± 4.97", "1000 ± 497")
+    assert (row["early_stop_test"], row["early_stop_iteration"]) == ("94.00 ± 4.97", "1000 ± 497")
 
 
 def test_the_table_cuts_an_interval_at_100_percent() -> None:
     better = results_frame(3).with_columns(pl.col("early_stop_test_accuracy") + 0.03)
     [row] = [r for r in level_rows(tables(better)) if (r["level"], r["arm"]) == ("1", "ticket")]
-    assert row["early_stop_test_accuracy"] == "97.00 [92.03, 100.00]"
+    assert row["early_stop_test"] == "97.00 [92.03, 100.00]"
 
 
 def test_two_replicates_have_no_intervals_in_the_table(read: Reader) -> None:
@@ -118,7 +118,7 @@ def test_table_rows_go_by_level_ticket_first() -> None:
 
 def test_a_table_of_one_replicate_has_no_intervals() -> None:
     first = level_rows(tables(results_frame(1)))[0]
-    assert (first["n"], first["early_stop_test_accuracy"], first["early_stop_iteration"]) == (
+    assert (first["n"], first["early_stop_test"], first["early_stop_iteration"]) == (
         "1",
         "90.00",
         "1000",

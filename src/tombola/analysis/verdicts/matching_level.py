@@ -13,10 +13,11 @@ import polars as pl
 from tombola.analysis.verdicts.decide import densities_of
 from tombola.analysis.verdicts.outcomes import Side, compared, shared, side
 from tombola.lottery.arms.catalog import TICKET
+from tombola.metrics import ACCURACY, METRICS
 from tombola.seeds import stream
 from tombola.stats.intervals import interval
 from tombola.stats.paired import Test, smallest
-from tombola.stats.permutation import Contrasted, against
+from tombola.stats.permutation import Contrasted, Direction, against
 from tombola.study.claims import DENSE
 from tombola.study.spec import Study
 
@@ -71,6 +72,8 @@ class Matching:
     open_ended: tuple[int, ...] = ()
     typical: tuple[float, float | None, float | None] | None = None
     why: str = ""
+    direction: Direction = "greater"
+    """That the ticket is not below dense by the margin, or (`less`) not above."""
 
     def table(self) -> dict[str, Any]:
         """As JSON."""
@@ -81,15 +84,21 @@ def sparsest_match(frame: pl.DataFrame, study: Study) -> Matching:
     """How far down tickets match the dense network, by the rule of `Matching`.
 
     Quantity, margin, alpha and test are those of the study's first hypothesis that claims that the ticket is not less
-    than dense by a margin; else test accuracy at early stop, 0.2 percentage points, 0.05 and sign-flip.
+    than dense by a margin; else test accuracy at early stop, 0.2 percentage points, 0.05 and sign-flip. By a metric of
+    which less is better, the hypothesis that it is not more; there is no margin without one.
     """
+    metric = METRICS[study.recipe.metric]
+    direction: Direction = "greater" if metric.more_is_better else "less"
     rule = next(
-        (h for h in study.hypothesis if h.arms == (TICKET, DENSE) and h.direction == "greater" and h.margin),
+        (h for h in study.hypothesis if h.arms == (TICKET, DENSE) and h.direction == direction and h.margin),
         None,
     )
     blank = Matching(QUANTITY, MARGIN, ALPHA, "sign-flip")
     if rule is not None:
-        blank = Matching(rule.quantity, rule.margin, rule.alpha, rule.test)
+        blank = Matching(rule.quantity, rule.margin, rule.alpha, rule.test, direction=direction)
+    elif metric is not ACCURACY:
+        said = f"no hypothesis says how much more {metric.noun} than dense still matches"
+        return Matching(metric.early_stop, 0.0, ALPHA, "sign-flip", direction=direction, why=said)
     densities = densities_of(frame)
     if len(densities) < 2:
         return replace(blank, why="no level below dense is done")
@@ -105,7 +114,7 @@ def sparsest_match(frame: pl.DataFrame, study: Study) -> Matching:
         return replace(blank, why="no replicate has both a ticket and a dense network with a number")
     first_failing = next((index for index, step in enumerate(steps) if not step.holds), len(steps))
     found = steps[max(first_failing - 1, 0)]
-    alone = {r: _alone(r, tickets, dense, densities, blank.margin) for r in sorted(dense.values)}
+    alone = {r: _alone(r, tickets, dense, densities, blank) for r in sorted(dense.values)}
     each = {r: answer for r, answer in alone.items() if answer is not None}
     blank = replace(
         blank,
@@ -117,8 +126,8 @@ def sparsest_match(frame: pl.DataFrame, study: Study) -> Matching:
     )
     if first_failing:
         return replace(blank, level=found.level, density=found.density, at_end=first_failing == len(steps))
-    failed = found.collapsed or against(found.found, "greater", blank.margin)
-    few = not failed and smallest(blank.test, found.n, "greater") > blank.alpha
+    failed = found.collapsed or against(found.found, blank.direction, blank.margin)
+    few = not failed and smallest(blank.test, found.n, blank.direction) > blank.alpha
     why = "n too small for this alpha" if few else "the first level below dense does not match already"
     return replace(blank, why=why)
 
@@ -134,13 +143,13 @@ def _step(level: int, density: float, ticket: Side, dense: Side, rule: Matching,
         def ways() -> np.random.Generator:
             return stream(study.seed, "matching", level)
 
-        found = compared([ticket, dense], rule.test, "greater", rule.margin, ways).found
+        found = compared([ticket, dense], rule.test, rule.direction, rule.margin, ways).found
     holds = not collapsed and found.p is not None and found.p <= rule.alpha
     return Step(level, density, len(both) + collapsed, collapsed, found, holds)
 
 
 def _alone(
-    replicate: int, tickets: Sequence[Side], dense: Side, densities: Sequence[float], margin: float
+    replicate: int, tickets: Sequence[Side], dense: Side, densities: Sequence[float], rule: Matching
 ) -> tuple[float, bool] | None:
     """The density before the first level at which a replicate's own ticket does not match, and whether its ladder ended
     before one; None where it has no ticket to be held against dense."""
@@ -150,7 +159,8 @@ def _alone(
             return last, False
         if replicate not in ticket.values:
             return None if level == 1 else (last, True)
-        if ticket.values[replicate] - dense.values[replicate] < -margin - ROUNDING:
+        more = ticket.values[replicate] - dense.values[replicate]
+        if (more if rule.direction == "greater" else -more) < -rule.margin - ROUNDING:
             return last, False
         last = densities[level]
     return last, True

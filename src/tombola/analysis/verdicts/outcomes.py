@@ -15,7 +15,7 @@ from tombola.runs.stops import COLUMN, STOP
 from tombola.stats.paired import Test, against_claim, paired, smallest, together
 from tombola.stats.permutation import Contrasted, Direction, opposites
 from tombola.stats.sign import sign_test
-from tombola.study.claims import DENSE, DERIVED
+from tombola.study.claims import DENSE, with_gap
 
 SIGNS = (1, -1, -1, 1)
 """How the arms of a contrast count, of two or of four."""
@@ -47,7 +47,7 @@ def side(frame: pl.DataFrame, quantity: str, level: int, arm: str) -> Side:
     """An arm of a hypothesis at a level, from results."""
     name, at = place_of(arm, level)
     here = frame.filter((pl.col("arm") == name) & (pl.col("level") == at))
-    here = here.with_columns(**DERIVED).with_columns(pl.col(pl.Float64).fill_nan(None))
+    here = with_gap(here).with_columns(pl.col(pl.Float64).fill_nan(None))
     values: dict[int, float] = dict(by_replicate(here, quantity).select("replicate", quantity).iter_rows())
     has = (pl.col("status") == "ok") & pl.col(quantity).is_not_null()
     known = here.filter(has)

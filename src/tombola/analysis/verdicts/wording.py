@@ -224,8 +224,11 @@ def how(verdicts: Sequence[Verdict]) -> str:
 def match(found: Matching) -> str:
     """The sparsest matching level in a sentence, with what single replicates say."""
     what = (
-        f"{found.quantity.replace('_', ' ')} not more than {amount(found.quantity, found.margin)} below dense"
+        f"{found.quantity.replace('_', ' ')} not more than {amount(found.quantity, found.margin)} "
+        f"{'below' if found.direction == 'greater' else 'above'} dense"
     )
+    if not found.steps and not found.margin:
+        return f"Sparsest matching level: {found.why}"
     if not found.steps:
         return f"Sparsest matching level ({what}): {found.why}"
     if found.density is None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from tombola.analysis.costs import costs_of
 from tombola.analysis.savings import Against, savings_of
 from tombola.cli.show.tables import print_csv, print_json, print_table
+from tombola.metrics import ACCURACY, metric_in
 from tombola.report.page.savings import saving_ledger
 from tombola.runs.folder import Run
 
@@ -21,6 +22,10 @@ def print_costs(run: Run, margin: float, against: Against, as_json: bool, as_csv
     savings = savings_of(costs, run.study.seed, margin, against)
     if as_json:
         print_json({"savings": [asdict(one) for one in savings], "cells": costs.to_dicts()})
+    elif (metric := metric_in(costs.columns)) is not ACCURACY:
+        print(
+            f"what is saved is told beside accuracy, and this study is measured by {metric.noun}; --csv has the costs"
+        )
     elif not savings:
         print("no ticket below dense is done yet")
     else:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from tombola.cli.guarded import unguarded
 from tombola.files import csv_of
+from tombola.metrics import Metric, metric_in
 from tombola.runs.results import summary
 from tombola.runs.stops import ends, ends_in_words, marked
 from tombola.text import duration, percent, ticket_first, visible, with_interval
@@ -65,13 +66,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int
     console().print(table)
 
 
-MEANS = {
-    "early stop": ("early_stop_iteration", 1, 0),
-    "test % at early stop": ("early_stop_test_accuracy", 100, 2),
-    "test % at end": ("final_test_accuracy", 100, 2),
-    "train % at end": ("final_train_accuracy", 100, 2),
-}
-"""Heading -> value, what it is multiplied by, digits."""
+def means_of(metric: Metric) -> dict[str, tuple[str, float, int]]:
+    """Heading -> value, what it is multiplied by, digits."""
+    how, head = (metric.scale, metric.digits), metric.head
+    return {
+        "early stop": ("early_stop_iteration", 1, 0),
+        f"test {head} at early stop": (metric.early_stop, *how),
+        f"test {head} at end": (metric.final_test, *how),
+        f"train {head} at end": (metric.final_train, *how),
+    }
 
 
 def print_means(frame: pl.DataFrame) -> None:
@@ -81,22 +84,22 @@ def print_means(frame: pl.DataFrame) -> None:
         pl.col("replicate").n_unique().alias("n"),
         (pl.col("status") != "ok").sum().alias("failed"),
     )
-    at_end = ends(frame)
+    at_end, shown_as = ends(frame), means_of(metric_in(frame.columns))
     means = {
         value: {(row["arm"], row["level"]): row for row in summary(frame, value).iter_rows(named=True)}
-        for value, *_ in MEANS.values()
+        for value, *_ in shown_as.values()
     }
     rows = []
     for arm, level, density, n, failed in sorted(
         counts.iter_rows(), key=lambda row: (row[1], ticket_first(row[0]))
     ):
         row = [arm, f"{level}", percent(density, 2), f"{n} ({failed} failed)" if failed else f"{n}"]
-        for value, scale, digits in MEANS.values():
+        for value, scale, digits in shown_as.values():
             found = means[value].get((arm, level))
             shown = "-" if found is None or found["mean"] is None else with_interval(found, scale, digits)
             row.append(marked(shown, at_end.get((arm, level))) if value == "early_stop_iteration" else shown)
         rows.append(row)
-    print_table(["arm", "level", "density", "n", *MEANS], rows)
+    print_table(["arm", "level", "density", "n", *shown_as], rows)
     if said := ends_in_words(frame):
         print(f"\n{said}")
 

@@ -32,24 +32,26 @@ ROUTES = {"routes": "#c06c9c"}
 )
 def arms(tables: Tables) -> Picture:
     """Test error (%) of every arm, one row each, with its 95% interval."""
-    frame = tables.summary("early_stop_test_accuracy")
+    metric = tables.metric
+    frame = tables.summary(metric.early_stop)
     if not folded(frame)[1]:
         raise NothingToDrawError("The arms are few enough for the other pictures.")
     level = most_arms(frame)
     here = frame.filter((pl.col("level") == level) | ((pl.col("level") == 0) & (pl.col("arm") == TICKET)))
     here = here.with_columns(
-        pl.col("mean", "low", "high") * 100,
+        pl.col("mean", "low", "high") * metric.scale,
         arm=pl.when(pl.col("level") == 0).then(pl.lit(DENSE)).otherwise("arm"),
     )
-    here = as_errors(here).sort("mean", "arm")
+    here = (as_errors(here) if metric.more_is_better else here).sort("mean", "arm")
     density = percent(float(frame.filter(pl.col("level") == level)["density"].mean()))  # type: ignore[arg-type]
-    rows = tidy(here.select("arm", "n", "mean", "low", "high"), 2)
+    rows = tidy(here.select("arm", "n", "mean", "low", "high"), metric.digits)
     rows = [
         row | {"what": row["arm"], "kind": "routes" if row["arm"] in tables.routes else kind(row["arm"])}
         for row in (cut(rows) if is_log(here) else rows)
     ]
     kinds = {**KINDS, **(ROUTES if tables.routes else {})}
-    label = f"test error at early stop (%) at {density}"
+    what = "error at early stop (%)" if metric.more_is_better else f"{metric.noun} at early stop"
+    label = f"test {what} at {density}"
     found: Any = error_axis(here, label).to_dict()
     x = alt.X(
         "mean:Q", title=label, scale=alt.Scale(**found["scale"]), axis=alt.Axis(**found.get("axis", {}))
@@ -73,13 +75,13 @@ def arms(tables: Tables) -> Picture:
     ]
     if any(row["low"] is not None for row in rows):
         layers.insert(1, base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=label), x2="high:Q"))
-    text = ", ".join(f"{row['what']} {row['mean']:.2f}" for row in rows)
+    text = ", ".join(f"{row['what']} {row['mean']:.{metric.digits}f}" for row in rows)
     return alt.layer(
         *layers,
         data=alt.InlineData(values=rows),
         width=300,
         height=ROW * len(rows),
-        description=f"Test error at early stop (%) of every arm at {density}: {text}.",
+        description=f"Test {what} of every arm at {density}: {text}.",
     )
 
 

@@ -20,15 +20,13 @@ GAP = "Train-test gap at the end of training"
 @figure("accuracy-early-stop", "Test error at early stop", "Accuracy", LOWER, always)
 def accuracy_early_stop(tables: Tables) -> Picture:
     """Test error (%) of the network of least validation loss, against density."""
-    return against_density(
-        tables, "early_stop_test_accuracy", "test error at early stop (%)", scale=100, errors=True
-    )
+    return of_metric(tables, tables.metric.early_stop, "at early stop")
 
 
 @figure("accuracy-final", "Test error at the end of training", "Accuracy", LOWER, always)
 def accuracy_final(tables: Tables) -> Picture:
     """Test error (%) after the last iteration, against density."""
-    return against_density(tables, "final_test_accuracy", "test error at the end (%)", scale=100, errors=True)
+    return of_metric(tables, tables.metric.final_test, "at the end")
 
 
 @figure("early-stop", "Early-stop iteration", "Learning", f"Lower has learnt sooner. {BAND}", always)
@@ -39,8 +37,24 @@ def early_stop(tables: Tables) -> Picture:
 
 @figure("gap", GAP, "Generalisation", f"Lower generalises better. {BAND}", always)
 def gap(tables: Tables) -> Picture:
-    """Training minus test accuracy (percentage points) after the last iteration, against density."""
-    return against_density(tables, "gap", "training − test accuracy (points)", scale=100)
+    """Training minus test accuracy (percentage points) after the last iteration, against density; of errors the test
+    one less that of training."""
+    metric = tables.metric
+    if metric.more_is_better:
+        return against_density(
+            tables, metric.gap, f"training − test {metric.noun} (points)", scale=metric.scale
+        )
+    return against_density(tables, metric.gap, f"test − training {metric.noun}", metric.scale, metric.digits)
+
+
+def of_metric(tables: Tables, value: str, where: str) -> Picture:
+    """A column of the metric: an accuracy as an error (%), an error as it is."""
+    metric = tables.metric
+    if metric.more_is_better:
+        return against_density(tables, value, f"test error {where} (%)", scale=100, errors=True)
+    return against_density(
+        tables, value, f"test {metric.noun} {where}", metric.scale, metric.digits, errors=True
+    )
 
 
 def against_density(
@@ -48,7 +62,8 @@ def against_density(
 ) -> Picture:
     """One line an arm of a summarised value times `scale`, density (%) falling to the right on a log axis.
 
-    Accuracies are shown as `errors`. Where there are many arms, only the `leading` ones have lines.
+    Accuracies are shown as `errors`, and so is what is one. Where there are many arms, only the `leading` ones have
+    lines.
 
     Level 0, the dense network, is the first point of its line and a rule across the picture. Several runs share the
     axes while there are few lines, else each has a panel, with an axis of its own.
@@ -56,7 +71,7 @@ def against_density(
     frame = tables.summary(value).with_columns(
         pl.col("density") * 100, *(pl.col(column) * scale for column in ("mean", "low", "high"))
     )
-    frame, left_out = folded(as_errors(frame) if errors else frame)
+    frame, left_out = folded(as_errors(frame) if errors and tables.metric.more_is_better else frame)
     styles = series_of(frame)
     if styles is not None:
         frame = as_series(frame)

@@ -29,8 +29,10 @@ def dose(tables: Tables) -> Picture:
     overlap = tables.overlap
     if overlap is None or not set(DOSE_ARMS) & set(overlap["arm"]):
         raise NothingToDrawError("No arm keeps a known share of the ticket (dose-0, dose-25, ...).")
-    means = tables.summary("early_stop_test_accuracy").select(
-        "arm", "level", "density", mean=pl.col("mean") * 100
+    metric = tables.metric
+    label = f"test {metric.noun} at early stop" + f" ({metric.unit})" * bool(metric.unit)
+    means = tables.summary(metric.early_stop).select(
+        "arm", "level", "density", mean=pl.col("mean") * metric.scale
     )
     frame = overlap.join(means, on=["arm", "level"]).with_columns(
         kind=pl.when(pl.col("arm").is_in(OWN)).then(pl.lit("of the ticket")).otherwise(pl.lit("of a donor")),
@@ -41,7 +43,7 @@ def dose(tables: Tables) -> Picture:
     rows = tidy(frame.sort("level", "overlap"))
     base = alt.Chart().encode(
         x=alt.X("overlap:Q", title="share of the ticket's weights (%)"),
-        y=alt.Y("mean:Q", title="test accuracy at early stop (%)", scale=alt.Scale(zero=False)),
+        y=alt.Y("mean:Q", title=label, scale=alt.Scale(zero=False)),
     )
     hints = [
         alt.Tooltip("arm:N"),
@@ -53,7 +55,7 @@ def dose(tables: Tables) -> Picture:
     points = others.mark_point(filled=True, size=60, color="#0b5c8a").encode(tooltip=hints)
     named = others.transform_filter(alt.FieldOneOfPredicate("arm", list(NAMED)))
     names = named.mark_text(align="left", dx=6, dy=-5, fontSize=9, color="#0b5c8a").encode(text="arm:N")
-    said = "; ".join(f"{row['arm']} {row['overlap']:.0f}%: {row['mean']:.1f}%" for row in rows)
+    said = "; ".join(f"{row['arm']} {row['overlap']:.0f}%: {row['mean']:.4g}{metric.unit}" for row in rows)
     picture: Picture = (
         alt.layer(own.encode(tooltip=hints), points, names, width=SIDE, height=SIDE)
         .facet(
@@ -61,7 +63,7 @@ def dose(tables: Tables) -> Picture:
             columns=2,
             data=alt.InlineData(values=rows),
         )
-        .properties(description=f"Share of the ticket that arms keep, and their test accuracy. {said}.")
+        .properties(description=f"Share of the ticket that arms keep, and their test {metric.noun}. {said}.")
         .resolve_scale(y="independent")
     )
     return picture

@@ -86,6 +86,7 @@ def write(
         ],
         missing={section: _reasons([s for s in figures if s.section == section]) for section in order},
         levels=level_rows(tables),
+        metric=tables.metric,
         layers=layer_ledgers(tables),
         costs=cost_ledgers(tables) + saving_ledgers(tables),
         provenance=provenance,
@@ -120,7 +121,7 @@ def _show(name: str, tables: Tables, folder: Path, beside: Sequence[str]) -> lis
     return (
         found
         if "" in reasons or len(reasons) > 1
-        else [replace(found[0], name=name, title=FIGURES[name].title)]
+        else [replace(found[0], name=name, title=tables.metric.titled(FIGURES[name].title))]
     )
 
 
@@ -128,7 +129,8 @@ def _show_one(
     name: str, place: str, label: str, tables: Tables, folder: Path, beside: Sequence[str]
 ) -> Shown:
     figure = FIGURES[name]
-    title = f"{figure.title}: {label}" if label else figure.title
+    own = tables.metric.titled(figure.title)
+    title = f"{own}: {label}" if label else own
     try:
         chart = figure(tables)
     except NothingToDrawError as nothing:

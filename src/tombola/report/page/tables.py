@@ -20,12 +20,8 @@ from tombola.runs.stops import ends, marked
 from tombola.stats.verdict import CLOSE, NO, UNRESOLVED, UNTESTED, YES
 from tombola.text import duration, percent, size, ticket_first, with_interval
 
-LEVELS = (
-    ("early_stop_test_accuracy", 100, 2),
-    ("final_test_accuracy", 100, 2),
-    ("early_stop_iteration", 1, 0),
-)
-"""Value, what it is multiplied by, and its digits."""
+LEVELS = ("early_stop_test", "final_test", "early_stop_iteration")
+"""What each arm at each level is told by: its metric at early stop and at the end, and when that was."""
 COLUMNS = 5
 """Levels in the table of layers: the first below dense, the last, and those spread evenly between them."""
 NETWORK = "whole network"
@@ -47,7 +43,11 @@ def level_rows(tables: Tables) -> list[dict[str, str]]:
     runs = list(tables.runs)
     at_end = {label: ends(each.results) for label, each in (tables.runs or {"": tables}).items()}
     cells: dict[tuple[int, int, str], dict[str, str]] = {}
-    for value, scale, digits in LEVELS:
+    metric = tables.metric
+    for value, key in zip(
+        (metric.early_stop, metric.final_test, "early_stop_iteration"), LEVELS, strict=True
+    ):
+        scale, digits = (1.0, 0) if key == "early_stop_iteration" else (metric.scale, metric.digits)
         frame = tables.summaries.get(value, pl.DataFrame())
         for row in frame.iter_rows(named=True):
             run = {"run": row["run"]} if runs else {}
@@ -63,7 +63,7 @@ def level_rows(tables: Tables) -> list[dict[str, str]]:
             )
             shown = with_interval(row, scale, digits)
             count = at_end[row["run"] if runs else ""].get((row["arm"], row["level"]))
-            place[value] = marked(shown, count) if value == "early_stop_iteration" else shown
+            place[key] = marked(shown, count) if key == "early_stop_iteration" else shown
     order = sorted(cells, key=lambda key: (*key[:2], ticket_first(key[2])))
     return [cells[key] for key in order]
 

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from tombola.lottery.arms.catalog import TICKET
+from tombola.metrics import ACCURACY, Metric
 from tombola.report.figures.curves import chosen_levels
 from tombola.report.figures.panels import leading
 from tombola.report.page.page import notes
@@ -60,7 +61,8 @@ def _level_in_words(tables: Tables, level: int, told: Collection[str]) -> str:
             row["arm"]: row for row in tables.summaries[value].filter(pl.col("level") == level).to_dicts()
         }
 
-    accuracy, gap = means("early_stop_test_accuracy"), means("gap")
+    metric = tables.metric
+    accuracy, gap = means(metric.early_stop), means(metric.gap)
     at_end = ends(tables.results)
     stops = {
         arm: f"{_value(row, 1, 0)} iterations{_last(at_end.get((arm, level)))}"
@@ -71,19 +73,21 @@ def _level_in_words(tables: Tables, level: int, told: Collection[str]) -> str:
     if not arms:
         return ""
     n = {arm: f"(n = {accuracy[arm]['n']})" for arm in arms}
-    values = {arm: _value(accuracy[arm], 100, 2, "%") for arm in arms}
+    values = {arm: _value(accuracy[arm], metric.scale, metric.digits, metric.unit) for arm in arms}
     if level == 0:
         arm = arms[0]
-        said = f"The dense network had a test accuracy of {values[arm]} at early stop {n[arm]}"
+        said = f"The dense network had a test {metric.noun} of {values[arm]} at early stop {n[arm]}"
         if arm in stops:
             said += f", which came after {stops[arm]}"
         if arm in gap:
-            above = _value(gap[arm], 100, 2)
-            said += f"; its training accuracy at the end was {above} points above its test accuracy"
+            apart = _value(gap[arm], metric.scale, metric.digits)
+            where = f"{apart} points above" if metric.more_is_better else f"{apart} below"
+            said += f"; its training {metric.noun} at the end was {where} its test {metric.noun}"
         return f"{said}."
     parts = [f"{arm} {values[arm]}{f' after {stops[arm]}' if arm in stops else ''} {n[arm]}" for arm in arms]
     density = percent(accuracy[arms[0]]["density"])
-    return f"With {density} of the weights (level {level}) the accuracies at early stop were: {'; '.join(parts)}."
+    what = "accuracies" if metric is ACCURACY else f"{metric.noun}s"
+    return f"With {density} of the weights (level {level}) the {what} at early stop were: {'; '.join(parts)}."
 
 
 def _last(count: tuple[int, int] | None) -> str:
@@ -100,15 +104,19 @@ def _value(row: Mapping[str, Any], scale: float, digits: int, unit: str = "") ->
     return f"{mean}{unit}" if None in interval else f"{mean}{unit} [{', '.join(filter(None, interval))}]"
 
 
-LEVEL_COLUMNS = {
-    "level": "level",
-    "arm": "arm",
-    "density": "density",
-    "n": "n",
-    "early_stop_test_accuracy": "test % at early stop",
-    "final_test_accuracy": "test % at end",
-    "early_stop_iteration": "early-stop iteration",
-}
+def level_columns(metric: Metric) -> dict[str, str]:
+    """Key of a row -> its head."""
+    return {
+        "level": "level",
+        "arm": "arm",
+        "density": "density",
+        "n": "n",
+        "early_stop_test": f"test {metric.head} at early stop",
+        "final_test": f"test {metric.head} at end",
+        "early_stop_iteration": "early-stop iteration",
+    }
+
+
 INTERVAL = ", ± half of the 95% t-interval, or the interval itself where it is cut at 0 or 100%"
 
 
@@ -122,29 +130,32 @@ def level_table(
 ) -> list[Block]:
     """Every arm at every level, or these arms and levels."""
     rows = [] if m.tables is None else level_rows(m.tables)
+    columns = level_columns(ACCURACY if m.tables is None else m.tables.metric)
     cells = tuple(
-        tuple(row.get(key, "–") for key in LEVEL_COLUMNS)
+        tuple(row.get(key, "–") for key in columns)
         for row in rows
         if (levels is None or int(row["level"]) in levels) and (arms is None or row["arm"] in arms)
     )
     if m.tables is None or not cells:
         return []
     means = f"Means over n replicates{INTERVAL if m.tables.replicates() >= FEWEST else ''}."
-    return [Grid(tuple(LEVEL_COLUMNS.values()), cells, (f"{_best(m.tables)}{means}",), left=2)]
+    return [Grid(tuple(columns.values()), cells, (f"{_best(m.tables)}{means}",), left=2)]
 
 
 def _best(tables: Tables) -> str:
-    """What the table says at once: where the ticket is most accurate, beside dense; '' where that is not known."""
-    frame = tables.summaries["early_stop_test_accuracy"].filter(
-        pl.col("arm") == TICKET, pl.col("mean").is_finite()
+    """What the table says at once: where the ticket is best, beside dense; '' where that is not known."""
+    metric = tables.metric
+    frame = tables.summaries[metric.early_stop].filter(pl.col("arm") == TICKET, pl.col("mean").is_finite())
+    dense, below = (
+        frame.filter(pl.col("level") == 0),
+        frame.filter(pl.col("level") > 0).sort("mean", descending=not metric.more_is_better),
     )
-    dense, below = frame.filter(pl.col("level") == 0), frame.filter(pl.col("level") > 0).sort("mean")
     if dense.is_empty() or below.is_empty():
         return ""
     best = below.row(-1, named=True)
     return (
-        f"The ticket is most accurate at {percent(best['density'])} with {100 * best['mean']:.2f}%, beside "
-        f"{100 * dense['mean'][0]:.2f}% of the dense network. "
+        f"The ticket is {'most accurate' if metric is ACCURACY else 'best'} at {percent(best['density'])} with "
+        f"{metric.shown(best['mean'])}, beside {metric.shown(dense['mean'][0])} of the dense network. "
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import polars as pl
 
 from tombola.lottery.arms.catalog import TICKET
+from tombola.metrics import ACCURACY
 from tombola.report.figures.base import FIGURES, Picture
 from tombola.report.figures.export import rows
 from tombola.report.paper.findings import told
@@ -41,12 +42,24 @@ def headline(name: str, tables: Tables, chart: Picture) -> str:
         shown = rows(chart).filter(~pl.col("what").is_in(["dense", TICKET])).sort("mean")
         best, worst = shown.row(0, named=True), shown.row(-1, named=True)
         least, most = (f"{each['what']} errs {{}} ({each['mean']:.2f}%)" for each in (best, worst))
+        if tables.metric is not ACCURACY:
+            low, high = (
+                f"{each['what']} ({each['mean']:.{tables.metric.digits}f})" for each in (best, worst)
+            )
+            return f"Beside the ticket {low} has the least {tables.metric.noun} and {high} the most"
         return f"Beside the ticket {least.format('least')} and {most.format('most')}"
     return FIGURES[name].title
 
 
 def _summary(name: str, tables: Tables) -> str:
     value, what, shown = SUMMARIES[name]
+    metric = tables.metric
+    if metric is not ACCURACY and name != "early-stop":
+        value, what = {
+            "accuracy-early-stop": (metric.early_stop, f"has a {metric.noun} of {{}}"),
+            "gap": (metric.gap, f"has a {metric.noun} {{}} larger in testing than in training"),
+        }[name]
+        shown = metric.shown
     frame = tables.summary(value).filter(pl.col("arm").is_in(list(told(tables))))
     pruned = frame.filter((pl.col("level") > 0) & (pl.col("arm") == TICKET))
     if pruned.is_empty():

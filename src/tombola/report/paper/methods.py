@@ -6,6 +6,7 @@ from tombola import parts
 from tombola.data.dataset import DATASETS
 from tombola.lottery.arms.catalog import ARMS, CONTINUED, TICKET
 from tombola.lottery.modes import MODES
+from tombola.metrics import METRICS
 from tombola.report.paper.bibliography import referring
 from tombola.report.paper.document import Block, Grid, Items, Paragraph, Words, paragraph
 from tombola.report.paper.material import Material
@@ -13,7 +14,7 @@ from tombola.report.paper.routes import drawn_at, routes
 from tombola.stats.intervals import FEWEST
 from tombola.stats.permutation import WAYS
 from tombola.text import counted, listed, percent
-from tombola.training.recipe import CROSS_ENTROPY, Recipe
+from tombola.training.recipe import LOSSES, SQUARED, Recipe
 from tombola.training.search.base import SEARCHES
 
 
@@ -72,7 +73,8 @@ def training(m: Material) -> Paragraph:
     recipe = m.study.recipe
     more = [
         f"weight decay {recipe.weight_decay:g}" * (recipe.weight_decay > 0),
-        f"the loss {recipe.loss}" * (recipe.loss != CROSS_ENTROPY),
+        "the squared error as loss" * (recipe.loss == SQUARED),
+        f"the loss {recipe.loss}" * (recipe.loss not in LOSSES),
         f"label smoothing {recipe.label_smoothing:g}" * (recipe.label_smoothing > 0),
         f"a linear warmup of {recipe.warmup:,} iterations" * (recipe.warmup > 0),
         "random horizontal flips" * recipe.flip,
@@ -84,7 +86,7 @@ def training(m: Material) -> Paragraph:
         f"{_optimizer(recipe)}, learning rate {recipe.lr:g}, {_schedule(recipe)}"
         f"{', with ' + listed(filter(None, more)) if any(more) else ''}. The validation loss is measured every "
         f"{recipe.evaluate_every:,} iterations. Early stop is its first minimum, found after the full training; "
-        "test accuracy is reported for the network of that iteration, and at the end."
+        f"test {METRICS[recipe.metric].noun} is reported for the network of that iteration, and at the end."
     )
 
 
@@ -190,6 +192,7 @@ def statistics(m: Material) -> Paragraph:
     n, study = m.study.replicates, m.study
     tests = sorted({"swap" if each.measure else each.test for each in study.hypothesis})
     exact = "exact " if 2**n <= WAYS else ""
+    more_is_better = METRICS[study.recipe.metric].more_is_better
     averaged = "draws are averaged within it first, and " * any(arm.draws > 1 for arm in study.arms)
     decided = (
         f" Hypotheses are decided by {listed(TESTS[test].format(exact=exact) for test in tests)}, corrected by Holm's "
@@ -201,7 +204,8 @@ def statistics(m: Material) -> Paragraph:
         f"There {f'are {n} replicates' if n > 1 else 'is one replicate'}, with initial weights, split and data order "
         f"of their own. The replicate is the unit of every statistic: {averaged}means "
         f"come with 95% t-intervals over replicates{', which fewer than three lack' * (n < FEWEST)}; "
-        f"those of accuracies are cut at 0 and 100%.{decided if tests else ''}"
+        f"those of {'accuracies are cut at 0 and 100%' if more_is_better else 'errors are cut at 0'}."
+        f"{decided if tests else ''}"
     )
 
 

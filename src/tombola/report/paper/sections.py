@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tombola.analysis.verdicts import wording
+from tombola.metrics import METRICS
 from tombola.report.paper import methods
 from tombola.report.paper.bibliography import BACKGROUND, LOTTERY, works
 from tombola.report.paper.document import (
@@ -43,7 +44,7 @@ def introduction(m: Material) -> list[Block]:
         paragraph(
             "After training, most weights of a neural network can be removed at little cost. The lottery ticket "
             "hypothesis says more: that a dense network holds sparse subnetworks, winning tickets, which could have "
-            "been trained alone, from their own initial weights, to the same accuracy ",
+            f"been trained alone, from their own initial weights, to the same {METRICS[study.recipe.metric].noun} ",
             Cite(LOTTERY),
             f". This study draws tickets of {where}.",
         ),
@@ -53,12 +54,14 @@ def introduction(m: Material) -> list[Block]:
 
 def problem(m: Material) -> list[Block]:
     """The task, with what was claimed beforehand, and the algorithm."""
+    metric = METRICS[m.study.recipe.metric]
+    goal = f"at least the test {metric.noun}" if metric.more_is_better else f"at most the test {metric.noun}"
     return [
         Heading("Problem definition and algorithm"),
         Heading("Task", 2),
         paragraph(
             "Given a network with weights θ and training data, find a mask m that keeps few weights, such that the "
-            "network of the weights m ⊙ θ, trained alone, reaches at least the test accuracy of the dense network in "
+            f"network of the weights m ⊙ θ, trained alone, reaches {goal} of the dense network in "
             "at most as many iterations. Such a subnetwork is a winning ticket. What makes it one is seen beside "
             "controls, which share some of its traits and lack others.",
         ),

@@ -22,7 +22,7 @@ from tombola.runs.cells.record import TIMING_FILE, WEIGHT_FILES, CellRecord, pla
 from tombola.runs.cells.walk import cells_in
 from tombola.seals import OTHER, require_digest
 from tombola.training.search.bird import Bird
-from tombola.training.trained import Trained
+from tombola.training.trained import NUMBERS, Trained
 
 
 def bird_name(level: int) -> str:
@@ -303,5 +303,12 @@ class Cells(ABC):
         snapshot = self.start_weights(record.rewind) if record.rewind else None
         birds = self.birds(record.cell.replicate) if record.cell.arm == TICKET else ()
         return Trained(
-            end=end, best=end, snapshot=snapshot, history={}, diverged=False, birds=birds, **record.numbers
+            end=end,
+            best=end,
+            snapshot=snapshot,
+            history={},
+            diverged=False,
+            birds=birds,
+            measured=record.measured,
+            **{name: getattr(record, name) for name in NUMBERS},
         )

@@ -14,13 +14,13 @@ from tombola.errors import UserError
 from tombola.files import checked, read_object
 from tombola.lottery.cell import Cell, Status
 from tombola.seals import SEAL, sealed, trusted, unsealed
-from tombola.training.trained import NUMBERS
+from tombola.training.trained import numbers_of
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 """It is the name of a file as well."""
 TIMING_FILE = "timing.json"
 WEIGHT_FILES = ("end.safetensors", "best.safetensors")
-OPTIONAL = ("found_iteration", "found_because", "made", "digests", SEAL)
+OPTIONAL = ("measured", "found_iteration", "found_because", "made", "digests", SEAL)
 """What cell.json holds of some cells only."""
 PLACE = tuple(each.name for each in fields(Cell))
 
@@ -44,7 +44,7 @@ class CellRecord:
     The numbers are those of `Trained`; None where there was no training, no early stop, or no finite number. A ticket
     of a source that is taken as it starts has none, and is "ok". A ticket whose mask was seen in a training says at
     which iteration, and why it was taken then; one that a route made from others says how (`made`: route, options,
-    sources by digest, report).
+    sources by digest, report). By another metric than accuracy the accuracies are None, and the numbers `measured`.
 
     `digests` are those of the files beside it, `seal` that of the record itself, see `tombola.seals`; None in
     cells of old.
@@ -62,6 +62,7 @@ class CellRecord:
     final_test_accuracy: float | None
     final_train_accuracy: float | None
     iterations: int | None
+    measured: Mapping[str, float | None] | None = None
     found_iteration: int | None = None
     found_because: str | None = None
     made: dict[str, Any] | None = None
@@ -107,7 +108,16 @@ class CellRecord:
     @property
     def numbers(self) -> dict[str, Any]:
         """Name -> value of the numbers of its training."""
-        return {name: getattr(self, name) for name in NUMBERS}
+        return numbers_of(self)
+
+    @property
+    def early_stop_test(self) -> float | None:
+        """Its metric on the test set at early stop."""
+        if self.measured is None:
+            return self.early_stop_test_accuracy
+        return next(
+            (value for name, value in self.measured.items() if name.startswith("early_stop_test_")), None
+        )
 
     @property
     def starts(self) -> set[str]:

@@ -66,6 +66,7 @@ def _record(run: Cells, drawn: Drawn, start: Start, keep: str) -> CellRecord:
     """What there is to say of a cell; the weights that it and its tickets start from are stored on the way."""
     cell, trained = drawn.cell, drawn.trained
     snapshot = trained.snapshot if trained is not None else None
+    measured = trained.measured if trained is not None else None
     iteration, why = _when_found(run, cell)
     return CellRecord(
         cell=cell,
@@ -77,6 +78,7 @@ def _record(run: Cells, drawn: Drawn, start: Start, keep: str) -> CellRecord:
         found_iteration=iteration,
         found_because=why,
         made=None if start.made is None else dict(start.made),
+        measured=measured and {name: _finite(value) for name, value in measured.items()},
         **{name: _finite(getattr(trained, name, None)) for name in NUMBERS},
     )
 

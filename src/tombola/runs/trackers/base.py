@@ -52,7 +52,8 @@ class Landed:
         return {"level": cell.level, "arm": cell.arm, "replicate": cell.replicate, "draw": cell.draw}
 
     def curves(self) -> Iterator[tuple[int, dict[str, float]]]:
-        """For each iteration of the curves in turn: `loss/SPLIT` and `accuracy/SPLIT` of the splits measured there."""
+        """For each iteration of the curves in turn: `loss/SPLIT` and, of classes, `accuracy/SPLIT` of the splits that
+        were measured there."""
         for (iteration,), rows in self.history.sort("iteration", "split").group_by(
             "iteration", maintain_order=True
         ):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tombola.data.resident import Resident
 from tombola.masks.mask import Mask
+from tombola.metrics import ACCURACY, Metric
 from tombola.models.architecture import Architecture
 from tombola.registry import Registry
 from tombola.training.batches import Batches
@@ -100,6 +101,7 @@ class Engine(ABC):
     """Networks worth training together on a CPU."""
     stack: Stack
     groups: Sequence[int] | Tensor
+    metric: Metric = ACCURACY
 
     @abstractmethod
     def __init__(self, job: Job) -> None: ...
@@ -126,8 +128,8 @@ class Engine(ABC):
         ...
 
     def score(self, examples: Examples) -> Score:
-        """Loss and accuracy of every network; by default through `logits`, chunk by chunk."""
-        return evaluate(self, examples.fetch, examples.count)
+        """Loss and metric of every network; by default through `logits`, chunk by chunk."""
+        return evaluate(self, examples.fetch, examples.count, self.metric)
 
     def keep(self, better: Tensor, kept: Mapping[str, Tensor]) -> None:
         """Copy the tensors of the networks that are `better`, bool [R], into `kept`; without a word to the host."""

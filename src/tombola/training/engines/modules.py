@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from tombola.metrics import METRICS
 from tombola.models.architecture import Architecture
 from tombola.models.generators import put_back, seed_all
 from tombola.training.engines.base import ENGINES, LEAST, Demand, Job, autocast, widened
@@ -96,7 +97,7 @@ class ModulesEngine(GradientEngine):
     def __init__(self, job: Job) -> None:
         architecture, stack = job.architecture, job.stack
         self.stack, self.groups, self.recipe = stack, list(job.groups), job.recipe
-        self.loss = loss_of(job.recipe)
+        self.loss, self.metric = loss_of(job.recipe), METRICS[job.recipe.metric]
         self.keys = list(job.dropout_keys)
         self.noises = [Noise(key, stack.device) for key in self.keys]
         # Noise that is not ours has no counter; for such networks the global generators are seeded at each step.
