@@ -77,7 +77,7 @@ def test_digest_knows_types_and_shapes_apart():
             r"test part: examples have shape \[0, 1, 1, 2\]",
         ),
         ({"train_y": torch.tensor([0, 1])}, "3 examples but 2 labels"),
-        ({"train_y": torch.tensor([0.0, 1.0, 0.0])}, "expected int64"),
+        ({"train_y": torch.tensor([0.0, 1.0, 0.0])}, r"of shape \[3\]; expected float32 of shape \[3, 2\]"),
         ({"train_y": torch.tensor([0, 2, 0])}, "training part: row 1 has label 2; expected 0 to 1"),
         ({"test_y": torch.tensor([-1])}, "test part: row 0 has label -1"),
         ({"test_x": torch.zeros(1, 1, 2, 1, dtype=torch.uint8)}, "expected the same type and shape"),

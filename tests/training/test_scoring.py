@@ -45,11 +45,11 @@ def test_a_perfect_classifier_scores_exactly_one(
     engine = linear(name, 10 * torch.eye(3), -10 * torch.eye(3))
     monkeypatch.setattr(engine, "chunk", chunk)
     score = evaluate(engine, lambda a, b: (X[None, a:b], Y[None, a:b]), 7)
-    assert score.accuracy.tolist() == [1.0, 0.0]
+    assert score.metric.tolist() == [1.0, 0.0]
     # The right logit is 10 above (below) both others.
     right, wrong = math.log(1 + 2 * math.exp(-10)), math.log(1 + 2 * math.exp(10))
     assert score.loss.tolist() == pytest.approx([right, wrong], rel=1e-3, abs=1e-7)
-    assert score.loss.dtype == score.accuracy.dtype == torch.float64
+    assert score.loss.dtype == score.metric.dtype == torch.float64
 
 
 @every_engine
@@ -75,7 +75,7 @@ def test_scores_by_hand_with_groups(name: str, chunk: int, monkeypatch: pytest.M
         logits = x[g].astype(np.float64) @ weights[r].astype(np.float64).T
         losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(7), y[g]]
         assert float(score.loss[r]) == pytest.approx(losses.mean(), rel=1e-5)
-        assert float(score.accuracy[r]) == pytest.approx((logits.argmax(1) == y[g]).mean(), abs=1e-12)
+        assert float(score.metric[r]) == pytest.approx((logits.argmax(1) == y[g]).mean(), abs=1e-12)
 
 
 def test_the_sum_over_many_examples_is_taken_in_double_precision() -> None:
@@ -121,7 +121,7 @@ def test_no_network_sees_a_batch_of_one(name: str, count: int, monkeypatch: pyte
     engine = choose(name, arch, CPU)(Job(arch, stack, [0], [0]))
     monkeypatch.setattr(engine, "chunk", 3)
     score = evaluate(engine, lambda a, b: (X[None, a:b], Y[None, a:b]), count)
-    assert score.accuracy.tolist() == [1.0]
+    assert score.metric.tolist() == [1.0]
     assert score.loss.tolist() == pytest.approx([math.log(1 + 2 * math.exp(-10))], rel=1e-3)
 
 
