@@ -29,6 +29,7 @@ _HOMES = {
     "results": "reading",
     "run": "api",
     "status": "reading",
+    "to_pandas": "reading",
     "train": "networks",
     "trust": "reading",
     "verdicts": "reading",

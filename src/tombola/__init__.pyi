@@ -16,6 +16,7 @@ from tombola.networks import train as train
 from tombola.reading import open_run as open_run
 from tombola.reading import results as results
 from tombola.reading import status as status
+from tombola.reading import to_pandas as to_pandas
 from tombola.reading import trust as trust
 from tombola.reading import verdicts as verdicts
 from tombola.runs.folder import Run as Run

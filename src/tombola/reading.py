@@ -6,10 +6,12 @@ Every function takes a run as such, by its folder, or by the beginning of the fo
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from tombola.analysis.verdicts.of_run import Verdicts, verdicts_of
+from tombola.frames import pandas_of
 from tombola.plugins.trusted import accept
 from tombola.runs.folder import Run
 from tombola.runs.locate import Named, find, find_run
@@ -29,6 +31,12 @@ def results(run: Named, *, runs: Path | str = "runs", timed: bool = True) -> pl.
     return (
         sweep_results(found, timed=timed) if isinstance(found, SweepRun) else results_of(found, timed=timed)
     )
+
+
+def to_pandas(what: Named | pl.DataFrame, *, runs: Path | str = "runs") -> Any:
+    """Results as a pandas.DataFrame: those of a run or a sweep, or any table that Tombola gives. `Verdicts` and
+    `Comparison` have a method of this name. Raises UserError where pandas is not installed."""
+    return pandas_of(what if isinstance(what, pl.DataFrame) else results(what, runs=runs))
 
 
 def trust(run: Named, *, runs: Path | str = "runs") -> None:

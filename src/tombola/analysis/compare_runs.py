@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import polars as pl
 
@@ -25,6 +25,7 @@ from tombola.comparison.pairs import compare
 from tombola.comparison.requests import check_exam, chosen, needs_network, unknown
 from tombola.errors import UserError
 from tombola.files import unless_read_only
+from tombola.frames import pandas_of
 from tombola.lottery.arms.catalog import TICKET
 from tombola.plugins.load import load_imports
 from tombola.runs.folder import Run
@@ -51,6 +52,10 @@ class Comparison:
     def tables(self) -> dict[str, pl.DataFrame | None]:
         """The tables by the names of their files."""
         return {"measures": self.pairs, "decisions": self.decisions, "consensus": self.consensus}
+
+    def to_pandas(self) -> Any:
+        """`pairs` as a pandas.DataFrame. Raises UserError where pandas is not installed."""
+        return pandas_of(self.pairs)
 
     def __str__(self) -> str:
         """How much was compared, and by what."""

@@ -18,6 +18,7 @@ from tombola.analysis.verdicts.published import Checked, expectations
 from tombola.analysis.verdicts.verdict import VERDICTS, Verdict
 from tombola.errors import UserError
 from tombola.files import sweep, unless_read_only, write_json
+from tombola.frames import pandas_of
 from tombola.runs.folder import Run
 from tombola.runs.preregistration import Registration, hypotheses_digest
 from tombola.runs.progress import missing
@@ -55,6 +56,10 @@ class Verdicts:
         """One row a test, with the columns of `VERDICTS` and `said`, the decision as people read it."""
         rows = [each.row() | {"said": wording.decision(each)} for each in self.verdicts]
         return pl.DataFrame(rows, schema={**VERDICTS, "said": pl.String}, orient="row")
+
+    def to_pandas(self) -> Any:
+        """`frame()` as a pandas.DataFrame. Raises UserError where pandas is not installed."""
+        return pandas_of(self.frame())
 
     def table(self) -> dict[str, Any]:
         """All of it as JSON, the contents of verdicts.json."""
