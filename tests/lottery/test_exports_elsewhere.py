@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 import tombola
 from tombola.data.catalog import load
@@ -127,19 +127,81 @@ def test_what_is_done_to_inputs_is_said(trained: Ticket) -> None:
 ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
 
 
+class TwoInputs(nn.Module):
+    """A picture and two token ids, with a batch norm between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.see, self.read = nn.Linear(16, 6), nn.Embedding(10, 4)
+        self.norm, self.out = nn.BatchNorm1d(10), nn.Linear(10, 3)
+
+    def forward(self, image: Tensor, words: Tensor) -> Tensor:
+        return self.out(
+            self.norm(torch.cat([self.see(image.flatten(1)), self.read(words).mean(1)], 1)).relu()
+        )
+
+
+class Words(nn.Module):
+    """Token ids alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.out = nn.Embedding(10, 6), nn.Linear(6, 3)
+
+    def forward(self, words: Tensor) -> Tensor:
+        return self.out(self.read(words).mean(1))
+
+
+def images(*shape: int) -> Tensor:
+    return torch.randn(60, *shape, generator=torch.Generator().manual_seed(1))
+
+
+WORDS = torch.randint(0, 10, (60, 2), generator=torch.Generator().manual_seed(2))
+
+
 @pytest.mark.skipif(
     not ONNX, reason="onnx, onnxscript or onnxruntime is not installed: ONNX files are NOT tested here"
 )
-def test_onnx_gives_the_same_logits(trained: Ticket, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        ("lenet-24", (images(1, 8, 8),)),
+        ("lenet-5", (images(1, 28, 28),)),
+        pytest.param("resnet-20", (images(3, 32, 32),), marks=pytest.mark.slow),
+        (TwoInputs, (images(1, 4, 4), WORDS)),
+        (Words, (WORDS,)),
+    ],
+    ids=["lenet-24", "lenet-5", "resnet-20", "two inputs", "words"],
+)
+def test_onnx_gives_the_same_logits(
+    model: Any, inputs: tuple[Tensor, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     import onnxruntime
 
-    write_onnx(trained, tmp_path / "t.onnx", "best", lambda: network_of(trained))
+    parts: list[Any] = [tuple(each[rows] for each in inputs) for rows in (slice(40), slice(40, 60))]
+    parts = [part if len(part) > 1 else part[0] for part in parts]
+    y = torch.arange(60) % 3
+    data = (parts[0], y[:40]), (parts[1], y[40:])
+    words = any(not each.is_floating_point() for each in inputs)
+    ticket, _ = tombola.train(
+        model,
+        data,
+        recipe=tombola.Recipe(iterations=4, batch=10, evaluate_every=2),
+        validation=10,
+        normalisation="none" if words else "standard",
+    )
+    write_onnx(ticket, tmp_path / "t.onnx", "best", lambda: network_of(ticket))
+    assert [path.name for path in tmp_path.iterdir()] == ["t.onnx"], "one file, weights and all"
+    assert "".join(capfd.readouterr()) == "", "torch's progress is not printed"
     session = onnxruntime.InferenceSession(str(tmp_path / "t.onnx"))
-    x = torch.randn(5, 1, 8, 8)
-    module = network_of(trained)
-    module.load_state_dict(trained.export("dense", "best"))
-    found = session.run(None, {"inputs": x.numpy()})[0]
-    assert torch.allclose(torch.from_numpy(found), module.eval()(x).detach(), atol=1e-5)
+    module = network_of(ticket)
+    module.load_state_dict(ticket.export("dense", "best"))
+    names = [each.name for each in session.get_inputs()]
+    assert names == (["inputs"] if len(inputs) == 1 else ["input_1", "input_2"])
+    for count in (1, 7):
+        shown = [each[:count] for each in inputs]
+        found = session.run(None, {name: each.numpy() for name, each in zip(names, shown, strict=True)})[0]
+        assert torch.allclose(torch.from_numpy(found), module.eval()(*shown).detach(), atol=1e-5)
 
 
 @pytest.mark.skipif(ONNX, reason="it is installed")

@@ -53,8 +53,10 @@ class Resident:
     def input(self) -> dict[str, Any]:
         """What a network is given, as JSON: the shape of an input, the classes, and the mean and deviation of each
         channel (of all numbers, where they are no images) by which raw ones are normalised; of several inputs a list
-        of these each, and their shapes."""
-        about = {"shape": list(self.shape), "classes": self.classes}
+        of these each, and their shapes; and the type of whole numbers that are handed on as such."""
+        about: dict[str, Any] = {"shape": list(self.shape), "classes": self.classes}
+        if self.type == torch.int64:
+            about["type"] = "int64"
         if self.several is None:
             mean, deviation = (each.flatten().tolist() for each in (self._shift, self._scale))
             return {**about, "mean": mean, "deviation": deviation}

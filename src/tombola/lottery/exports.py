@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tombola.errors import UserError
 from tombola.files import new_folder, write_bytes, write_json, write_tensors
 from tombola.lottery.checkpoint import write_checkpoint
 from tombola.lottery.ticket import CONFIG, MASK_FILE, MODEL_FILE, ExportForm, Ticket, Weights
 from tombola.metrics import metric_in
+from tombola.several import Several
 from tombola.text import percent
 
 OPSET = 18
@@ -44,7 +48,8 @@ def write_pretrained(ticket: Ticket, folder: Path, which: Weights) -> None:
 
 
 def write_onnx(ticket: Ticket, path: Path, which: Weights, build: Callable[[], nn.Module]) -> None:
-    """The network as ONNX, with a batch of any size; inputs are normalised ones. `build` makes the module.
+    """The network as one file of ONNX, with a batch of any size; inputs are normalised ones, `inputs`, or of several
+    `input_1`, `input_2`, ... `build` makes the module.
 
     Raises UserError where `onnx` is not installed, or the ticket does not say what its inputs are.
     """
@@ -55,21 +60,45 @@ def write_onnx(ticket: Ticket, path: Path, which: Weights, build: Callable[[], n
         raise UserError(
             "ONNX files are written by onnx and onnxscript: pip install 'tombola[onnx]'"
         ) from None
-    shape = input_of(ticket)["shape"]
+    examples = _examples(input_of(ticket))
+    names = ["inputs"] if len(examples) == 1 else [f"input_{i + 1}" for i in range(len(examples))]
     module = build()
     module.load_state_dict(ticket.export("dense", which), strict=False)
     module.eval()
     batch = torch.export.Dim("batch")
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        module,
-        (torch.zeros(2, *shape),),
-        path,
-        input_names=["inputs"],
-        output_names=["logits"],
-        dynamic_shapes=({0: batch},),
-        opset_version=OPSET,
-    )
+    with warnings.catch_warnings(), _quiet("torch.onnx"):
+        warnings.simplefilter("ignore")  # of what torch will change in itself
+        torch.onnx.export(
+            module,
+            examples,
+            path,
+            input_names=names,
+            output_names=["logits"],
+            dynamic_shapes=tuple({0: batch} for _ in examples),
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _examples(given: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    """Two of each input, as the network takes them."""
+    kind = torch.int64 if given.get("type") == "int64" else torch.float32
+    rows, several = torch.zeros(2, *given["shape"], dtype=kind), Several.read(given.get("several"))
+    return several.apart(rows) if several else (rows,)
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Within it a library does not log that others are not installed."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def input_of(ticket: Ticket) -> Mapping[str, Any]:

@@ -271,8 +271,12 @@ def _tried(
     except WholeNumbersError:
         if given.examples is not None:
             raise
-        x = torch.zeros_like(x)
-        answers = try_out(name, module, x, given.classes)
+        x = torch.zeros_like(x)  # made up, and whole: of this type where it makes them such itself, else as such
+        try:
+            answers = try_out(name, module, x, given.classes)
+        except WholeNumbersError:
+            x = x.to(torch.int64)
+            answers = try_out(name, module, x, given.classes)
     shown = TriedOut(state, x, given.classes, answers)
     described = Architecture(
         name=name,
