@@ -309,6 +309,25 @@ def test_batch_norms_of_any_batch(batch: int) -> None:
     assert_gradients(build, shape, batch, 0.5)
 
 
+@pytest.mark.parametrize("dead", [("two", "short"), ("one", "two"), ("one", "short")])
+def test_a_channel_that_leads_somewhere_in_part(dead: tuple[str, str]) -> None:
+    """What one reader of a value does not need, another one does; step after step."""
+    shape, build = NETWORKS["batch norms and residual sums"]
+    state, mask = begun(build, shape, 0.8, "")
+    bits = {name: mask[name] for name in mask}
+    for name in dead:
+        bits[f"{name}.weight"][:, 1:3] = False
+    rule = recipe(iterations=4, evaluate_every=4, optimizer="sgd", lr=0.05, batch=19)
+    ours = ended("sparse-conv", build, shape, rule, state, Mask(bits))
+    with doubled():
+        theirs = ended("modules", build, shape, rule, state, Mask(bits))
+    for found, expected in zip(ours, theirs, strict=True):
+        for name in set(expected.end) - {name for name in expected.end if "running" in name}:
+            torch.testing.assert_close(
+                found.end[name].double(), expected.end[name].double(), rtol=1e-4, atol=1e-5
+            )
+
+
 def test_channels_in_several_blocks() -> None:
     """More channels than a block of the first cache holds, forwards and backwards."""
 

@@ -108,11 +108,14 @@ class StepRow(NamedTuple):
     units: int = 0
     """The channels it writes."""
     other: int = -1
-    """Of a sum, the other value that is read, and what `fresh` and `gated` say of the source, of that one."""
+    """Of a sum, also one that a batch norm ends with, the other value that is read, and what `fresh` and `gated` say of
+    the source, of that one."""
     fresh_too: int = 0
     gated_too: int = 0
     norm: int = 0
     """Of a batch norm, its first channel in a numbering of all that are normalised."""
+    shares: int = 0
+    """Of a batch norm that adds another value, whether the gradient of that lies where that of the result does."""
 
 
 class ValueRow(NamedTuple):
@@ -178,7 +181,7 @@ dropout."""
 
 (
     KIND, SOURCE, TO, RELU, FRESH, GATED, HIGH, WIDE, STRIDE, UP, LEFT, OVERLAPS, PASS, BACKS, KEYS, PLACE, COUNT,
-    BIAS, UNITS, OTHER, FRESH_TOO, GATED_TOO, FIRST,
+    BIAS, UNITS, OTHER, FRESH_TOO, GATED_TOO, FIRST, SHARES,
 ) = range(len(StepRow._fields))  # fmt: skip
 BASE, CHANNELS, PLANE, HEIGHT, WIDTH, PITCH, ORIGIN, SIZE, DRAIN, APART, SPARE = range(len(ValueRow._fields))
 RUN, RUNS, BLOCKS, PLACES, AREA, READ, WRITTEN, STEP, GAP = range(len(PassRow._fields))
@@ -886,9 +889,10 @@ def measure(net: Trunk, step: Ints, count: int, h: Floats, found: Doubles) -> No
 
 @compiled
 def normalise(net: Trunk, step: Ints, block: int, h: Floats, training: bool) -> None:
-    """A batch norm over a block of examples."""
-    source, result = net.values[step[SOURCE]], net.values[step[TO]]
+    """A batch norm over a block of examples, and the other value of the sum it ends with."""
+    source, result, other = net.values[step[SOURCE]], net.values[step[TO]], net.values[step[OTHER]]
     at, to = source[BASE] + block * source[SIZE], result[BASE] + block * result[SIZE]
+    more, adds = other[BASE] + block * other[SIZE], ONE if step[OTHER] >= 0 else ZERO
     for c in range(step[UNITS]):
         k = step[FIRST] + c
         mean, inverse = net.now[0, k], net.now[1, k]
@@ -899,13 +903,14 @@ def normalise(net: Trunk, step: Ints, block: int, h: Floats, training: bool) -> 
         for y in range(source[HEIGHT] if net.leading[k] else 0):
             line = at + c * source[PLANE] + source[ORIGIN] + y * source[PITCH]
             place = to + c * result[PLANE] + result[ORIGIN] + y * result[PITCH]
+            added = more + c * other[PLANE] + other[ORIGIN] + y * other[PITCH] if step[OTHER] >= 0 else line
             mix_line(
                 h,
                 line,
                 scale,
                 h,
-                line,
-                ZERO,
+                added,
+                adds,
                 shift,
                 h,
                 place,
@@ -946,9 +951,39 @@ def blame(
 
 
 @compiled
+def blank(d: Floats, value: Ints, block: int, c: int) -> None:
+    """0 for the gradient of a channel."""
+    at = value[DRAIN] + block * value[APART] + c * value[PLANE]
+    d[at * LANES : (at + value[PLANE]) * LANES] = ZERO
+
+
+@compiled
+def hand_on(step: Ints, result: Ints, other: Ints, block: int, h: Floats, d: Floats) -> None:
+    """The gradient of a sum that a batch norm ends with, to the value that it adds."""
+    at, to = result[DRAIN] + block * result[APART], other[DRAIN] + block * other[APART]
+    for c in range(result[CHANNELS]):
+        for y in range(result[HEIGHT]):
+            line = at + c * result[PLANE] + result[ORIGIN] + y * result[PITCH]
+            place = c * other[PLANE] + other[ORIGIN] + y * other[PITCH]
+            mix_line(
+                d, line, ONE, d, line, ZERO, ZERO, d, to + place, result[WIDTH], LANES, False,
+                h, other[BASE] + block * other[SIZE] + place, step[GATED_TOO] > 0, step[FRESH_TOO] > 0,
+            )  # fmt: skip
+
+
+@compiled
 def denormalise(net: Trunk, step: Ints, block: int, count: int, h: Floats, d: Floats) -> None:
     """The gradient that a batch norm hands down, for a block of examples."""
-    source, result = net.values[step[SOURCE]], net.values[step[TO]]
+    source, result, other = net.values[step[SOURCE]], net.values[step[TO]], net.values[step[OTHER]]
+    for c in range(step[UNITS]):
+        if net.leading[step[FIRST] + c]:
+            continue
+        if step[OTHER] >= 0:
+            blank(d, result, block, c)  # what is added may lead somewhere by another reader
+        if step[FRESH] > 0:
+            blank(d, source, block, c)
+    if step[OTHER] >= 0 and step[SHARES] == 0:
+        hand_on(step, result, other, block, h, d)
     at, spot = result[DRAIN] + block * result[APART], source[BASE] + block * source[SIZE]
     to = source[DRAIN] + block * source[APART]
     for c in range(step[UNITS]):

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tombola.training.engines import conv_kernels, sparse_kernels
+from tombola.training.engines.conv_drains import fused, rooms, shares_sum
 from tombola.training.engines.conv_graph import Drop, Graph, Norm, Window
 from tombola.training.engines.conv_kernels import (
     CONV,
@@ -50,10 +51,12 @@ class Convolved:
     """
 
     def __init__(self, stack: Stack, graph: Graph, r: int, key: int = 0) -> None:
+        graph = fused(graph)
+        self._rooms = rooms(graph)
         self.head = Living(stack, graph.head, r)
         self._begun, self._key, self._drops = stack.iteration, key, list[Drop]()
         self.gated = graph.steps[-1].relu
-        self._planes, self._channels = planes(graph), [value[0] for value in graph.values]
+        self._planes, self._channels = planes(graph, self._rooms), [value[0] for value in graph.values]
         masks = {
             i: spread(alive_in(stack, str(step.weight), r), step.groups)
             for i, step in enumerate(graph.steps)
@@ -102,13 +105,15 @@ class Convolved:
 
     def _values(self, blocks: int) -> tuple[list[ValueRow], int]:
         """The table of values where each has room for so many blocks, and the rows that their gradients take."""
-        rows, base, drain = list[ValueRow](), 0, 0
+        rows, base, drain, drains = list[ValueRow](), 0, 0, dict[int, int]()
         apart = blocks if self._norms else 1  # a batch norm needs the gradients of all blocks
-        for plane, channels in zip(self._planes, self._channels, strict=True):
+        for plane, channels, room in zip(self._planes, self._channels, self._rooms, strict=True):
             lines = plane.rows, plane.height, plane.width, plane.pitch, plane.origin
             size, spare = channels * plane.rows, plane.broad - plane.width
-            rows.append(ValueRow(base, channels, *lines, size, drain, size if apart > 1 else 0, spare))
-            base, drain = base + blocks * size, drain + apart * size
+            if room not in drains:
+                drains[room], drain = drain, drain + apart * size
+            rows.append(ValueRow(base, channels, *lines, size, drains[room], size if apart > 1 else 0, spare))
+            base += blocks * size
         return rows, drain
 
     def read(self) -> None:
@@ -263,6 +268,7 @@ def _step_row(graph: Graph, i: int) -> StepRow:
         stride=window.stride,
         up=window.up,
         left=window.left,
+        shares=int(shares_sum(graph, i)),
         overlaps=int(window.stride < max(window.rows, window.columns)),
         other=-1 if step.other is None else step.other,
         fresh_too=fresh_too,

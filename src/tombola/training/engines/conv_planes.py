@@ -7,6 +7,7 @@ line there are rows that stay zero, and rows that are written and never read, bo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tombola.training.engines.conv_graph import Graph, Window
@@ -52,8 +53,9 @@ class Plane:
         return rows + (5 - rows) % 8
 
 
-def planes(graph: Graph) -> list[Plane]:
-    """How the channels of each value lie in memory, with as much padding as anything reads on any side."""
+def planes(graph: Graph, rooms: Sequence[int]) -> list[Plane]:
+    """How the channels of each value lie in memory, with as much padding as anything reads on any side. Values whose
+    gradients share a room, by its number, lie alike."""
     made = []
     for number, (_, height, width) in enumerate(graph.values):
         windows = [
@@ -67,7 +69,16 @@ def planes(graph: Graph) -> list[Plane]:
         strides = [1, *(window.stride for window in windows)]
         broad = max(stride * up(up(width, stride) // stride, GROUP) for stride in strides)
         made.append(Plane(height, width, max(pads, default=0), broad, max(strides)))
-    return made
+    return [
+        _as_wide(own, [each for each, r in zip(made, rooms, strict=True) if r == room])
+        for own, room in zip(made, rooms, strict=True)
+    ]
+
+
+def _as_wide(own: Plane, others: Sequence[Plane]) -> Plane:
+    """A plane with room for what is read and written of all others, too."""
+    pad, broad, stride = (max(getattr(each, name) for each in others) for name in ("pad", "broad", "stride"))
+    return Plane(own.height, own.width, pad, broad, stride)
 
 
 def reaches(window: Window, axis: int, phase: int) -> dict[int, int]:
