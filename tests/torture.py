@@ -28,7 +28,7 @@ from tombola.analysis.compare_runs import compare_study
 from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
 from tombola.report.page.compose import write_page
 from tombola.runs import stacks
-from tombola.runs.cells import cells, index
+from tombola.runs.cells import index
 from tombola.runs.check.damage import damages_of
 from tombola.runs.check.repair import repair
 from tombola.runs.folder import Run
@@ -36,8 +36,7 @@ from tombola.runs.results import results_of
 from tombola.runs.run_options import RunOptions
 from tombola.training.checkpoint import Checkpoint
 
-# Small runs have an index as well, of files that were just written: it is tortured with them.
-cells.MANY, index.SETTLED = 1, 0.0
+damage.with_index()  # in workers as well, which import this file
 
 PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 BEGIN, END = "<!-- the table that make torture writes -->\n", "<!-- its end -->\n"

@@ -20,6 +20,7 @@ from tombola.analysis.connection import Connection, connect_run
 from tombola.analysis.subjects import subjects_of
 from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
 from tombola.report.collect import tables_of
+from tombola.runs.cells import cells, index
 from tombola.runs.folder import Run
 from tombola.runs.results import histories, results_of
 
@@ -60,6 +61,7 @@ FILES = {
     "connect": ("connect.parquet", "paths.parquet"),
     "paths": ("paths.parquet", "connect.parquet"),
     "connected": ("connected.json", "compared.json"),
+    "index": (".index", "donors/.index"),
     "early bird": (f"{DENSE}/early-bird-L01.safetensors", f"{OTHER_DENSE}/early-bird-L01.safetensors"),
 }
 """Kind of file -> one of them, and another to swap it with. The starts are named when they are there."""
@@ -94,6 +96,12 @@ def delete(path: Path, _: Path | None) -> None:
 
 
 DAMAGES = {each.__name__: each for each in (bit, truncate, empty, swap, delete)}
+
+
+def with_index(among: Callable[[object, str, object], None] = setattr) -> None:
+    """Have small runs, of files that were just written, an index as well."""
+    among(cells, "MANY", 1)
+    among(index, "SETTLED", 0.0)
 
 
 def finished(out: Path) -> Run:

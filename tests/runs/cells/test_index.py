@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.archive import closed
+from support.damage import with_index
 from support.study_kit import run_tiny, tiny
 from tombola.errors import UserError
 from tombola.files import write_json
@@ -34,9 +35,7 @@ clock = itertools.count(1_000_000_000, 10)
 
 @pytest.fixture(autouse=True)
 def of_few_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few cells are worth an index, of files that were just written."""
-    monkeypatch.setattr(cells, "MANY", 1)
-    monkeypatch.setattr(index, "SETTLED", 0.0)
+    with_index(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")

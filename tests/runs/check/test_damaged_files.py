@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.cases import also_slow
-from support.damage import DAMAGES, FILES, READERS, files_of, finished, plain, watched
+from support.damage import DAMAGES, FILES, READERS, files_of, finished, plain, watched, with_index
 from tombola.errors import Notice, UserError
 from tombola.runs.check.damage import damages_of
 from tombola.runs.folder import Run
@@ -21,6 +22,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::tombola.errors.Notice")
 TABLES = [(kind, how) for kind in FILES for how in DAMAGES if (kind, how) != ("study", "swap")]
 MADE_ANEW = {"verdicts", "early bird", "claims"}
 """Kinds that may be missing: verdicts before they are decided, birds and claims, of whose absence is told."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def indexed() -> Iterator[None]:
+    """The runs have an index, which must hide nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        with_index(patch.setattr)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +71,14 @@ def test_nothing_damaged_is_used_without_a_word(
     name = "watched" if kind == "early bird" else "finished"
     origin, before = whole[name]
     run = Run(Path(shutil.copytree(origin, tmp_path / "runs" / origin.name)))
+    said(run.path, "status")  # the copy's own index
     path, other = files_of(run, kind)
     DAMAGES[how](path, other)
     named = {each.path for each in damages_of(run)} if path != run.path / "study.toml" else {path}
+    if kind == "index":  # of which nobody need know
+        assert not named
+        assert {reader: said(run.path, reader)[0] for reader in before} == before
+        return
     may_miss = how == "delete" and kind in MADE_ANEW
     for reader in before:
         made, words = said(run.path, reader)
@@ -74,7 +88,7 @@ def test_nothing_damaged_is_used_without_a_word(
     if how == "delete" and kind in {*MADE_ANEW, "results", "compared", "connected"}:
         return  # what is not there at all is told by those who need it
     assert path in named
-    assert named <= {path, other} | indexed(run, kind)
+    assert named <= {path, other} | tables_of_one_index(run, kind)
 
 
 def names_of(run: Run, path: Path, other: Path | None) -> list[str]:
@@ -84,7 +98,7 @@ def names_of(run: Run, path: Path, other: Path | None) -> list[str]:
     return [*named, str(run.path)] if path.name == "study.toml" else named
 
 
-def indexed(run: Run, kind: str) -> set[Path]:
+def tables_of_one_index(run: Run, kind: str) -> set[Path]:
     """With an index, and with a table that lies in its place, other tables are not those of the index."""
     names = ("measures", "decisions", "consensus", "connect", "paths")
     tables = {run.path / f"{name}.parquet" for name in names}
