@@ -271,7 +271,8 @@ def _tried(
     except WholeNumbersError:
         if given.examples is not None:
             raise
-        x = torch.zeros_like(x)  # made up, and whole: of this type where it makes them such itself, else as such
+        # Made up, and whole: of this type where it makes them such itself, else as such.
+        x = torch.zeros_like(x)
         try:
             answers = try_out(name, module, x, given.classes)
         except WholeNumbersError:

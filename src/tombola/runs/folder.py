@@ -12,9 +12,10 @@
     prediction.parquet, reliability.parquet, seeding.parquet   which weights will live, and what seeding does
     connect/          copies trained with another data order, and what lies between networks
     donors/, twins/, sources/NAME/   ladders that arms take from: cells and starts of their own
+    .index            of large runs: records of the cells, to open them quickly; made again where it is not there
 
-A cell is written beside its place and renamed into it: it is whole or it is not there. Everything but
-timing.json, environment.json, hypotheses.json (it holds times), track/ and the report is bit-equal between equal runs.
+A cell is written beside its place and renamed into it: it is whole or it is not there. Everything but timing.json,
+environment.json, hypotheses.json (it holds times), track/, .index and the report is bit-equal between equal runs.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,18 @@ from tombola.runs.cells.walk import cells_in
 from tombola.seals import OTHER, require_digest
 from tombola.training.search.bird import Bird
 from tombola.training.trained import NUMBERS, Trained
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Within it nobody looks for garbage among what is read, again and again while it grows: there is none."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def bird_name(level: int) -> str:
@@ -98,7 +111,8 @@ class Cells(ABC):
         cells = self.cells()
         unknown = [cell for cell in cells if cell not in self._whole]
         if len(unknown) >= MANY:
-            self._look_up(unknown, cells)
+            with _uncollected():
+                self._look_up(unknown, cells)
         return {cell: self.record(cell) for cell in cells}
 
     def _look_up(self, unknown: list[Cell], cells: list[Cell]) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable
 from operator import attrgetter
-from pathlib import Path
 
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
@@ -30,15 +29,17 @@ def _names(folder: str, pattern: re.Pattern[str]) -> list[str]:
     """What lies in a folder and is called so, links to nothing left out; nothing where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
-            named = [entry for entry in entries if pattern.fullmatch(entry.name)]
-        found = [entry.name for entry in named if not entry.is_symlink() or Path(entry.path).exists()]
+            found = [
+                entry.name
+                for entry in entries
+                if pattern.fullmatch(entry.name) and (not entry.is_symlink() or os.path.exists(entry.path))
+            ]
     except FileNotFoundError:
         return []
     except OSError as problem:
         raise UserError(f"{folder}: cannot be read ({problem.strerror})") from None
-    return sorted(
-        found, key=lambda name: (len(name), name)
-    )  # numbers in order, which are then sorted at once
+    found.sort(key=lambda name: (len(name), name))  # numbers in order, which are sorted at once then
+    return found
 
 
 _facts = attrgetter("st_mtime_ns", "st_size", "st_ino")
