@@ -97,6 +97,7 @@ def run(
     from tombola.runs.runner import run_study, run_sweep
     from tombola.runs.sweeps import SweepRun
     from tombola.runs.work.mirror import Mirror
+    from tombola.runs.work.ranks import assists, dismiss
     from tombola.study.load import load_sweep
 
     if until not in STEPS:
@@ -114,6 +115,8 @@ def run(
         shard=shard,
         mirror=mirror,
     )
+    if assists(options, dry_run):
+        return
     if dry_run:
         print_dry_run(sweep, options, as_json)
         return
@@ -128,6 +131,7 @@ def run(
             found = run_sweep(sweep, options, beginning=announcer(len(sweep.members)))
         else:
             found = run_study(sweep.first, options, beginning=live.begin)
+    dismiss()
     place = f"{'sweep' if sweep.keys else 'run  '}   {found.path}"
     if shard and any(one.headway().state != "finished" for one in found.runs.values()):
         print(f"{place}\nothers are still at it; the last of them goes on to the report")

@@ -103,9 +103,11 @@ class EngineRecord:
         device: str = "auto",
         engine: str = "auto",
         threads: int | None = None,
+        ranks: int | None = None,
     ) -> EngineRecord:
         """The folder's record, or a new one, not written yet; "auto" takes what is recorded. `pinned`: some arm of
-        the study freezes dead weights; `moving`: some trainings change masks on their way.
+        the study freezes dead weights; `moving`: some trainings change masks on their way; `ranks`: processes that
+        train each stack together, where that matters.
 
         Raises UserError when asked for something else than recorded, when the network computes something else than
         recorded, when the engine cannot do what the study asks, and when cells are there without a record.
@@ -115,12 +117,17 @@ class EngineRecord:
         environment = folder.environment
         if environment:
             found = cls(folder, environment, spread)
-            found._agree(device, engine, threads, architecture, {"data": dataset.digest, "initial": initial})
+            found._agree(
+                device, engine, threads, ranks, architecture, {"data": dataset.digest, "initial": initial}
+            )
             require_same_function(folder, architecture)
             # Arms that were added may ask for more than those that the engine was chosen for.
             where = pick_device(found.record["device"])
             choose(
-                found.record["engine"], architecture, where, Demand(recipe, pinned, moving, dataset.streamed)
+                found.record["engine"],
+                architecture,
+                where,
+                Demand(recipe, pinned, moving, dataset.streamed, ranks or 1),
             )
             return found
         if folder.cells():
@@ -132,12 +139,13 @@ class EngineRecord:
         record = {
             "device": where.type,
             "engine": choose(
-                engine, architecture, where, Demand(recipe, pinned, moving, dataset.streamed)
+                engine, architecture, where, Demand(recipe, pinned, moving, dataset.streamed, ranks or 1)
             ).name,
             "threads": torch.get_num_threads() if threads is None else threads,
             "data": dataset.digest,
             "initial": initial,
             "stacks": [],
+            **({"ranks": ranks} if ranks and ranks > 1 else {}),
         }
         metric = METRICS[recipe.metric]
         told = {} if metric is ACCURACY else {"metric": metric.table()}
@@ -258,6 +266,7 @@ class EngineRecord:
         device: str,
         engine: str,
         threads: int | None,
+        ranks: int | None,
         architecture: Architecture,
         digests: dict[str, str],
     ) -> None:
@@ -267,6 +276,8 @@ class EngineRecord:
         if not isinstance(record, dict) or not record.keys() >= needed:
             raise UserError(f"{self.folder.path / 'environment.json'}: holds no whole engine record")
         asked: dict[str, Any] = {}
+        if ranks is not None:
+            asked["ranks"] = ranks
         if device != "auto":
             asked["device"] = pick_device(device).type
         if engine != "auto":
@@ -274,10 +285,11 @@ class EngineRecord:
         if threads is not None:
             asked["threads"] = threads
         for key, value in asked.items():
-            if record[key] != value:
+            begun = record.get(key, 1)  # one process, unless it says how many ranks
+            if begun != value:
                 raise UserError(
-                    f"{self.folder.path}: was begun with {key} {record[key]}, found {value}; mixing them would "
-                    f"change the bits, so go on with {record[key]} or start a run of another name"
+                    f"{self.folder.path}: was begun with {key} {begun}, found {value}; mixing them would "
+                    f"change the bits, so go on with {begun} or start a run of another name"
                 )
         what = {"data": "data", "initial": f"initial weights of {architecture.name}"}
         for key, digest in digests.items():

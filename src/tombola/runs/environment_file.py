@@ -32,6 +32,7 @@ class RecordTable(BaseModel):
     device: str = ""
     engine: str = ""
     threads: int = 0
+    ranks: int = 1
     data: str = ""
     initial: str = ""
     stacks: tuple[tuple[str, ...], ...] = ()

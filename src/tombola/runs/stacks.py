@@ -19,6 +19,7 @@ from tombola.study.spec import Study
 from tombola.training.checkpoint import Checkpoint
 from tombola.training.loop import train_stack
 from tombola.training.memory import networks_that_fit
+from tombola.training.parallel import ranks
 from tombola.training.start import Start
 from tombola.training.trained import Trained
 
@@ -30,6 +31,23 @@ def name_of(stack: Sequence[Cell]) -> str:
     """A name for a stack that files may have: its first cell, and a digest of all."""
     digest = hashlib.sha256(" ".join(map(str, stack)).encode()).hexdigest()[:8]
     return f"{str(stack[0]).replace('/', '-')}-{digest}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the other processes of torchrun are told of a stack: its study as TOML, its first cell, what it starts from,
+    whether it is drawn in a lottery, the levels that this is asked for (None: all), how far it trains, and what decides
+    the rounding."""
+
+    study: str
+    first: Cell
+    starts: Sequence[Start]
+    lottery: bool
+    levels: tuple[int, ...] | None
+    snapshot_at: int | None
+    until: int | None
+    device: str
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -111,6 +129,16 @@ class StackTrainer:
 
         lottery, rewind, whole = self.lottery, study.pruning.rewind, study.recipe_at(first.level).iterations
         until = goes_to(study, first) if lottery else whole
+        until = None if until == whole else until
+        snapshot_at = rewind if lottery and rewind and first.level == 0 else None
+        here, record = ranks(), self.record.record
+        if here:
+            place = record["device"], record["threads"]
+            levels = tuple(lottery.asked) if lottery and lottery.asked is not None else None
+            told = Asked(
+                study.to_toml(), first, starts, lottery is not None, levels, snapshot_at, until, *place
+            )
+            here.share(told)
         return train_stack(
             self.architecture,
             starts,
@@ -120,8 +148,9 @@ class StackTrainer:
             engine=self._engine,
             search=lottery.search(first) if lottery else None,
             watch=lottery.watch(first) if lottery else None,
-            snapshot_at=rewind if lottery and rewind and first.level == 0 else None,
-            until=None if until == whole else until,
+            snapshot_at=snapshot_at,
+            until=until,
             checkpoint=self._checkpoint(cells),
             progress=watch,
+            ranks=here,
         )

@@ -38,10 +38,11 @@ class Augment:
         """The step that leads from `iteration` begins; a tensor is an int64 scalar on the device."""
         self.iteration.fill_(iteration)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Images [G, batch, C, H, W] of this iteration, changed: a new tensor of the same shape."""
+    def __call__(self, x: Tensor, first: int = 0) -> Tensor:
+        """Images [G, batch, C, H, W] of this iteration, changed: a new tensor of the same shape. `first` is the place
+        of the first of them in the whole batch."""
         *count, channels, height, width = x.shape
-        drawn = self._draws(count[1]).view(-1, 1)
+        drawn = self._draws(count[1], first).view(-1, 1)
         rows = torch.arange(height, device=x.device).expand(len(drawn), -1)
         columns = torch.arange(width, device=x.device).expand(len(drawn), -1)
         if self.crop:
@@ -57,9 +58,10 @@ class Augment:
         inside = _within(rows, height).unsqueeze(2) & _within(columns, width).unsqueeze(1)
         return torch.where(inside.view(*count, 1, height, width), out, 0.0)
 
-    def _draws(self, batch: int) -> Tensor:
+    def _draws(self, batch: int, first: int = 0) -> Tensor:
         """64 random bits for each image, int64 [G, batch]."""
-        return hash64(hash64(self._stems + self.iteration) + torch.arange(batch, device=self._stems.device))
+        places = torch.arange(first, first + batch, device=self._stems.device)
+        return hash64(hash64(self._stems + self.iteration) + places)
 
     def _shift(self, drawn: Tensor, high: int) -> Tensor:
         """How far a crop is off the centre: -crop..crop, each as likely as the others to 1 in 2**UNIFORM_BITS."""

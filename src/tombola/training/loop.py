@@ -21,6 +21,7 @@ from tombola.training.engines.base import Course, Demand, Engine, Job, Trainer
 from tombola.training.engines.select import choose
 from tombola.training.foreign_noise import require_batch
 from tombola.training.loss import require_kind
+from tombola.training.parallel import Ranks, size_of
 from tombola.training.recipe import Recipe
 from tombola.training.record import Record
 from tombola.training.search.base import Search
@@ -44,16 +45,18 @@ def train_stack(
     until: int | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[int], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> list[Trained]:
     """Train the networks of one stack from their starts to the recipe's last iteration, or `until` one before it.
 
     Selection (the early stop) sees the validation split alone. With a `search` the training finds masks, beginning from
     those that `search.start` gave the starts; a `watch` only looks at it, and may end it as soon as the masks that it
-    makes stand still, the snapshot being taken. `progress` is called with the iteration at every evaluation. Raises
+    makes stand still, the snapshot being taken. `progress` is called with the iteration at every evaluation. Of several
+    processes (`ranks`) each calls this alike, the first alone with a checkpoint. Raises
     UserError when a start does not fit the architecture, or the recipe or a start does not fit the engine.
     """
     net, groups, course = _set_up(
-        architecture, starts, data, recipe, validation, engine, moving=search is not None
+        architecture, starts, data, recipe, validation, engine, moving=search is not None, ranks=ranks
     )
     stack = net.stack
     if search is None:
@@ -72,7 +75,8 @@ def train_stack(
         *([] if until is None else [until]),
     ]
     key = _key(architecture, starts, data, recipe, validation, asked) if checkpoint else ""
-    if checkpoint and (kept := checkpoint.read(key)):
+    kept = checkpoint.read(key) if checkpoint else None
+    if kept := ranks.share(kept) if ranks else kept:
         first = _resume(kept, stack, trainer, record, watching)
 
     stops = {*record.points, *(watching.points if watching else ())}
@@ -143,6 +147,7 @@ def _set_up(
     validation: int | float,
     engine: str,
     moving: bool = False,
+    ranks: Ranks | None = None,
 ) -> tuple[Engine, list[Group], Course]:
     """The engine that holds the networks of a stack, the groups that see one batch each, and what they train on."""
     require_same_shapes(architecture, starts)
@@ -152,9 +157,11 @@ def _set_up(
     stack = Stack(architecture, starts, data.device, moving)
     groups, index = groups_of(starts, data.n_train, validation)
     keys = [start.seeds.key("dropout", start.level) for start in starts]
-    demand = Demand(recipe, any(start.pinned for start in starts), stack.moving, data.streamed)
+    demand = Demand(
+        recipe, any(start.pinned for start in starts), stack.moving, data.streamed, size_of(ranks)
+    )
     kind = choose(engine, architecture, data.device, demand)
-    net = kind(Job(architecture, stack, index, keys, recipe))
+    net = kind(Job(architecture, stack, index, keys, recipe, ranks))
     return net, groups, Course(recipe, Batches(groups, recipe.batch, data.device), data)
 
 

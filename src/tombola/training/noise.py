@@ -43,7 +43,11 @@ class Noise:
     iteration: Tensor
     calls: Counter[int]
 
-    def __init__(self, key: int, device: torch.device) -> None:
+    first: int
+    """The place in the whole batch of the first example that is computed here."""
+
+    def __init__(self, key: int, device: torch.device, first: int = 0) -> None:
+        self.first = first
         self.key = torch.tensor(key, dtype=torch.int64, device=device)
         self.iteration = torch.zeros((), dtype=torch.int64, device=device)
         self.calls = Counter()
@@ -86,12 +90,14 @@ class CounterDropout(nn.Module):
 
     def _places(self, shape: torch.Size, device: torch.device) -> Tensor:
         """The number of each entry in the input as it would be with every unit."""
+        first = self.noise.first
         if self.kept is None:
-            return torch.arange(shape.numel(), device=device)
+            return torch.arange(shape.numel(), device=device) + first * shape[1:].numel()
         units, size = self.kept
         each = shape[1:].numel() // len(units)  # entries of a unit: pixels of a channel, also when flattened
         example = (units.unsqueeze(1) * each + torch.arange(each, device=device)).view(-1)
-        return (torch.arange(shape[0], device=device).unsqueeze(1) * (size * each) + example).view(-1)
+        examples = torch.arange(first, first + shape[0], device=device)
+        return (examples.unsqueeze(1) * (size * each) + example).view(-1)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tombola.data.resident import Resident, chunks
 from tombola.metrics import ACCURACY, Metric
+from tombola.training.parallel import Ranks
 
 Fetch = Callable[[int, int], tuple[Tensor, Tensor]]
 """Examples start..stop: x [G, n, *shape] and y [G, n], or targets [G, n, outputs], where G is the number of groups, or
@@ -68,26 +69,44 @@ class Score:
 
 
 @torch.no_grad()
-def evaluate(engine: Classifiers, fetch: Fetch, count: int, metric: Metric = ACCURACY) -> Score:
+def evaluate(
+    engine: Classifiers,
+    fetch: Fetch,
+    count: int,
+    metric: Metric = ACCURACY,
+    ranks: Ranks | None = None,
+) -> Score:
     """Score the stack on `count` examples.
 
     Sums run over examples, not over batches, so a last batch of another size weighs what it holds and a
-    perfect classifier scores exactly 1.0. No network sees a batch of one.
+    perfect classifier scores exactly 1.0. No network sees a batch of one. Of several processes each measures some
+    batches, and what they find is added up in the same order.
     """
-    losses, hits = [], []
-    for start, stop in chunks(count, engine.chunk):
+    losses, hits = dict[int, Tensor](), dict[int, Tensor]()
+    pieces = chunks(count, engine.chunk)
+    for number, (start, stop) in enumerate(pieces):
+        if ranks and number % ranks.size != ranks.rank:
+            continue
         x, y = fetch(start, stop)
         alone = stop - start == 1  # shown twice, since some networks take no batch of one
         logits = engine.logits(x.repeat_interleave(2, dim=1))[:, :1] if alone else engine.logits(x)
         targets = y if y.shape[0] == logits.shape[0] else _to_networks(engine, y, logits.shape[0])
         if metric.of_targets:
-            losses.append((logits - targets).square().mean(2).sum(1, dtype=torch.float64))
+            losses[number] = (logits - targets).square().mean(2).sum(1, dtype=torch.float64)
+            hits[number] = losses[number]
             continue
         each = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1), reduction="none")
-        losses.append(each.view(targets.shape).sum(1, dtype=torch.float64))
-        hits.append((logits.argmax(-1) == targets).sum(1))
-    loss = torch.stack(losses).sum(0) / count
-    return Score(loss, torch.stack(hits).sum(0).double() / count if hits else loss)
+        losses[number] = each.view(targets.shape).sum(1, dtype=torch.float64)
+        hits[number] = (logits.argmax(-1) == targets).sum(1)
+    if ranks:
+        none = torch.zeros(len(engine.groups), dtype=torch.float64, device=ranks.device)
+        lost, hit = (
+            ranks.gathered(found, len(pieces), empty)
+            for found, empty in ((losses, none), (hits, none if metric.of_targets else none.long()))
+        )
+    else:
+        lost, hit = (torch.stack([*found.values()]) for found in (losses, hits))
+    return Score(lost.sum(0) / count, hit.sum(0).double() / count)
 
 
 def _to_networks(engine: Classifiers, y: Tensor, size: int) -> Tensor:

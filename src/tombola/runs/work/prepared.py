@@ -32,6 +32,7 @@ from tombola.study.prospects import unanswerable
 from tombola.study.routes import DONORS
 from tombola.study.routing import routes_of
 from tombola.study.spec import Study
+from tombola.training.parallel import ranks, size_of
 
 Bound = tuple[Plan, Dataset]
 
@@ -162,6 +163,7 @@ def _record(folder: Run, plan: Plan, dataset: Dataset, options: RunOptions) -> E
         device=options.device,
         engine=options.engine,
         threads=options.threads,
+        ranks=size_of(ranks()),
     )
 
 

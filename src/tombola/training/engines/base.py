@@ -17,6 +17,7 @@ from tombola.metrics import ACCURACY, Metric
 from tombola.models.architecture import Architecture
 from tombola.registry import Registry
 from tombola.training.batches import Batches
+from tombola.training.parallel import Ranks
 from tombola.training.recipe import CROSS_ENTROPY, TORCH, Recipe
 from tombola.training.scoring import Examples, Score, evaluate
 from tombola.training.stack import Stack
@@ -36,6 +37,8 @@ class Demand:
     """Masks change while networks train, in place."""
     streamed: bool = False
     """Examples are not in memory."""
+    ranks: int = 1
+    """Processes that train together."""
 
 
 LEAST = Demand()
@@ -54,6 +57,8 @@ class Job:
     groups: Sequence[int]
     dropout_keys: Sequence[int]
     recipe: Recipe = PLAIN
+    ranks: Ranks | None = None
+    """This process among those that train the networks together."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,9 @@ class Engine(ABC):
     """Examples per forward pass in evaluation."""
     stack_size: ClassVar[int]
     """Networks worth training together on a CPU."""
+    shares: ClassVar[bool] = False
+    """Whether several processes may each compute a part of a batch."""
+    ranks: Ranks | None = None
     stack: Stack
     groups: Sequence[int] | Tensor
     metric: Metric = ACCURACY
@@ -129,7 +137,7 @@ class Engine(ABC):
 
     def score(self, examples: Examples) -> Score:
         """Loss and metric of every network; by default through `logits`, chunk by chunk."""
-        return evaluate(self, examples.fetch, examples.count, self.metric)
+        return evaluate(self, examples.fetch, examples.count, self.metric, self.ranks)
 
     def keep(self, better: Tensor, kept: Mapping[str, Tensor]) -> None:
         """Copy the tensors of the networks that are `better`, bool [R], into `kept`; without a word to the host."""

@@ -20,6 +20,7 @@ from tombola.training.engines.steps import GradientEngine
 from tombola.training.foreign_noise import habits
 from tombola.training.loss import loss_of
 from tombola.training.noise import Noise, swap_dropout
+from tombola.training.parallel import share_norms
 from tombola.training.stack import Stack
 
 
@@ -93,19 +94,24 @@ class ModulesEngine(GradientEngine):
     name: ClassVar[str] = "modules"
     chunk: ClassVar[int] = 120
     stack_size: ClassVar[int] = 1
+    shares: ClassVar[bool] = True
 
     def __init__(self, job: Job) -> None:
         architecture, stack = job.architecture, job.stack
         self.stack, self.groups, self.recipe = stack, list(job.groups), job.recipe
         self.loss, self.metric = loss_of(job.recipe), METRICS[job.recipe.metric]
         self.keys = list(job.dropout_keys)
-        self.noises = [Noise(key, stack.device) for key in self.keys]
+        self.ranks = job.ranks
+        self._part = job.ranks.part(job.recipe.batch) if job.ranks else slice(0, job.recipe.batch)
+        self.noises = [Noise(key, stack.device, self._part.start) for key in self.keys]
         # Noise that is not ours has no counter; for such networks the global generators are seeded at each step.
         self._seeded = architecture.ask(habits).draws
         self._overwrites = architecture.ask(habits).overwrites
         # Where masks move, units that lead nowhere now may do so later, and weights grow by the gradients of all.
         chain = None if stack.moving else architecture.ask(chain_of)
         template = architecture.build().to(stack.device)
+        if job.ranks:
+            share_norms(template)
         # A frozen parameter has no gradient, and the optimizer passes it by.
         for name, param in template.named_parameters():
             if param.requires_grad:
@@ -140,9 +146,13 @@ class ModulesEngine(GradientEngine):
                 with autocast(self.recipe, self.stack.device):
                     logits = member.module(self._handed(x[group]))
                 loss = self.loss(widened(logits), y[group])
+                if self.ranks:  # a mean over the whole batch
+                    loss = loss * ((self._part.stop - self._part.start) / self.recipe.batch)
                 found = torch.autograd.grad(loss, member.trained, allow_unused=True)
                 member.write_gradients(found)
                 member.write_buffers(keep=True)
+        if self.ranks:
+            self.ranks.add([param.grad for param in self.stack.params.values() if param.grad is not None])
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from tombola.models.architecture import Architecture
 from tombola.training.augment import require_images
 from tombola.training.engines.base import ENGINES, LEAST, PLAIN, Demand, Engine
 from tombola.training.foreign_noise import habits
+from tombola.training.recipe import CROSS_ENTROPY
 
 PREFERENCE = {"cpu": ("sparse", "sparse-conv", "mlp", "modules"), "cuda": ("mlp", "stacked", "modules")}
 """Which engine "auto" takes on a kind of device: the first that holds all that is asked. The order is fixed, not timed
@@ -32,6 +33,9 @@ def choose(
             "recipe.resized_crop cuts images out of their files, which are not there any more once they are in memory; "
             "expected data of the name images:FOLDER?size=224&stream"
         )
+    if demand.ranks > 1:
+        _require_shareable(name, architecture, demand)
+        name = "modules"
     if name == "auto":
         return _preferred(architecture, device, demand)
     engine = ENGINES[name]
@@ -51,6 +55,23 @@ def _preferred(architecture: Architecture, device: torch.device, demand: Demand)
             stacklevel=3,
         )
     return first
+
+
+def _require_shareable(name: str, architecture: Architecture, demand: Demand) -> None:
+    """Raise UserError for what processes of torchrun cannot train together."""
+    recipe, together = demand.recipe, f"{demand.ranks} processes of torchrun cannot train together"
+    if name != "auto" and not ENGINES[name].shares:
+        raise UserError(f"{together} by engine '{name}'; expected 'modules'")
+    if recipe.batch < demand.ranks:
+        raise UserError(
+            f"{together} on batches of {recipe.batch}; expected recipe.batch = {demand.ranks} at least"
+        )
+    if recipe.loss != CROSS_ENTROPY:
+        raise UserError(f"{together} by recipe.loss = {recipe.loss}, which may be no mean over examples")
+    if architecture.ask(habits).draws:
+        raise UserError(
+            f"{together} {architecture.name}, which draws random numbers of its own as it computes"
+        )
 
 
 def _lacking(engine: type[Engine], architecture: Architecture, device: torch.device, demand: Demand) -> str:

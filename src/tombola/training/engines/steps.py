@@ -19,7 +19,7 @@ class GradientEngine(Engine):
 
     def trainer(self, course: Course) -> Trainer:
         """One step after the other, on a GPU as a recorded graph where the data are there."""
-        recorded = self.stack.device.type == "cuda" and not course.data.streamed
+        recorded = self.stack.device.type == "cuda" and not course.data.streamed and self.ranks is None
         return Graphed(self, course) if recorded else Steps(self, course)
 
     @abstractmethod
@@ -44,8 +44,10 @@ class Steps(Trainer):
         for iteration in range(start, stop):
             self.optimizer.lr = self.recipe.lr_at(iteration)
             if self.data.streamed and iteration + 1 < stop:
-                coming = self.batches.at(iteration + 1)
-                self.data.expect(coming, self._crops(coming, iteration + 1))
+                coming, ranks = self.batches.at(iteration + 1), self.engine.ranks
+                crops = self._crops(coming, iteration + 1)
+                own = ranks.part(coming.shape[1]) if ranks else slice(None)
+                self.data.expect(coming[:, own], None if crops is None else crops[:, own])
             self.take(self.batches.at(iteration), iteration)
 
     def take(self, rows: Tensor, iteration: int | Tensor) -> None:
@@ -57,10 +59,13 @@ class Steps(Trainer):
 
     def differentiate(self, rows: Tensor, iteration: int | Tensor) -> None:
         """Leave the gradients of that step in the stack's parameters, those of dead weights too."""
-        x = self.data.train(rows, self._crops(rows, iteration))
+        crops, ranks = self._crops(rows, iteration), self.engine.ranks
+        own = ranks.part(rows.shape[1]) if ranks else slice(0, None)
+        rows = rows[:, own]
+        x = self.data.train(rows, None if crops is None else crops[:, own])
         if self.augment:
             self.augment.begin(iteration)
-            x = self.augment(x)
+            x = self.augment(x, own.start)
         self.engine.backward(x, self.data.train_y[rows], iteration)
 
     def _crops(self, rows: Tensor, iteration: int | Tensor) -> Tensor | None:
