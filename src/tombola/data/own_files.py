@@ -52,6 +52,7 @@ def read_csv(name: str, given: str) -> Dataset:
     if not x.width:
         raise UserError(f"{path}: no columns but '{label}'; expected numbers to tell classes by")
     y = _numbered(table[label].to_list())
+    x = x.cast({pl.Int128: pl.Float64})  # which numpy has not
     return split_off(name, x.to_numpy().astype(np.float32), y, None if parts is None else _tests(path, parts))
 
 

@@ -24,6 +24,7 @@ from tombola.analysis.savings import ACCURACY, savings_of
 from tombola.analysis.verdicts.verdict import VERDICTS, Verdict
 from tombola.comparison.consensus import CONSENSUS
 from tombola.comparison.table import SCHEMA
+from tombola.errors import UserError
 from tombola.files import checked, read_object
 from tombola.lottery.arms.catalog import DOSE_ARMS, TICKET
 from tombola.models.scope import Scope
@@ -183,7 +184,10 @@ def input_maps(run: Run) -> dict[int, NDArray[Any]] | None:
     found: dict[int, list[NDArray[Any]]] = defaultdict(list)
     for cell in run.cells():
         if cell.arm == TICKET:
-            mask = run.mask(cell)[first]
+            masks = run.mask(cell)
+            if first not in masks:
+                raise UserError(f"{run.folder(cell)}: has no mask of '{first}', the network's first weights")
+            mask = masks[first]
             if len(shape) != 3 or mask.dim() != 2 or mask.shape[1] != prod(shape):
                 return None
             found[cell.level].append(mask.sum(0).view(*shape).sum(0).numpy())

@@ -6,9 +6,9 @@ Everything in it was added at some time, so a run of an older Tombola may lack a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter, model_validator
 
 from tombola.files import checked, read_object
 from tombola.seals import unsealed
@@ -17,13 +17,21 @@ ENVIRONMENT_FILE = "environment.json"
 
 
 class NetworkTable(BaseModel):
-    """The network in numbers: shapes without the batch, name -> shape, key of the state dict -> name."""
+    """The network in numbers: shapes without the batch, name -> shape, key of the state dict -> name. The first three
+    were noted from the beginning on."""
 
-    input_shape: tuple[int, ...] = ()
-    classes: int = 0
-    prunable: tuple[str, ...] = ()
+    input_shape: tuple[int, ...]
+    classes: int
+    prunable: Annotated[tuple[str, ...], Field(min_length=1)]
     shapes: dict[str, tuple[int, ...]] = {}
     state_dict: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _prunes_what_is_there(self) -> Self:
+        lost = [name for name in self.prunable if name not in self.shapes]
+        if self.shapes and lost:
+            raise ValueError(f"'{lost[0]}' is prunable and has no shape")
+        return self
 
 
 class RecordTable(BaseModel):
@@ -55,7 +63,7 @@ class EnvironmentFile(BaseModel):
     cpu_capability: str | None = None
     gpu: str | None = None
     commit: str | None = None
-    network: NetworkTable = NetworkTable()
+    network: NetworkTable | None = None
     record: RecordTable = RecordTable()
     study: StudyTable | None = None
     function: dict[str, Any] | None = None
