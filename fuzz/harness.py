@@ -50,7 +50,8 @@ def main(name: str, folder: Path, seconds: int) -> None:
         (corpus / f"{number}").write_bytes(seed)
     resource.setrlimit(resource.RLIMIT_AS, (_size() + ROOM, resource.RLIM_INFINITY))
     options = [f"-max_total_time={seconds}", f"-max_len={target.longest}", f"-timeout={HANGS}"]
-    options += ["-rss_limit_mb=4096", "-report_slow_units=100000", f"-artifact_prefix={folder}/{name}-", "-len_control=0"]
+    options += ["-rss_limit_mb=4096", "-report_slow_units=100000", "-len_control=0"]
+    options += [f"-artifact_prefix={folder}/{name}-"]
     mutator = {"custom_mutator": of_trees(target.tree)} if target.tree else {}
     atheris.Setup([sys.argv[0], *options, str(corpus)], one, **mutator)
     atheris.Fuzz()

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tombola.text import counted, duration, listed, percent, size, ticket_first, visible, with_interval
+from tombola.text import (
+    as_url,
+    counted,
+    duration,
+    listed,
+    percent,
+    size,
+    ticket_first,
+    visible,
+    with_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +77,19 @@ def test_a_mean_with_its_interval(low: float | None, high: float | None, text: s
 )
 def test_control_characters_are_written_out(text: str, shown: str):
     assert visible(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        (Path("s3://bucket/runs"), "s3://bucket/runs"),
+        ("gs://bucket", "gs://bucket"),
+        ("runs", None),
+        ("/home/me/runs", None),
+        ("C:/runs", None),
+        ("./a:b/c", None),
+        ("lenet-mnist-bc868d19", None),
+    ],
+)
+def test_a_path_that_was_meant_to_be_a_url(path: Path | str, url: str | None) -> None:
+    assert as_url(path) == url

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -86,3 +87,12 @@ def draws_in_words(counts: Sequence[tuple[str, Sequence[int]]]) -> str:
         many = f"{least}" if least == most else f"{least} to {most}"
         parts.append(f"{many}{'' if index else ' draw' if most == 1 else ' draws'} of {arm}")
     return ", ".join(parts)
+
+
+URL = re.compile(r"([a-z][a-z0-9+.-]+):/+([^/].*)")
+
+
+def as_url(path: Path | str) -> str | None:
+    """The URL that a path was meant to be, such as s3://bucket/runs, of which `Path` drops a slash; None for others."""
+    found = URL.fullmatch(str(path))
+    return f"{found[1]}://{found[2]}" if found else None

@@ -49,6 +49,12 @@ MISTAKES = [
     (["run", "quick", "--set", "pruning.rates={ ouput = 0.1 }"], ["ouput", "output"]),
     (["run", "quick", "--set", "pruning.rate=0.9", "--set", "levels=30"], ["level", "last weights"]),
     (["run", "quick", "--set", "model.name=nowhere:net"], ["nowhere"]),
+    (
+        ["run", "quick", "--out", "s3://bucket/runs"],
+        ["--out s3://bucket/runs: a run is", "--mirror s3://bucket/runs"],
+    ),
+    (["status", "gs://bucket/runs/quick"], ["gs://bucket/runs/quick: runs are read in folders", "--mirror"]),
+    (["results", "quick", "--runs", "s3://bucket/runs"], ["s3://bucket/runs: runs are read in folders"]),
     (["status", "nothing"], ["no run 'nothing'"]),
     (["results", "nothing"], ["no run 'nothing'"]),
     (["catalog", "arm"], ["unknown kind 'arm'", "did you mean 'arms'"]),

@@ -10,6 +10,7 @@ from tombola.lottery.ticket import Ticket
 from tombola.runs.cells.name import CELL, cell_named
 from tombola.runs.folder import Run
 from tombola.runs.sweeps import FILE, SweepRun
+from tombola.text import as_url
 
 ID_LENGTH = len("-01234567")
 
@@ -26,6 +27,11 @@ def find(named: Named, out: Path | str = "runs") -> Run | SweepRun:
     if isinstance(named, Run | SweepRun):
         return named
     name, out = str(named), Path(out)
+    if url := as_url(name) or as_url(out):
+        raise UserError(
+            f"{url}: runs are read in folders of this machine; copy it here first, or run its study with --mirror, "
+            "which brings it"
+        )
     if is_run(Path(name)):
         return _opened(Path(name))
     sweeps = [path.parent.name for path in out.glob(f"*/{FILE}")]

@@ -11,12 +11,14 @@ from torch import nn
 
 from tombola.data.dataset import Dataset
 from tombola.data.given import Data, dataset_of
+from tombola.errors import UserError
 from tombola.models.architecture import Architecture
 from tombola.runs.progress import Progress, Silent
 from tombola.runs.trackers.base import Tracker, open_trackers
 from tombola.study.bind import bind, bind_sources
 from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
+from tombola.text import as_url
 from tombola.training.device import pick_device, prepare
 
 
@@ -57,7 +59,13 @@ class RunOptions:
         return cls(**given)
 
     def prepare(self) -> dict[str, Tracker]:
-        """Set torch up and open the trackers. Raises UserError for a tracker or a device that is not there."""
+        """Set torch up and open the trackers. Raises UserError for a tracker or a device that is not there, and for an
+        URL in the place of a folder."""
+        if url := as_url(self.out):
+            raise UserError(
+                f"--out {url}: a run is trained in a folder of this machine; expected --mirror {url}, which keeps a "
+                "copy there and brings what is there already into an empty folder"
+            )
         trackers = open_trackers(self.track)
         prepare(self.threads)
         pick_device(self.device)
