@@ -140,14 +140,19 @@ class Blocks(nn.Module):
             for size, pad, dilation, kernel, stride in given
         ]
         columns = functional.unfold(x, layer.kernel_size, layer.dilation, padding, layer.stride)
-        return self._products(columns).view(len(x), -1, *places)
+        return self._products(columns).reshape(len(x), -1, *places)
 
     def _products(self, columns: Tensor) -> Tensor:
-        """[batch, columns, places] to [batch, rows, places]."""
-        out = columns.new_zeros(len(columns), len(self.layer[0].weight), columns.shape[2])
+        """[batch, columns, places] to [batch, rows, places]; examples side by side, so that each block is one product
+        of matrices whose rows lie together."""
+        batch, count, places = columns.shape
+        flat = columns.transpose(0, 1).reshape(count, batch * places)
+        out = flat.new_zeros(len(self.layer[0].weight), batch * places)
         for rows, taken, weight in zip(self.rows, self.columns, self.weights, strict=True):
-            out[:, rows] = weight @ columns[:, taken]
-        return out if self.bias is None else out + self.bias.view(1, -1, 1)
+            out.index_copy_(0, rows, weight @ flat.index_select(0, taken))
+        if self.bias is not None:
+            out += self.bias.view(-1, 1)
+        return out.view(-1, batch, places).transpose(0, 1)
 
 
 def _caller(module: nn.Module, x: Tensor) -> Callable[[], object]:

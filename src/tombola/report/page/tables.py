@@ -135,6 +135,7 @@ def _cost(label: str, tables: Tables) -> Ledger:
     ]
     each = (
         pl.concat(parts, how="vertical_relaxed")
+        .drop_nulls("iterations")  # a network that nobody trained took nothing
         .group_by("arm")
         .agg(pl.len().alias("trainings"), pl.col("iterations").sum(), pl.col("seconds").sum())
     )
