@@ -17,6 +17,7 @@ from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Cell
 from tombola.runs import stacks
 from tombola.runs.check.damage import damages_of
+from tombola.runs.check.repair import repair
 from tombola.runs.folder import Ladders, Run
 from tombola.runs.progress import missing
 from tombola.study.ladders import SourceStudy, ladders_of
@@ -189,6 +190,21 @@ def test_several_workers_train_the_same(tmp_path: Path) -> None:
         one = run_tiny(tmp_path / "one", study)
         two = run_tiny(tmp_path / "two", study, on="local:2")
         assert contents(source(one).path) == contents(source(two).path)
+
+
+@pytest.mark.parametrize("level", [0, 1, 3])
+def test_what_is_damaged_is_mended_to_the_same_bits(level: int, tmp_path: Path) -> None:
+    """Trainings that were cut, and a ticket that was not trained at all."""
+    study = carried(SHORT, [3])
+    run = run_tiny(tmp_path, study)
+    whole = contents(run.path)
+    file = source(run).folder(Cell(1, level, TICKET, 0)) / "mask.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    found = damages_of(Run(run.path))
+    assert [each.path for each in found] == [file]
+    mended = repair(Run(run.path), found, tiny_options(tmp_path, study))
+    assert [each.same for each in mended] == [True], mended
+    assert contents(run.path) == whole
 
 
 def test_a_network_that_diverges_is_not_waited_for(tmp_path: Path) -> None:

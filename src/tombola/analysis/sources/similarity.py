@@ -100,7 +100,7 @@ def _masks(run: Run, level: int) -> dict[str, dict[int, Mask]]:
     found = {TICKET: own}
     for ladders in run.ladders():
         if ladders.kind.startswith(SOURCES):
-            found[ladders.kind] = dict(_lent(ladders, study.replicates, level, own))
+            found[ladders.kind] = dict(_lent(run, ladders, level, own))
     routes = {route.name for route in study.route_arms}
     for name, _ in study.arms_at(level):
         cells = {r: Cell(r, level, name, 0) for r in own}
@@ -112,12 +112,12 @@ def _masks(run: Run, level: int) -> dict[str, dict[int, Mask]]:
     return found
 
 
-def _lent(
-    ladders: Ladders, replicates: int, level: int, own: Mapping[int, Mask]
-) -> Iterator[tuple[int, Mask]]:
+def _lent(run: Run, ladders: Ladders, level: int, own: Mapping[int, Mask]) -> Iterator[tuple[int, Mask]]:
     """The masks of a source in each replicate that starts as it does, on the same network."""
-    for r in range(min(replicates, ladders.study.replicates)):
-        cell = Cell(r, level, TICKET, 0)
+    for r in range(min(run.study.replicates, ladders.study.replicates)):
+        cell, dense = Cell(r, level, TICKET, 0), Cell(r, 0, TICKET, 0)
+        if not (_is_there(ladders, dense) and ladders.record(dense).start == run.record(dense).start):
+            continue
         if r in own and _is_there(ladders, cell) and (mask := ladders.mask(cell)).shapes == own[r].shapes:
             yield r, mask
 

@@ -100,7 +100,7 @@ class Prepared:
                 ladders.sweep()
         for part, worker in self.workers().items():
             worker.settle()
-            if part.startswith(SOURCES) and isinstance(worker.folder, Ladders):
+            if alone and part.startswith(SOURCES) and isinstance(worker.folder, Ladders):
                 take_source(worker.folder, worker.trainer.record, worker.trainer.size, self.options.out)
         take_dense(folder, self.study, record, self.trainer.size, dense_from)
 
