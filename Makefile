@@ -40,7 +40,7 @@ lint: .venv/installed
 	touch $@
 
 .venv/checked: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tensorboard,mlflow,wandb,ray,slurm,s3]' 'moto[server]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[images,onnx,tensorboard,mlflow,wandb,ray,slurm,s3]' 'moto[server]' onnxruntime pandas
 	touch $@
 
 .venv/fuzzed: .venv/installed

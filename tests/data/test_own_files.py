@@ -1,21 +1,17 @@
-"""Data sets in files of one's own: tables, folders of images, Hugging Face data sets on disk."""
+"""Data sets in files of one's own: tables, Hugging Face data sets on disk."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from tombola.data import own_files
 from tombola.data.catalog import load
-from tombola.data.image_folder import read_image_folder
 from tombola.data.spec import DataSpec
 from tombola.errors import UserError
 
@@ -71,99 +67,6 @@ def test_an_empty_field_is_named() -> None:
     Path("a.csv").write_text("x,label\n1,0\n,1\n")
     with pytest.raises(UserError, match=r"a.csv: column 'x' has 1 empty fields"):
         load("csv:a.csv")
-
-
-def image(path: str, pixels: Any) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(b"")
-    np.save(f"{path}.npy", np.array(pixels, dtype=np.uint8))
-
-
-def decode(path: Path, size: int | None, bits: int | None) -> Any:
-    """Stands for Pillow."""
-    return np.load(f"{path}.npy")
-
-
-def test_a_folder_of_images() -> None:
-    grey, red = (
-        np.arange(6).reshape(2, 3),
-        np.stack([np.full((2, 3), 9), np.zeros((2, 3)), np.zeros((2, 3))], 2),
-    )
-    image("pics/train/ant/1.png", grey)
-    image("pics/train/bee/1.PNG", red)
-    image("pics/test/bee/2.jpg", red)
-    Path("pics/train/bee/notes.txt").write_text("no image")
-    data = read_image_folder("images:pics", "pics", decode)
-    assert (data.shape, data.train_y.tolist(), data.test_y.tolist()) == ((3, 2, 3), [0, 1], [1])
-    assert data.train_x[0].tolist() == [grey.tolist()] * 3, "grey among coloured ones"
-    assert data.test_x[0, 0].tolist() == [[9] * 3] * 2
-    assert data.train_x.dtype == torch.uint8
-
-
-def test_a_folder_without_parts_is_split() -> None:
-    for name in "ab":
-        for i in range(10):
-            image(f"pics/{name}/{i}.png", np.full((2, 2), i))
-    data = read_image_folder("images:pics", "pics", decode)
-    assert (data.shape, len(data.train_x), len(data.test_x)) == ((1, 2, 2), 16, 4)
-
-
-@pytest.mark.parametrize(
-    ("files", "said"),
-    [
-        ({}, "pics: no such folder"),
-        ({"pics/train/a/1.png": (2, 2)}, "pics: has 'train' alone; expected 'train' and 'test'"),
-        (
-            {"pics/train/a/1.png": (2, 2), "pics/test/b/1.png": (2, 2)},
-            "pics/test/b: no training images of this class",
-        ),
-        (
-            {"pics/a/1.png": (2, 2), "pics/b/1.png": (2, 3)},
-            "pics/b/1.png: 2 x 3 pixels, and pics/a/1.png has 2 x 2",
-        ),
-        ({"pics/1.png": (2, 2)}, "pics: no images in folders of classes"),
-    ],
-)
-def test_a_folder_that_does_not_fit_is_named(files: dict[str, tuple[int, ...]], said: str) -> None:
-    for path, shape in files.items():
-        image(path, np.zeros(shape))
-    with pytest.raises(UserError, match=said):
-        read_image_folder("images:pics", "pics", decode)
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("PIL") is None, reason="Pillow is not installed: no image is decoded here"
-)
-def test_pillow_reads_them() -> None:
-    from PIL import Image
-
-    for part in ("train", "test"):
-        for name, value in (("a", 10), ("b", 200)):
-            Path(f"pics/{part}/{name}").mkdir(parents=True)
-            Image.new("RGB", (3, 2), (value, 0, 1)).save(f"pics/{part}/{name}/1.png")
-    data = load("images:pics")
-    assert data.train_x[:, :, 0, 0].tolist() == [[10, 0, 1], [200, 0, 1]]
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("PIL") is None, reason="Pillow is not installed: no image is decoded here"
-)
-@pytest.mark.parametrize(
-    "data",
-    [b"P6 \xd3 3 255\n", b"P5 5 4 255\n", b"P5 99999 99999 255\n", b"\x89PNG\r\n\x1a\n", b""],
-)
-def test_an_image_that_is_none_is_named(data: bytes) -> None:
-    Path("pics/a").mkdir(parents=True)
-    Path("pics/a/1.png").write_bytes(data)
-    with pytest.raises(UserError, match=r"pics/a/1.png: not a readable image"):
-        load("images:pics")
-
-
-def test_without_pillow_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-    image("pics/a/1.png", np.zeros((2, 2)))
-    with pytest.raises(UserError, match=r"Pillow, which is not installed: pip install 'tombola\[images\]'"):
-        load("images:pics")
 
 
 def saved(folder: str, **columns: Any) -> None:

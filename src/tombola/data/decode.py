@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tombola.errors import UserError
+from tombola.errors import UserError, brief
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]
 Decode = Callable[[Path, int | None, int | None], Pixels]
 """What reads a file: its pixels [height, width] or [height, width, 3], at a size, with the bits of a random crop."""
 
+GREY, DEEP = ("1", "L", "LA"), ("I", "F")
+"""Modes of Pillow that have no colours; and how those begin whose pixels are deeper than 8 bits."""
 BORDER = 256 / 224
 """The shorter side of an image beside that of the square that is cut out of its middle (Krizhevsky et al. 2012)."""
 AREA, RATIO, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
@@ -24,23 +27,39 @@ is drawn until it lies inside."""
 
 
 def pillow(path: Path, size: int | None = None, bits: int | None = None) -> Pixels:
-    """The pixels of an image, grey or red, green and blue. With a `size`, of a square of so many: that in the middle of
-    the image, resized so that its shorter side is 256/224 as long; with 64 random `bits` a crop anywhere, of any size,
-    resized to the square. Raises UserError that names the file."""
+    """The pixels of an image, turned as its EXIF says: grey, or red, green and blue, as bytes; greys of 16 or 32 bits
+    as they are. With a `size`, of a square of so many: that in the middle of the image, resized so that its shorter
+    side is 256/224 as long; with 64 random `bits` a crop anywhere, of any size, resized to the square. Raises UserError
+    that names the file."""
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ImportError:
         raise UserError(
             "images are read by Pillow, which is not installed: pip install 'tombola[images]'"
         ) from None
     try:
-        with Image.open(path) as image:
-            whole = image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
-            return np.asarray(whole if size is None else _square(whole, size, bits))
+        with warnings.catch_warnings(), Image.open(path) as opened:
+            warnings.simplefilter("ignore")  # of large images: how large all are is said by us
+            frames, image = getattr(opened, "n_frames", 1), ImageOps.exif_transpose(opened)
+            clear = (
+                image.has_transparency_data and min(image.convert("RGBA").getchannel("A").getextrema()) < 255
+            )
+            deep = image.mode.startswith(DEEP)
+            whole = image if deep else image.convert("L" if image.mode in GREY else "RGB")
+            pixels = np.asarray(whole if size is None or deep else _square(whole, size, bits))
     except MemoryError:
         raise UserError(f"{path}: does not fit in memory") from None
-    except Exception as problem:  # broken images raise almost anything
-        raise UserError(f"{path}: not a readable image ({problem})") from None
+    except Exception as problem:  # whatever a decoder makes of a damaged file
+        raise UserError(f"{path}: not a readable image ({brief(problem)})") from None
+    if frames > 1:
+        raise UserError(f"{path}: has {frames} frames; expected one image a file")
+    if clear:
+        raise UserError(
+            f"{path}: has transparent pixels; expected opaque ones, laid over a background of your choice"
+        )
+    if deep and size is not None:
+        raise UserError(f"{path}: has more than 8 bits a pixel; expected 8, since '?size' is asked for")
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
 def _square(image: Any, size: int, bits: int | None) -> Any:

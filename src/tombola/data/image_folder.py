@@ -100,12 +100,12 @@ def _images(root: Path, classes: list[str]) -> list[tuple[int, Path]]:
         (label, path)
         for label, name in enumerate(classes)
         for path in sorted((root / name).rglob("*"))
-        if path.suffix.lower() in IMAGES
+        if path.suffix.lower() in IMAGES and not path.name.startswith(".")
     ]
 
 
 def _stacked(images: list[tuple[Path, Pixels]]) -> Pixels:
-    """uint8 [n, channels, height, width]."""
+    """[n, channels, height, width], in the type that all have."""
     first, pixels = images[0]
     coloured = any(each.ndim == 3 for _, each in images)
     for path, each in images:
@@ -113,6 +113,10 @@ def _stacked(images: list[tuple[Path, Pixels]]) -> Pixels:
             raise UserError(
                 f"{path}: {each.shape[0]} x {each.shape[1]} pixels, and {first} has {pixels.shape[0]} x "
                 f"{pixels.shape[1]}; expected images of one size"
+            )
+        if each.dtype != pixels.dtype:
+            raise UserError(
+                f"{path}: pixels are {each.dtype}, and those of {first} {pixels.dtype}; expected images of one depth"
             )
     alike = [np.repeat(each[..., None], 3, 2) if coloured and each.ndim == 2 else each for _, each in images]
     whole = np.stack(alike)

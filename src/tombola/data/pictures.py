@@ -75,6 +75,8 @@ class Pictures:
     def _whole(self, number: int, pixels: Pixels) -> Pixels:
         """[channels, height, width]; grey becomes coloured where the others are."""
         channels, *sides = self.shape[1:]
+        if pixels.dtype != np.uint8:
+            raise UserError(f"{self.files[number]}: has more than 8 bits a pixel; expected 8 with '?stream'")
         if pixels.shape[:2] != tuple(sides) or (pixels.ndim == 3 and channels == 1):
             kind = "coloured" if pixels.ndim == 3 else "grey"
             raise UserError(

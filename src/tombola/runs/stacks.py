@@ -128,8 +128,8 @@ class StackTrainer:
             last = iteration
 
         lottery, rewind, whole = self.lottery, study.pruning.rewind, study.recipe_at(first.level).iterations
-        until = goes_to(study, first) if lottery else whole
-        until = None if until == whole else until
+        ends = goes_to(study, first) if lottery else whole
+        until = None if ends == whole else ends
         snapshot_at = rewind if lottery and rewind and first.level == 0 else None
         here, record = ranks(), self.record.record
         if here:
