@@ -39,9 +39,25 @@ def facts(kind: str, name: str) -> Any:
     raise UserError(f"unknown {kind} '{name}'{nearest(name, names(kind))}")
 
 
-def remember(kind: str, name: str, facts: Any, line: str = "") -> None:
-    """Note what a stored run says of a part that it was made with; what is registered goes before it."""
+def remember(kind: str, name: str, facts: Any, line: str = "", *, certain: bool = True) -> None:
+    """Note what a stored run says of a part that it was made with; what is registered goes before it. Raises UserError
+    where the run is `certain` of it, and a part of that name is known that is another one: what is asked of a name has
+    one answer in a process."""
+    known_so = (*_registered(kind, name), *REMEMBERED[kind].get(name, ())[:1]) if certain else ()
+    for known in known_so if name not in _table().get(kind, ()) else ():
+        if json.dumps(known, sort_keys=True) != json.dumps(facts, sort_keys=True):
+            raise UserError(
+                f"{kind} '{name}' of this run is {_told(facts)}, and this process knows another one of that name, "
+                f"{_told(known)}; read the run in a process of its own"
+            )
     REMEMBERED[kind].setdefault(name, (facts, line))
+
+
+def _told(facts: Any) -> str:
+    """Facts in short."""
+    return (
+        ", ".join(f"{key} {value}" for key, value in facts.items()) if isinstance(facts, dict) else str(facts)
+    )
 
 
 def line(kind: str, name: str) -> str:

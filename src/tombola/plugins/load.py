@@ -12,8 +12,11 @@ from types import ModuleType
 from typing import Any
 
 from tombola.errors import UserError, brief, nearest
-from tombola.plugins.source import Code, is_file
+from tombola.plugins.source import Code, installed, is_file
 from tombola.plugins.trusted import require_trusted
+
+LOADED: dict[str, str] = {}
+"""Files that were run in this process -> the digest of their sources then."""
 
 
 def load_imports(names: Sequence[str]) -> None:
@@ -45,9 +48,28 @@ def load_function(code: Code, said: str, form: str) -> Any:
 
 
 def _load(place: str, said: str) -> ModuleType:
-    """A module, by its name or its file; the current folder is searched last."""
-    if is_file(place):
-        return _load_file(place, said)
+    """A module, by its name or its file; the current folder is searched last. Raises UserError where this process has
+    run it with other sources, or a module of its name from another folder: it would go on with those."""
+    running = {id(module) for module in list(sys.modules.values())}
+    found = _load_file(place, said) if is_file(place) else _load_module(place, said)
+    if (file := getattr(found, "__file__", None)) and not installed(Path(file)):
+        now = Code(file if file.endswith(".py") else place).digest()
+        if id(found) not in running:
+            LOADED[file] = now
+        if LOADED.setdefault(file, now) != now:
+            raise UserError(
+                f"{said}: {file} was changed since this process ran it; begin a process of its own (a kernel)"
+            )
+        here = Path.cwd() / f"{place.replace('.', os.sep)}.py"
+        if not is_file(place) and here.is_file() and not here.samefile(file):
+            raise UserError(
+                f"{said}: this process has run module '{place}' of {Path(file).parent}, and {here} is another one; "
+                "begin a process of its own, or name the file"
+            )
+    return found
+
+
+def _load_module(place: str, said: str) -> ModuleType:
     _search(Path.cwd())
     importlib.invalidate_caches()  # the file may be younger than the last look into its folder
     try:

@@ -84,10 +84,14 @@ def _found(name: str, places: list[str] | None) -> ModuleSpec | None:
     return PathFinder.find_spec(name, [os.getcwd()]) if places is None else None
 
 
+def installed(path: Path) -> bool:
+    """Whether a file is of an installed package or of Python."""
+    return any(part in INSTALLED for part in path.parts) or path.is_relative_to(sysconfig.get_path("stdlib"))
+
+
 def _followed(first: Path) -> list[Path]:
     """The files that a digest is over, in the order of their names."""
-    standard = Path(sysconfig.get_path("stdlib"))
-    if any(part in INSTALLED for part in first.parts) or first.is_relative_to(standard):
+    if installed(first):
         return [first]
     root = first.resolve().parent
     while (root / "__init__.py").is_file() and root.parent != root:

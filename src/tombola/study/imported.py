@@ -106,7 +106,7 @@ def _is_in(text: str, name: str) -> bool:
 
 def remember(folder: Path, environment: Mapping[str, Any] | None = None) -> None:
     """Let the parts that a run was made with be known, as its folder has them: by imports.json, or of a run of an older
-    Tombola by its environment. Raises UserError for a broken file."""
+    Tombola by its environment. Raises UserError for a broken file, and for parts that are others in this process."""
     path = folder / IMPORTS
     if path.is_file():
         for kind, named in _read(path).parts.items():
@@ -117,15 +117,15 @@ def remember(folder: Path, environment: Mapping[str, Any] | None = None) -> None
     facts = (environment or {}).get("study") or {}
     for name, actions in facts.get("arms", {}).items():
         if actions.keys() == ACTIONS.keys():
-            parts.remember(ARMS.kind, name, actions)
+            parts.remember(ARMS.kind, name, actions, certain=False)
             for field, kind in ACTIONS.items():
-                parts.remember(kind, actions[field], ActionFacts().model_dump())
+                parts.remember(kind, actions[field], ActionFacts().model_dump(), certain=False)
     deciding = facts.get("deciding", {})
     for table, key, kind in (("pruning", "criterion", "criterion"), ("data", "name", "data set")):
         named = deciding.get(table)
         found = named.get(key) if isinstance(named, dict) else None
         if isinstance(found, str):
-            parts.remember(kind, found, FACTS[kind]().model_dump())
+            parts.remember(kind, found, FACTS[kind]().model_dump(), certain=False)
 
 
 def say_what_changed(folder: Path) -> None:
