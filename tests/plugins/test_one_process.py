@@ -47,15 +47,18 @@ def test_two_runs_whose_arms_of_one_name_differ_are_not_read_as_one() -> None:
     remember(made_with("a", "rewind"))
     remember(made_with("b", "rewind"))
     assert ArmSpec(name="mine").arm.weights == "rewind"
-    with pytest.raises(
-        UserError, match=r"arm 'mine' of this run is mask keep, weights reinit.*another one of that name"
-    ):
+    with pytest.raises(UserError, match=r"arm 'mine' of this run is mask keep, weights reinit.*another one"):
         remember(made_with("c", "reinit"))
     assert ArmSpec(name="mine").arm.weights == "rewind", "the first is as it was"
 
 
 def test_a_part_of_the_house_is_what_it_is() -> None:
-    parts.remember(ARMS.kind, "reinit", {"mask": "another"})
+    parts.remember("criterion", "snip", {"probe": False, "rounds": 7})
+    assert parts.facts("criterion", "snip") == {"probe": True, "rounds": 1}
+    with pytest.raises(
+        UserError, match="this process knows another one of that name, mask keep, weights reinit"
+    ):
+        parts.remember(ARMS.kind, "reinit", {"mask": "another"})
     assert ArmSpec(name="reinit").arm == ARMS["reinit"]
 
 
