@@ -1,17 +1,20 @@
 """`make bench`: every engine beside the baselines, side by side in one run; writes JSON and pictures.
 
-    python benchmarks/run.py [--seconds 270] [--shared] [--only NETWORK ...] [--out FOLDER]
+    python benchmarks/run.py [--seconds 270] [--shared] [--held-down avx2] [--only NETWORK ...] [--out FOLDER]
 
 Networks whole and by layer. It ends within the seconds on any machine: rounds are sized by a first step, and what the
 time does not last for, or what the processor lacks, is left out with a line that says so. With --shared, for a machine
-that does other things too, both sides have one thread, and times are processor time.
+that does other things too, both sides have one thread, and times are processor time. With --held-down every library
+leaves newer instructions alone, as tests/held_down.py says; files get the level in their names.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,16 @@ from layers import LAYERS, layer_rows
 from networks import bfloat16_row, cases, network_rows
 from turns import Budget
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+from held_down import LEVELS
+from held_down import environment as held_down
 from tombola.bench import measure_floors
 from tombola.report.figures.export import save
 from tombola.training.device import prepare
+
+HELD = "TOMBOLA_BENCH_HELD_DOWN"
+"""Says that this process is held down already."""
 
 
 def picture(found: list[dict[str, Any]]) -> alt.Chart:
@@ -75,7 +85,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--shared", action="store_true")
     parser.add_argument("--only", nargs="*", default=None)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--held-down", choices=sorted(LEVELS))
     given = parser.parse_args(arguments)
+    if given.held_down and os.environ.get(HELD) != given.held_down:
+        environment = os.environ | held_down(given.held_down) | {HELD: given.held_down}
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+    level = f"-{given.held_down}" if given.held_down else ""
     given.out.mkdir(parents=True, exist_ok=True)
     prepare(1 if given.shared else None)
     budget = Budget.of(given.seconds, 0)
@@ -94,7 +109,9 @@ def main(arguments: list[str] | None = None) -> None:
     def keep(row: dict[str, Any]) -> None:
         tell(row, budget)
         found.append(row)
-        (given.out / "bench-cpu.json").write_text(json.dumps({**facts, "rows": found}, indent=1) + "\n")
+        (given.out / f"bench-cpu{level}.json").write_text(
+            json.dumps({**facts, "rows": found}, indent=1) + "\n"
+        )
 
     for row in layer_rows(budget) if whole else ():
         keep(row)
@@ -103,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
             keep(row)
         own = [row for row in found if row["what"] != "layer" and row["network"] == case.case.net.name]
         if own:
-            save(picture(own), given.out / f"{case.case.net.name}-cpu.png")
+            save(picture(own), given.out / f"{case.case.net.name}-cpu{level}.png")
     for row in bfloat16_row(floors, budget) if whole else ():
         keep(row)
     if budget.lost:
