@@ -130,7 +130,7 @@ def test_progress_counts_cells_by_level_and_arm(served: LiveServer, done: Path) 
     assert places == [(0, "ticket", 2, 2), *((level, arm, 2, 2) for level in (1, 2) for arm in arms)]
     records = [json.loads((done / f"cells/r{r}/L00/ticket/0/cell.json").read_text()) for r in (0, 1)]
     mean = sum(record["early_stop_test_accuracy"] for record in records) / 2
-    assert progress["rows"][0]["accuracy"] == pytest.approx(mean)
+    assert progress["rows"][0]["test"] == pytest.approx(mean)
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_a_recipe_does_not_change() -> None:
         ({"optimizer": "torch.optim:LBFGS"}, "unknown optimizer 'torch.optim:LBFGS'"),
         ({"optimizer": "adamw", "momentum": 0.9}, "momentum and nesterov belong to optimizer = 'sgd'; adam has betas"),
         ({"optimizer_options": {"alpha": 0.9}}, "optimizer_options belong to optimizers of torch"),
-        ({"loss": "mse"}, "Recipe: loss: unknown loss 'mse'; expected 'cross-entropy', or 'package.module:function'"),
+        ({"loss": "mae"}, "Recipe: loss: unknown loss 'mae'; expected 'cross-entropy', 'mse', or 'package.module:func"),
         ({"loss": "a:b", "label_smoothing": 0.1}, "Recipe: label_smoothing belongs to loss = 'cross-entropy'"),
         ({"lr": "x"}, "Recipe: lr is 'x': input should be a valid number"),
         ({"itertaions": 3}, "Recipe: unknown key 'itertaions'; did you mean 'iterations'?"),

@@ -10,6 +10,7 @@ from tombola.analysis.contrasts import claims, contrasts, diff_results
 from tombola.analysis.verdicts.published import expectations
 from tombola.cli.show.tables import console, print_csv, print_json, print_means, print_table
 from tombola.errors import UserError
+from tombola.metrics import metric_in
 from tombola.runs.folder import Run
 from tombola.runs.locate import all_runs
 from tombola.runs.progress import require_whole
@@ -155,7 +156,8 @@ def print_by_class(run: Run, data_dir: Path | None, as_json: bool, as_csv: bool)
 def print_difference(first: Run, second: Run, as_json: bool) -> None:
     """What the specs and the results of two runs have different."""
     keys = diff_many([first.study, second.study])
-    rows = diff_results(results_of(first), results_of(second)).to_dicts()
+    frames = results_of(first), results_of(second)
+    rows, metric = diff_results(*frames).to_dicts(), metric_in(frames[0].columns)
     if as_json:
         print_json({"spec": keys, "results": rows})
         return
@@ -168,12 +170,13 @@ def print_difference(first: Run, second: Run, as_json: bool) -> None:
     if rows:
         table = [
             [row["arm"], str(row["level"]), percent(row["density"], 2)]
-            + [f"{100 * row[c]:.2f}" for c in ("test_a", "test_b")]
-            + [f"{100 * (row['test_b'] - row['test_a']):+.2f}", f"{row['stop_b'] - row['stop_a']:+.0f}"]
+            + [metric.shown(row[c]).removesuffix(metric.unit) for c in ("test_a", "test_b")]
+            + [metric.difference(row["test_b"] - row["test_a"]), f"{row['stop_b'] - row['stop_a']:+.0f}"]
             for row in rows
         ]
-        heads = ["arm", "level", "density", "test % A", "test % B", "B - A, pp", "early stop, B - A"]
-        console().print("\nmeans over replicates; test accuracy at early stop")
+        tests = [f"test {metric.head} A", f"test {metric.head} B", f"B - A,{metric.points}".rstrip(",")]
+        heads = ["arm", "level", "density", *tests, "early stop, B - A"]
+        console().print(f"\nmeans over replicates; test {metric.noun} at early stop")
         print_table(heads, table)
         for run in (first, second):
             if said := ends_in_words(results_of(run, timed=False), marks=False):
