@@ -5,7 +5,7 @@ What only reads runs is in `tombola.reading`, what trains single networks in `to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -46,6 +46,13 @@ def run(
     who trains; `mirror`, where a copy is kept. See `tombola.runs.run_options`, and `run_study` and `run_sweep` of
     `tombola.runs.runner`. Raises UserError for a user's mistake.
     """
+    if not isinstance(what, Study | Sweep | str | Path):
+        raise UserError(
+            f"what is run is of type {type(what).__name__}, expected a tombola.Study (Study.model_validate(table) "
+            "makes one), a preset's name or a TOML file"
+        )
+    if isinstance(settings, str | Mapping):
+        raise UserError(f"settings is {settings!r}, expected a list of 'key=value'")
     if not isinstance(what, Study | Sweep):
         found = load_sweep(str(what), settings)
         handed_in = options.get("model") is not None or options.get("data") is not None
@@ -66,6 +73,11 @@ def compare(*tickets: Named, runs: Path | str = "runs", **options: Unpack[Compar
     """
     ours, others = list[Run](), list[Subject]()
     for given in tickets:
+        if not isinstance(given, Run | SweepRun | str | Path):
+            raise UserError(
+                f"what is compared is of type {type(given).__name__}, expected a run, its name, or a file of a mask; "
+                "for tickets in memory there is tombola.comparison.pairs.compare"
+            )
         if not isinstance(given, Run | SweepRun) and Path(given).exists() and not is_run(Path(given)):
             others += subjects_from(Path(given))
         else:

@@ -18,6 +18,22 @@ class Notice(UserWarning):
     """Something that a user should know and that stops nothing: the command line prints it as `note: ...`."""
 
 
+def require_type(given: object, kind: type, what: str, how: str = "") -> None:
+    """Raise UserError where `what` is handed in from Python and is of another type; `how` says how to come by one."""
+    if not isinstance(given, kind):
+        found = type(given).__name__
+        article = "an" if found[:1].lower() in "aeiou" else "a"
+        raise UserError(
+            f"{what} is {article} {found}, expected a tombola.{kind.__name__}{f' ({how})' if how else ''}"
+        )
+
+
+def require_seed(seed: object) -> None:
+    """Raise UserError for a seed that is no whole number from 0 on."""
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"seed is {seed!r}, expected a whole number, 0 or more")
+
+
 def notice(sentence: str) -> None:
     """Say a sentence beside the work: a `Notice`, which Python's warning filters can silence or make an error."""
     warnings.warn(sentence, Notice, stacklevel=3)

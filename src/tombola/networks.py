@@ -16,7 +16,7 @@ from tombola.data.dataset import DATASETS
 from tombola.data.given import Data, dataset_of
 from tombola.data.resident import Resident
 from tombola.data.spec import DataSpec
-from tombola.errors import UserError, notice
+from tombola.errors import UserError, notice, require_seed, require_type
 from tombola.lottery.arms.catalog import TICKET
 from tombola.lottery.cell import Begin, Cell, Drawn, train_cells
 from tombola.lottery.draw import draw as draw_levels
@@ -80,8 +80,12 @@ def train(
     (default: as many as before). Raises UserError for a user's mistake.
     """
     prepare(threads)
-    net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device, prune)
     recipe = recipe or Recipe()
+    require_type(recipe, Recipe, "recipe", "tombola.Recipe(iterations=1000)")
+    require_seed(seed)
+    net, resident, spec = _bind(
+        model, data, normalisation, validation, data_dir, device, prune, recipe.metric
+    )
     seeds = Seeds.single(seed)
     mask = Mask.dense(net.prunable_shapes)
     state = net.initial(seeds.stream("init"))
@@ -124,8 +128,13 @@ def draw(
     its scores. `threads` as in `train`. Raises UserError for a user's mistake.
     """
     prepare(threads)
-    net, resident, spec = _bind(model, data, normalisation, validation, data_dir, device, prune)
     recipe, pruning = recipe or Recipe(), pruning or Pruning()
+    require_type(recipe, Recipe, "recipe", "tombola.Recipe(iterations=1000)")
+    require_type(pruning, Pruning, "pruning", "tombola.Pruning(rate=0.2)")
+    require_seed(seed)
+    net, resident, spec = _bind(
+        model, data, normalisation, validation, data_dir, device, prune, recipe.metric
+    )
     check_rewind(pruning.rewind, recipe.iterations)
     whole = Study(
         model=_named(model, net, prune),
@@ -193,6 +202,10 @@ def prune(
     Raises UserError when they do not fit the network.
     """
     rule = rule or PruneRule()
+    require_type(rule, PruneRule, "rule", "tombola.PruneRule(rate=0.2)")
+    require_seed(seed)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"network is of type {type(network).__name__}, expected a torch module")
     final = state_of(network)
     roles = roles_of(network, prune)
     before = mask or Mask.dense({name: tuple(final[name].shape) for name in roles})
@@ -249,6 +262,7 @@ def evaluate(
     data: Data,
     *,
     weights: Weights = "end",
+    model: Model | None = None,
     data_dir: Path | None = None,
     device: str = "auto",
     engine: str = "auto",
@@ -256,16 +270,22 @@ def evaluate(
 ) -> Evaluation:
     """Measure a ticket's weights, at the end of training or at the early stop ("best"), on the test set of a data set.
 
-    The model and the normalisation are those in its provenance; `threads` as in `train`. Raises UserError when it has
+    The model and the normalisation are those in its provenance, or the `model` that is handed in; `threads` as in
+    `train`. Raises UserError when it has
     none, when the data do not fit the network, or when the model computes something else than when the weights were
     trained.
     """
     prepare(threads)
+    require_type(ticket, Ticket, "ticket", "tombola.Ticket.load(path)")
     known = ticket.provenance
     if "model" not in known or "data" not in known:
         raise UserError("this ticket does not say which model and data it is of, so it cannot be measured")
     spec = ModelSpec.model_validate(known["model"])
-    net, resident, _ = _bind(spec, data, known["data"]["normalisation"], 0.1, data_dir, device)
+    normalisation = known["data"]["normalisation"]
+    prune = spec.prune if model is not None else ()
+    net, resident, _ = _bind(
+        spec if model is None else model, data, normalisation, 0.1, data_dir, device, prune
+    )
     state = ticket.weights(weights)
     start = Start(state, ticket.mask, Seeds.single(0))
     for name, shape in net.shapes.items():
@@ -313,12 +333,15 @@ def _bind(
     data_dir: Path | None,
     device: str,
     prune: Sequence[str] = (),
+    metric: str | None = None,
 ) -> tuple[Architecture, Resident, DataSpec]:
     dataset = dataset_of(data, data_dir)
+    if metric is not None:
+        require_kind(METRICS[metric], dataset.name, dataset.train_y)
     name = data if isinstance(data, str) else dataset.name if dataset.name in DATASETS else "arrays"
-    spec = DataSpec.model_validate(
-        {"name": name, "normalisation": normalisation, "validation": validation, "digest": dataset.digest}
-    )
+    about: dict[str, Any] = {"normalisation": normalisation, "validation": validation}
+    spec = DataSpec(name=name, digest=dataset.digest, **about)
+    prune = (prune,) if isinstance(prune, str) else prune
     resident = Resident(dataset, normalisation, pick_device(device))
     shown, several = resident.shown(EXAMPLES), resident.several
     net = architecture(model, dataset.shape, dataset.classes, shown, prune=prune, several=several)
@@ -328,4 +351,4 @@ def _bind(
 def _named(model: Model, net: Architecture, prune: Sequence[str]) -> ModelSpec:
     """The spec of a model, or what stands for one that has none."""
     spec = model if isinstance(model, ModelSpec) else ModelSpec(name=net.name)
-    return spec.model_copy(update={"prune": (*spec.prune, *prune)})
+    return spec.model_copy(update={"prune": (*spec.prune, *((prune,) if isinstance(prune, str) else prune))})

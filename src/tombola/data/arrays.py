@@ -116,6 +116,7 @@ def _are_several(pair: Pair) -> bool:
 def _numbers(values: Array, where: str) -> npt.NDArray[Any]:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
+        values = values if values.layout is torch.strided else values.to_dense()
         # numpy has no bfloat16; float64 is kept, since rounding to float32 is decided later
         values = (values.float() if values.is_floating_point() and values.itemsize < 4 else values).numpy()
     try:

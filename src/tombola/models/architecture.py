@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tombola.errors import UserError, nearest
+from tombola.errors import UserError, nearest, notice
 from tombola.models.catalog import find, is_ours
 from tombola.models.computed import require_own_weights
 from tombola.models.factory import (
@@ -38,7 +38,14 @@ from tombola.models.state import (
     state_dict_names,
     state_of,
 )
-from tombola.models.trial import WholeNumbersError, random_examples, require_fit, require_sizes, try_out
+from tombola.models.trial import (
+    WholeNumbersError,
+    random_examples,
+    require_fit,
+    require_sizes,
+    says_probabilities,
+    try_out,
+)
 from tombola.several import Several
 
 T = TypeVar("T")
@@ -278,6 +285,11 @@ def _tried(
         except WholeNumbersError:
             x = x.to(torch.int64)
             answers = try_out(name, module, x, given.classes)
+    if says_probabilities(answers):
+        notice(
+            f"model '{name}' answers with probabilities (they are from 0 to 1 and sum to 1), and cross-entropy takes "
+            "logits: leave the softmax out, or it is taken twice"
+        )
     shown = TriedOut(state, x, given.classes, answers)
     described = Architecture(
         name=name,

@@ -110,6 +110,13 @@ def try_out(name: str, module: nn.Module, x: Tensor, classes: int) -> Answers:
     return first
 
 
+def says_probabilities(answers: Answers) -> bool:
+    """Whether outputs are shares of several classes, as behind a softmax."""
+    said = answers.evaluation
+    sums = torch.ones(len(said), dtype=said.dtype)
+    return said.shape[1] > 1 and bool((said >= 0).all()) and torch.allclose(said.sum(1), sums, atol=1e-5)
+
+
 def _seeds_itself(module: nn.Module, x: Tensor) -> bool:
     """Whether a forward pass in training mode leaves torch's generator the same, whatever it was before."""
     buffers = {key: buffer.clone() for key, buffer in module.named_buffers()}

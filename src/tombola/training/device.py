@@ -16,6 +16,7 @@ MULTIPLIES = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16")
 
 def pick_device(name: str) -> torch.device:
     """The device of `auto`, `cpu`, `cuda` or `cuda:N`. Raises UserError when it is not there."""
+    name = str(name)  # or a torch.device
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kinds = ("auto", "cpu", "cuda")
