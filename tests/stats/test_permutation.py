@@ -8,7 +8,16 @@ import math
 import numpy as np
 import pytest
 
-from tombola.stats.permutation import Contrasted, Grouping, by_swapping, clear, contrasted, smallest_p, swaps
+from tombola.stats.permutation import (
+    WAYS,
+    Contrasted,
+    Grouping,
+    by_swapping,
+    clear,
+    contrasted,
+    smallest_p,
+    swaps,
+)
 
 RNG = np.random.default_rng
 
@@ -156,6 +165,15 @@ def test_many_replicates_are_sampled():
     items = one_draw(20)
     strong = np.where(items.in_a, 1.0, 0.0) + 0.01 * RNG(1).standard_normal(40)
     assert contrasted(strong, items, RNG(0)).p == pytest.approx(smallest_p(20)) == 1 / (2**14 + 1)
+
+
+def test_swaps_drawn_in_parts_are_those_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, rng = 1.0 - 2.0 * RNG(0).integers(0, 2, (WAYS, 20)), RNG(0)
+    monkeypatch.setattr("tombola.stats.permutation.PART", 777)
+    assert (swaps(20, rng)[0] == whole).all()
+    used = RNG(0)
+    used.integers(0, 2, (WAYS, 20))
+    assert rng.random() == used.random()
 
 
 @pytest.mark.parametrize(("replicates", "smallest"), [(2, 0.5), (5, 1 / 16), (6, 1 / 32), (8, 1 / 128)])

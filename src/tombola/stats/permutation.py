@@ -63,6 +63,8 @@ Bits = NDArray[np.bool_]
 Direction = Literal["greater", "less", "different", "same"]
 """What is asked of A - B: above -margin, below the margin, not zero (without a margin), within the margin."""
 
+PART = 1_000_000
+"""Swaps that are drawn in one go."""
 WAYS = 2**14
 """Up to so many ways of swapping are gone through one by one; of more, so many are drawn."""
 ROUNDING = 1e-12
@@ -221,8 +223,12 @@ def swaps(replicates: int, rng: np.random.Generator) -> tuple[Floats, bool]:
     if 2**replicates <= WAYS:
         bits = np.arange(2**replicates)[:, None] >> np.arange(replicates) & 1
         return np.asarray(1.0 - 2.0 * bits, np.float64), True
-    drawn = rng.integers(0, 2, (WAYS, replicates))
-    return np.asarray(1.0 - 2.0 * drawn, np.float64), False
+    turns = np.empty((WAYS, replicates))
+    for some in np.array_split(
+        turns, max(1, turns.size // PART)
+    ):  # all at once would take the memory thrice over
+        some[:] = 1.0 - 2.0 * rng.integers(0, 2, some.shape)
+    return turns, False
 
 
 Parts = tuple[float, float, Floats, float | None]

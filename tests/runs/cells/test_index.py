@@ -24,6 +24,7 @@ from tombola.files import write_json
 from tombola.lottery.cell import Cell
 from tombola.runs.cells import cells, index
 from tombola.runs.cells.record import TIMING_FILE, CellRecord, place_of, timing_table
+from tombola.runs.check.damage import damages_of
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
 
@@ -222,6 +223,18 @@ def test_what_cannot_be_seen_by_it_is_found_by_who_reads_the_file(path: Path) ->
     assert str(TICKET) in noted(path)
     with pytest.raises(UserError, match=r"mask.safetensors: is damaged"):
         run.mask(TICKET)
+
+
+def test_of_a_record_that_decays_unseen_the_one_that_was_stored_is_used_and_verify_names_it(
+    path: Path,
+) -> None:
+    before = answers(path)
+    record = Run(path).folder(TICKET) / "cell.json"
+    state, data = record.stat(), record.read_bytes()
+    record.write_bytes(data.replace(b'"status": "ok"', b'"status": "oK"'))
+    os.utime(record, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert answers(path) == before
+    assert [each.path for each in damages_of(Run(path))] == [record]
 
 
 def test_a_file_put_in_the_place_of_another_is_seen_by_its_inode(path: Path) -> None:
