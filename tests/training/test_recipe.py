@@ -194,3 +194,9 @@ def test_a_mistake_in_python_is_one_sentence(options: dict[str, Any], sentence: 
         Recipe(**options)
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_recipe_says_how_images_are_changed() -> None:
+    assert str(Recipe()).endswith("adam at 0.0012, constant")
+    assert str(Recipe(flip=True, crop=4)).endswith(", flip and crop")
+    assert str(Recipe(flip=True, resized_crop=True)).endswith(", constant, resized crops")

@@ -179,7 +179,8 @@ class Recipe(Table):
         rate = f"{self.optimizer} at {self.lr:g}, {self.schedule}"
         warm = f", warmup {self.warmup:,}" if self.warmup else ""
         images = ", flip and crop" if self.flip and self.crop else ""
-        return f"{self.iterations:,} iterations of {self.batch}, {rate}{warm}{images}"
+        resized = ", resized crops" if self.resized_crop else ""
+        return f"{self.iterations:,} iterations of {self.batch}, {rate}{warm}{images}{resized}"
 
     @property
     def code(self) -> list[Code]:

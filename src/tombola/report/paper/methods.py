@@ -79,6 +79,7 @@ def training(m: Material) -> Paragraph:
         f"a linear warmup of {recipe.warmup:,} iterations" * (recipe.warmup > 0),
         "random horizontal flips" * recipe.flip,
         f"random crops from {recipe.crop} pixels of padding" * (recipe.crop > 0),
+        "random crops of 8 to 100% of an image, resized" * recipe.resized_crop,
         f"{recipe.precision} arithmetic" * (recipe.precision != "float32"),
     ]
     return paragraph(
