@@ -6,7 +6,6 @@ What is found goes to the folder, one input for each place in the code, and the 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import logging
 import resource
 import sys
@@ -16,7 +15,8 @@ from pathlib import Path
 import atheris
 
 from fuzz.mutate import of_trees
-from fuzz.target import FAULTS, Target, found
+from fuzz.target import FAULTS, found
+from fuzz.targets import named
 
 PURE = ("tombola", "pickletools", "tomllib", "zipfile", "gzip", "numpy.lib")
 COMPILED = ("tombola.training.engines",)
@@ -30,7 +30,7 @@ HANGS = 120
 def main(name: str, folder: Path, seconds: int) -> None:
     """Does not return: libFuzzer ends the process."""
     with atheris.instrument_imports(include=list(PURE), exclude=list(COMPILED)):
-        target: Target = importlib.import_module(f"fuzz.targets.{name}").TARGET
+        target = named(name)
     logging.disable()
     place = Path(tempfile.mkdtemp(dir=_memory()))
     path, known = place / target.file, set[tuple[str, str]]()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 import shutil
 import sys
 import time
@@ -14,24 +12,18 @@ from typing import Any
 
 import pytest
 
-from fuzz import mutate, target, targets
+from fuzz import mutate, target
 from fuzz.target import Target, found
+from fuzz.targets import PLACES, named
 from fuzz.trees import JSON, SAFETENSORS, TOML
 from support.faults import FAULTS
 from tombola.errors import UserError
 
-NAMES = [each.name for each in pkgutil.iter_modules(targets.__path__)]
-
-
-def of(name: str) -> Target:
-    made: Target = importlib.import_module(f"fuzz.targets.{name}").TARGET
-    return made
-
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PLACES)
 def test_seeds_are_read_and_what_was_found_once_is_refused(name: str, tmp_path: Path) -> None:
-    reader = of(name)
+    reader = named(name)
     path = tmp_path / reader.file
     for seed in reader.seeds():
         path.write_bytes(seed)
@@ -42,15 +34,15 @@ def test_seeds_are_read_and_what_was_found_once_is_refused(name: str, tmp_path: 
 
 
 def test_every_input_that_was_found_is_of_a_target() -> None:
-    assert {file.name.partition("-")[0] for file in FAULTS.iterdir()} <= set(NAMES)
+    assert {file.name.partition("-")[0] for file in FAULTS.iterdir()} <= set(PLACES)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_seeds_of_readers_of_whole_files_are_not_refused(tmp_path: Path) -> None:
     for name in ("cifar", "npz", "csv_table", "ticket", "checkpoint", "idx", "hugging_face"):
-        path = tmp_path / of(name).file
-        path.write_bytes(next(iter(of(name).seeds())))
-        of(name).read(path)
+        path = tmp_path / named(name).file
+        path.write_bytes(next(iter(named(name).seeds())))
+        named(name).read(path)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +77,7 @@ def spin(seconds: float) -> None:
 
 def test_trees_are_written_as_they_were_read() -> None:
     for name, tree in (("study", TOML), ("ticket", SAFETENSORS), ("cell", JSON)):
-        for seed in list(of(name).seeds())[:4]:
+        for seed in list(named(name).seeds())[:4]:
             whole = tree.parse(seed)
             assert tree.parse(tree.write(whole)) == whole
 

@@ -1,0 +1,1 @@
+"""Targets for files of a run folder: a file each."""
