@@ -184,14 +184,6 @@ def test_stopped_anywhere_it_ends_with_the_same_bits(
     assert no_leftovers(parts.path)
 
 
-def test_several_workers_train_the_same(tmp_path: Path) -> None:
-    for mode in ("rigl", "early-bird", "short-rounds"):
-        study = carried(MODES[mode], [1, 3], name=f"of-{mode}")
-        one = run_tiny(tmp_path / "one", study)
-        two = run_tiny(tmp_path / "two", study, on="local:2")
-        assert contents(source(one).path) == contents(source(two).path)
-
-
 @pytest.mark.parametrize("level", [0, 1, 3])
 def test_what_is_damaged_is_mended_to_the_same_bits(level: int, tmp_path: Path) -> None:
     """Trainings that were cut, and a ticket that was not trained at all."""

@@ -43,6 +43,14 @@ STUDIES: dict[str, Study] = {
     "early birds": tiny(**PLAIN, pruning={"mode": "early-bird"}),
     "short rounds": tiny(**PLAIN, pruning={"mode": "short-rounds"}),
     "routes, from sources too": travelling(*(by(kind) for kind in ROUTE_TABLES)),
+    **{
+        f"a source, {mode}, taken at two levels": travelling(
+            by("carry", levels=[1, 3], controls=[]),
+            sources={"other": {"pruning": {"mode": mode, "search": {"every": 2}}}},
+            levels=3,
+        )
+        for mode in ("rigl", "early-bird", "short-rounds")
+    },
 }
 
 
