@@ -145,11 +145,39 @@ def test_the_catalogue_and_the_tab_key_know_them(tombola: Tombola, mine: Path) -
 def test_the_tab_key_reads_a_plug_in_without_running_it(
     line: str, name: str, tombola: Tombola, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert name in offered(line, tombola, monkeypatch)
+    assert "mine" not in sys.modules
+
+
+def offered(line: str, tombola: Tombola, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the tab key offers at the end of a line."""
     words = f"tombola {line}"
     monkeypatch.setenv("_TOMBOLA_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
-    assert name in tombola().out.split()
+    return tombola().out.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("run studies/own.toml --set pruning.criterion=", "pruning.criterion=my-move"),
+        ("compare theirs --measures ", "dead-in-both"),
+        ("compare theirs-0 --measures ", "dead-in-both"),
+        ("run own.toml --set pruning.criterion=", None),
+    ],
+)
+def test_it_reads_what_the_study_that_was_named_imports_and_runs_none_of_it(
+    line: str, name: str | None, tombola: Tombola, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, file in (("studies", "own.toml"), ("runs/theirs-01234567", "study.toml")):
+        Path(place).mkdir(parents=True)
+        (Path(place) / file).write_text('imports = ["mine.py", "../nowhere.py", "no.module"]\n' + STUDY)
+        (Path(place) / "mine.py").write_text(f"{MINE}\nopen('executed', 'w')\n")
+    mine.unlink()
+    found = offered(line, tombola, monkeypatch)
+    assert (name in found) if name else ("pruning.criterion=my-move" not in found)
+    assert not Path("executed").exists()
     assert "mine" not in sys.modules
 
 

@@ -7,7 +7,7 @@ word that is being typed; where nothing is offered, shells offer files.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import typer
 
 from tombola.cli.names import kinds, names
 
-Offer = Callable[[str], list[str]]
+Offer = Callable[[typer.Context, str], list[str]]
 
 
 def words(*known: str) -> Offer:
     """Offers one of some words."""
 
-    def offer(incomplete: str) -> list[str]:
+    def offer(ctx: typer.Context, incomplete: str) -> list[str]:
         return list(known)
 
     return offer
@@ -30,8 +30,8 @@ def words(*known: str) -> Offer:
 def one_of(kind: str, *others: str) -> Offer:
     """Offers a name of a kind (see `tombola.cli.names`), or another word."""
 
-    def offer(incomplete: str) -> list[str]:
-        return [*others, *_written(kind)]
+    def offer(ctx: typer.Context, incomplete: str) -> list[str]:
+        return [*others, *_written(kind, ctx)]
 
     return offer
 
@@ -39,8 +39,8 @@ def one_of(kind: str, *others: str) -> Offer:
 def several_of(*of: str) -> Offer:
     """Offers names of some kinds, with commas between."""
 
-    def offer(incomplete: str) -> list[str]:
-        return _after_comma(incomplete, (name for kind in of for name in _written(kind)))
+    def offer(ctx: typer.Context, incomplete: str) -> list[str]:
+        return _after_comma(incomplete, (name for kind in of for name in _written(kind, ctx)))
 
     return offer
 
@@ -58,13 +58,13 @@ SETTABLE = {
 """Keys of a study whose values are names -> the kind of those."""
 
 
-def settings(incomplete: str) -> list[str]:
+def settings(ctx: typer.Context, incomplete: str) -> list[str]:
     """`KEY=VALUE` for the keys whose values are names."""
     key, equals, _ = incomplete.partition("=")
     if not equals:
         return [f"{each}=" for each in SETTABLE]
     kind = SETTABLE.get(key, SETTABLE.get(key.rpartition(".")[2]))
-    return [f"{key}={name}" for name in _written(kind)] if kind else []
+    return [f"{key}={name}" for name in _written(kind, ctx)] if kind else []
 
 
 def catalog_kinds(incomplete: str) -> list[str]:
@@ -114,9 +114,20 @@ def levels(ctx: typer.Context, incomplete: str) -> list[str]:
     return _after_comma(incomplete, map(str, range(last + 1)))
 
 
-def _written(kind: str) -> list[str]:
-    """The names of a kind that can be typed as they stand: those in capitals stand for a pattern (`wrn-D-K`)."""
-    return [name for name in names(kind) if name == name.lower()]
+def _written(kind: str, ctx: typer.Context) -> list[str]:
+    """The names of a kind that can be typed as they stand: those in capitals stand for a pattern (`wrn-D-K`). What the
+    studies that were named import counts, as far as its source tells: none of it is run."""
+    return [name for name in names(kind, _imports(ctx)) if name == name.lower()]
+
+
+def _imports(ctx: typer.Context) -> list[str]:
+    """The files and modules that the studies of the command line import; files as named from here."""
+    found = []
+    for path, study in _study_files(ctx):
+        for name in study.get("imports", []) if isinstance(study.get("imports"), list) else []:
+            beside = path.parent / str(name)
+            found.append(str(beside if str(name).endswith(".py") and beside.is_file() else name))
+    return found
 
 
 def _after_comma(incomplete: str, known: Iterable[str]) -> list[str]:
@@ -129,7 +140,7 @@ def _after_comma(incomplete: str, known: Iterable[str]) -> list[str]:
 def _named(ctx: typer.Context) -> list[str]:
     """The runs of the command line so far, and whatever else its arguments are. While the value of an option is being
     typed they are not told apart yet, and lie in `ctx.args`."""
-    given = [ctx.params.get(argument) for argument in ("name", "names", "a", "b", "first", "second")]
+    given = [ctx.params.get(argument) for argument in ("what", "name", "names", "a", "b", "first", "second")]
     return [
         *ctx.args,
         *(name for value in given for name in ([value] if isinstance(value, str) else value or ())),
@@ -143,12 +154,16 @@ def _folders(ctx: typer.Context) -> list[Path]:
 
 def _studies(ctx: typer.Context) -> list[dict[str, Any]]:
     """The studies of the runs that were named, as they are written; what cannot be read is left out."""
-    found = []
+    return [study for path, study in _study_files(ctx) if path.name == "study.toml"]
+
+
+def _study_files(ctx: typer.Context) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The files of the studies that were named, and what they hold: those of runs, and what runs are made from."""
     for name in _named(ctx):
-        own = [Path(name), *(path for path in _folders(ctx) if path.name.startswith(name))]
-        for path in own:
+        folders = [Path(name), *(path for path in _folders(ctx) if path.name.startswith(name))]
+        files = [folder / "study.toml" for folder in folders]
+        for path in [*files, Path(name)] if name.endswith(".toml") else files:
             try:
-                found.append(tomllib.loads((path / "study.toml").read_text()))
+                yield path, tomllib.loads(path.read_text())
             except (OSError, ValueError, RecursionError):
                 continue
-    return found

@@ -8,6 +8,7 @@ press runs no code.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 FILE = Path(__file__).parents[1] / "parts.json"
@@ -23,22 +24,22 @@ def kinds() -> list[str]:
     return [*(kind for kind in _read() if kind != FAMILIES), "recipes", "presets"]
 
 
-def names(kind: str) -> list[str]:
-    """The names of a kind."""
+def names(kind: str, imports: Sequence[str] = ()) -> list[str]:
+    """The names of a kind; `imports` are read for further ones."""
     if kind in ("presets", "recipes"):
         return [path.stem for path in sorted(PRESETS.glob("*.toml"))]
-    return [*_read()[kind], *_of_plug_ins(kind)]
+    return [*_read()[kind], *_of_plug_ins(kind, imports)]
 
 
-def _of_plug_ins(kind: str) -> list[str]:
+def _of_plug_ins(kind: str, imports: Sequence[str]) -> list[str]:
     from importlib.metadata import entry_points  # here: `--help` does not wait for it
 
     announced = [point.module for point in entry_points(group="tombola.plugins")]
-    if not IMPORTS and not announced:
+    if not IMPORTS and not announced and not imports:
         return []
     from tombola.plugins.registered import registered
 
-    return registered([*IMPORTS, *announced]).get(kind, [])
+    return registered(dict.fromkeys([*IMPORTS, *announced, *imports])).get(kind, [])
 
 
 def _read() -> dict[str, list[str]]:
