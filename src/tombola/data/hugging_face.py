@@ -6,19 +6,41 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, TypeAdapter
 
 from tombola.data.arrays import from_arrays
 from tombola.data.dataset import Dataset
 from tombola.data.own_files import TEST, TRAIN, label_column
 from tombola.errors import UserError
-from tombola.files import read_object
+from tombola.files import checked, read_object
 from tombola.text import listed
 
+
+class SplitsTable(BaseModel):
+    """What dataset_dict.json says."""
+
+    splits: tuple[str, ...]
+
+
+class FileTable(BaseModel):
+    """A file of a split."""
+
+    filename: str
+
+
+class StateTable(BaseModel):
+    """What the state.json of a split says; the indices are a list of files as well, or null."""
+
+    files: Annotated[tuple[FileTable, ...], Field(alias="_data_files")]
+    indices: Annotated[Any, Field(alias="_indices_files")] = None
+
+
+SPLITS, STATE = TypeAdapter(SplitsTable), TypeAdapter(StateTable)
 READ = "import sys, polars; [polars.read_ipc_stream(path) for path in sys.argv[1:]]"
 
 
@@ -34,7 +56,8 @@ def read_hugging_face(name: str, given: str) -> Dataset:
         raise UserError(
             f"{folder}: no dataset_dict.json in it; expected a folder of DatasetDict.save_to_disk"
         )
-    splits = [str(each) for each in read_object(folder / "dataset_dict.json").get("splits", ())]
+    index = folder / "dataset_dict.json"
+    splits = checked(index, read_object(index), SPLITS).splits
     found = [next((each for each in names if each in splits), None) for names in (TRAIN, TEST)]
     if None in found:
         raise UserError(f"{folder}: has the splits {listed(splits)}; expected 'train' and 'test'")
@@ -43,9 +66,9 @@ def read_hugging_face(name: str, given: str) -> Dataset:
 
 
 def _hf_part(folder: Path, label: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
-    state = read_object(folder / "state.json")
-    names = [str(each.get("filename")) for each in state.get("_data_files", ()) if isinstance(each, dict)]
-    if state.get("_indices_files") or not names or any(Path(each).name != each for each in names):
+    state = checked(folder / "state.json", read_object(folder / "state.json"), STATE)
+    names = [each.filename for each in state.files]
+    if state.indices or not names or any(Path(each).name != each for each in names):
         raise UserError(
             f"{folder}: its examples are picked out of other files; expected flatten_indices() before saving"
         )
