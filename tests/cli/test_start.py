@@ -178,8 +178,8 @@ def test_what_type_checkers_are_told_is_what_is_there() -> None:
 def test_the_public_surface() -> None:
     """Nothing more, and no name that is also a package or a module of Tombola."""
     functions = (
-        "run", "draw", "to_pandas", "train", "evaluate", "prune", "compare", "connect", "verdicts", "results", "status", "open_run",
-        "write_report", "load_study", "load_sweep", "from_arrays", "trust",
+        "run", "draw", "to_pandas", "train", "evaluate", "prune", "compare", "connect", "verdicts", "results", "status",
+        "open_run", "write_report", "load_study", "load_sweep", "from_arrays", "trust",
     )  # fmt: skip
     types = (
         "Study", "Sweep", "Run", "SweepRun", "Ticket", "Mask", "Recipe", "Pruning", "PruneRule", "Dataset",
