@@ -42,7 +42,7 @@ def pillow(path: Path, size: int | None = None, bits: int | None = None) -> Pixe
             warnings.simplefilter("ignore")  # of large images: how large all are is said by us
             frames, image = getattr(opened, "n_frames", 1), ImageOps.exif_transpose(opened)
             clear = (
-                image.has_transparency_data and min(image.convert("RGBA").getchannel("A").getextrema()) < 255
+                image.has_transparency_data and np.asarray(image.convert("RGBA").getchannel("A")).min() < 255
             )
             deep = image.mode.startswith(DEEP)
             whole = image if deep else image.convert("L" if image.mode in GREY else "RGB")
