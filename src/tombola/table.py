@@ -37,7 +37,9 @@ def explain(error: ErrorDetails, model: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown key '{place}'{nearest(parts[-1], _fields(model, parts[:-1]))}"
     if error["type"] == "model_type":
-        return f"{place} is {_found(error)}, expected a table with {', '.join(_fields(model, parts))}"
+        fields = _fields(model, parts)
+        begun = f", such as [{place}] {fields[0]} = ..." if fields and isinstance(error["input"], str) else ""
+        return f"{place} is {_found(error)}, expected a table with {', '.join(fields)}{begun}"
     if error["type"] == "missing":
         return f"'{place}' is missing"
     message = error["msg"].removeprefix("Value error, ")

@@ -56,6 +56,13 @@ def test_extension_by_set(tombola: Tombola, study_file: Path, done: Path) -> Non
     assert len(list(done.parent.iterdir())) == 1
 
 
+def test_fewer_replicates_than_are_there_is_said(tombola: Tombola, study_file: Path, done: Path) -> None:
+    said = tombola("run", str(study_file), "--set", "replicates=1")
+    assert said.code == 0
+    assert "2 replicates are there already, and all of them count; 1 were asked for" in said.err
+    assert "asked for" not in tombola("run", str(study_file)).err
+
+
 def test_results_json_is_one_object_a_cell(tombola: Tombola, done: Path) -> None:
     rows = json.loads(tombola("results", done, "--json").out)
     assert len(rows) == CELLS

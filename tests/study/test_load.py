@@ -82,7 +82,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("mode=oneshot", ("pruning.mode", "'oneshot'", "'one-shot'")),
     ("keep=weights", ("store.keep", "'weights'", "'masks'")),
     ("data.name=mnst", ("data.name", "'mnst'", "did you mean 'mnist'")),
-    ("model=conv-2", ("model", "'conv-2'", "name")),
+    ("model=conv-2", ("model", "'conv-2'", "such as [model] name = ...")),
     ("model.nam=conv-2", ("model.nam", "did you mean 'name'")),
     ("model.options.dropout=[1]", ("model.options.dropout is [1]",)),
     ("validation=5000.0", ("data.validation", "5000.0", "count")),

@@ -132,6 +132,11 @@ def run(
         else:
             found = run_study(sweep.first, options, beginning=live.begin)
     dismiss()
+    asked = sweep.first.replicates
+    for one in found.runs.values():
+        if one.study.replicates > asked:
+            there = f"{one.study.replicates} replicates are there already, and all of them count"
+            print(f"{one.path.name}: {there}; {asked} were asked for", file=sys.stderr)
     place = f"{'sweep' if sweep.keys else 'run  '}   {found.path}"
     if shard and any(one.headway().state != "finished" for one in found.runs.values()):
         print(f"{place}\nothers are still at it; the last of them goes on to the report")

@@ -38,7 +38,7 @@ def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
             one.arm,
             f"{one.level} ({percent(one.density)})",
             "–" if one.arm == one.against else points(one),
-            "–" if one.arm == one.against else f"{'yes' if one.as_good else 'no'}, p = {one.p:.2g}",
+            "–" if one.arm == one.against else f"{'yes' if one.as_good else 'not shown'}, p = {one.p:.2g}",
             *(cost_cell(one, amount) for amount in AMOUNTS),
             in_short(one.alone["iterations"]),
         ]
@@ -57,8 +57,7 @@ def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
         "are floating-point operations on living weights. Donors and sources that lend to several replicates are "
         "shared out evenly among these; alone, each would pay them whole. Accuracy is that at early stop less "
         f"{whose}, mean paired difference over {replicates} replicates with its 95% interval; as good is shown where "
-        f"it is not below by {margin} or more ({tests}, p by Holm over this table); no says that it is not "
-        "shown.",
+        f"it is not below by {margin} or more ({tests}, p by Holm over this table).",
     )
 
 
