@@ -6,7 +6,7 @@ BIN := .venv/bin
 run: .venv/installed  ## install, then draw the tickets of the quick study
 	$(BIN)/tombola run quick
 
-test: .venv/installed lint  ## linters, types, layers, tests: under four minutes once installed
+test: .venv/installed lint  ## linters, types, layers, tests: seven minutes once installed
 	$(BIN)/pytest -n 2 --dist worksteal
 
 check: test docs .venv/checked  ## the documentation, as on a processor without AVX-512, then the slow tests: under an hour
