@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,23 @@ def test_what_pillow_reads() -> None:
         assert np.array_equal(pixels(), GREY[None]), "grey stays grey"
     stored(Image.fromarray(GREY > 100), "1.png")
     assert np.array_equal(pixels(), (GREY > 100)[None] * 255)
+
+
+@pillow
+def test_decoding_hides_no_warning_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads decode beside what else runs: a filter for all warnings, put back in another order, would stay."""
+    from PIL import Image, ImageOps
+
+    stored(Image.fromarray(GREY), "1.png")
+    turn, seen = ImageOps.exif_transpose, list[Any]()
+
+    def watched(image: Any) -> Any:
+        seen.extend(each for each in warnings.filters if each[:4] == ("ignore", None, Warning, None))
+        return turn(image)
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", watched)
+    load("images:pics")
+    assert not seen
 
 
 @pillow

@@ -38,8 +38,9 @@ def pillow(path: Path, size: int | None = None, bits: int | None = None) -> Pixe
             "images are read by Pillow, which is not installed: pip install 'tombola[images]'"
         ) from None
     try:
-        with warnings.catch_warnings(), Image.open(path) as opened:
-            warnings.simplefilter("ignore")  # of large images: how large all are is said by us
+        # Of large images: how large all are is said by us. Threads decode, so no filters may be put back.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        with Image.open(path) as opened:
             frames, image = getattr(opened, "n_frames", 1), ImageOps.exif_transpose(opened)
             clear = (
                 image.has_transparency_data and np.asarray(image.convert("RGBA").getchannel("A")).min() < 255

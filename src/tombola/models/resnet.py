@@ -22,6 +22,14 @@ IMAGENET_SIDE = 128
 """From this side up the ImageNet layout begins with the strided stem it was made with."""
 
 
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
+    """The identity, or where shapes differ a 1x1 convolution with batch norm (option B of He et al. 2016)."""
+    if stride == 1 and inputs == outputs:
+        return nn.Identity()
+    projection = nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)
+    return nn.Sequential(OrderedDict(conv=projection, norm=nn.BatchNorm2d(outputs)))
+
+
 class BasicBlock(nn.Module):
     """relu(F(x) + shortcut(x)), where F is two 3x3 convolutions with batch norm (He et al. 2016, Figure 2).
 
@@ -35,10 +43,7 @@ class BasicBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            projection = nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)
-            self.shortcut = nn.Sequential(OrderedDict(conv=projection, norm=nn.BatchNorm2d(outputs)))
+        self.shortcut = _shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.norm1(self.conv1(x)).relu()
@@ -65,10 +70,7 @@ class Bottleneck(nn.Module):
         self.norm2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, kernel_size=1, bias=False)
         self.norm3 = nn.BatchNorm2d(outputs)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            projection = nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)
-            self.shortcut = nn.Sequential(OrderedDict(conv=projection, norm=nn.BatchNorm2d(outputs)))
+        self.shortcut = _shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.norm1(self.conv1(x)).relu()
