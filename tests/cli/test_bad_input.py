@@ -50,8 +50,8 @@ MISTAKES = [
     (["run", "quick", "--set", "pruning.rate=0.9", "--set", "levels=30"], ["level", "last weights"]),
     (["run", "quick", "--set", "model.name=nowhere:net"], ["nowhere"]),
     (
-        ["run", "quick", "--out", "s3://bucket/runs"],
-        ["--out s3://bucket/runs: a run is", "--mirror s3://bucket/runs"],
+        ["run", "quick", "--out", "s3://bucket/runs", "--mirror", "gs://other"],
+        ["--out s3://bucket/runs and --mirror gs://other", "expected one of them"],
     ),
     (["status", "gs://bucket/runs/quick"], ["gs://bucket/runs/quick: runs are read in folders", "--mirror"]),
     (["results", "quick", "--runs", "s3://bucket/runs"], ["s3://bucket/runs: runs are read in folders"]),

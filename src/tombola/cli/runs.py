@@ -47,7 +47,7 @@ def add_to(app: typer.Typer) -> None:
 def run(
     what: Annotated[str, argument("PRESET|FILE.toml", "See `tombola catalog presets`.", complete.studies)],
     settings: Settings = None,
-    out: Annotated[Path, option("--out", "Folder that holds the run folders.")] = RUNS,
+    out: Annotated[Path, option("--out", "Folder that holds the run folders; a URL means --mirror.")] = RUNS,
     device: Device = "auto",
     engine: EngineName = "auto",
     threads: Threads = None,
@@ -151,8 +151,8 @@ def run(
     for one, own in zip(found.runs.values(), verdicts, strict=True):
         write_verdicts(one, own)
     page = write_reports([found])
-    for one in found.runs.values() if mirror else ():
-        Mirror.of(mirror, one).send()
+    for one in found.runs.values() if options.mirror else ():
+        Mirror.of(options.mirror, one).send()
     answered = not sweep.keys and any(one.answers for one in verdicts[0].verdicts)
     if as_json or not answered:
         print_results(found, as_json)

@@ -11,7 +11,7 @@ from torch import nn
 
 from tombola.data.dataset import Dataset
 from tombola.data.given import Data, dataset_of
-from tombola.errors import UserError
+from tombola.errors import UserError, notice
 from tombola.models.architecture import Architecture
 from tombola.runs.progress import Progress, Silent
 from tombola.runs.trackers.base import Tracker, open_trackers
@@ -20,6 +20,9 @@ from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
 from tombola.text import as_url
 from tombola.training.device import pick_device, prepare
+
+HERE = Path("runs")
+"""Where run folders lie."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,11 @@ class RunOptions:
     place of what the study names. `progress` watches, and the trackers named in `track` are told of every cell. `on`
     says which workers train ("local:4", see `tombola.runs.work.places`), with the settings of `each` ("cpus=2");
     `shard` makes this process one of several ("2/8") that are started by hand. `mirror` is where a copy is kept up, an
-    URL of fsspec.
+    URL of fsspec; where `out` is such an URL it is the mirror, and the folders lie in `runs`. Raises UserError where
+    both are.
     """
 
-    out: Path = Path("runs")
+    out: Path = HERE
     device: str = "auto"
     engine: str = "auto"
     threads: int | None = None
@@ -48,6 +52,18 @@ class RunOptions:
     shard: str = ""
     mirror: str = ""
 
+    def __post_init__(self) -> None:
+        url = as_url(self.out)
+        if url is None:
+            return
+        if self.mirror:
+            raise UserError(
+                f"--out {url} and --mirror {self.mirror}: a run is kept in one place; expected one of them"
+            )
+        object.__setattr__(self, "out", HERE)
+        object.__setattr__(self, "mirror", url)
+        notice(f"--out {url}: runs are trained in {HERE.absolute()}, and copied there while they go on")
+
     @classmethod
     def of(cls, keywords: RunKeywords) -> RunOptions:
         """The options that these keywords are; None is the default."""
@@ -59,13 +75,7 @@ class RunOptions:
         return cls(**given)
 
     def prepare(self) -> dict[str, Tracker]:
-        """Set torch up and open the trackers. Raises UserError for a tracker or a device that is not there, and for an
-        URL in the place of a folder."""
-        if url := as_url(self.out):
-            raise UserError(
-                f"--out {url}: a run is trained in a folder of this machine; expected --mirror {url}, which keeps a "
-                "copy there and brings what is there already into an empty folder"
-            )
+        """Set torch up and open the trackers. Raises UserError for a tracker or a device that is not there."""
         trackers = open_trackers(self.track)
         prepare(self.threads)
         pick_device(self.device)

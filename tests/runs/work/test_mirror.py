@@ -46,6 +46,17 @@ def test_the_copy_is_equal(tmp_path: Path, url: str) -> None:
     assert not list(there.path.rglob(".*"))
 
 
+def test_a_url_as_the_place_of_runs(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--out s3://bucket/runs` is the mirror; the folder lies in `runs`, as a sentence says."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(Notice, match="are trained in .*runs, and copied there"):
+        run = run_tiny(Path(url), STUDY)
+    assert run.path.parent == Path("runs")
+    assert contents(brought(url, tmp_path / "there").path) == contents(run.path)
+    with pytest.raises(UserError, match="expected one of them"):
+        run_tiny(Path(url), STUDY, mirror="memory://other")
+
+
 def test_it_is_a_run_at_any_moment(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As read after each file that is sent: what is there is whole, and rests on nothing that is not."""
     moments = 0
