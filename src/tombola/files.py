@@ -307,7 +307,8 @@ def read_parquets(paths: Sequence[Path], columns: Mapping[str, Any]) -> tuple[pl
     rows = dict(frame.group_by(SOURCE).len().iter_rows())
     if [*frame.drop(SOURCE).schema.items()] != [*columns.items()] or not rows.keys() <= {*names}:
         return None
-    return frame.drop(SOURCE), [rows.get(name, 0) for name in names]
+    # Else a piece of memory for each file, many times what the rows take.
+    return frame.drop(SOURCE).rechunk(), [rows.get(name, 0) for name in names]
 
 
 def require_columns(path: Path, frame: pl.DataFrame, columns: Mapping[str, Any]) -> None:

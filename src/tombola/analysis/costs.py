@@ -28,6 +28,7 @@ from tombola.transfer.taking import Took, takes
 
 AMOUNTS = ("iterations", "operations", "seconds")
 """What a cost is told in."""
+PARTS = ("", "alone_", "training_")
 COSTS = {
     "replicate": pl.Int64,
     "level": pl.Int64,
@@ -37,7 +38,7 @@ COSTS = {
     "density": pl.Float64,
     "early_stop_test_accuracy": pl.Float64,
     "way": pl.String,
-    **{f"{part}{amount}": pl.Float64 for part in ("", "alone_", "training_") for amount in AMOUNTS},
+    **{f"{part}{amount}": pl.Float64 for part in PARTS for amount in AMOUNTS},
 }
 """Columns of `costs_of`: the whole cost of a ticket, shared out; the same where it had all sources to pay alone; and
 that of its own training. In studies by another metric than accuracy that is in its place. `way` says what sort of arm
@@ -52,17 +53,11 @@ def costs_of(run: Run) -> pl.DataFrame:
     rows = []
     for cell, record in every.home.records.items():
         own, shares = every.home.training(cell), list(every.shares(cell))
-        parts = {
-            "": of_route(own, shares),
-            "alone_": of_route(own, [(cost, 1) for cost, _ in shares]),
-            "training_": own,
-        }
-        amounts = {
-            f"{part}{amount}": getattr(cost, amount) for part, cost in parts.items() for amount in AMOUNTS
-        }
-        known = {"status": record.status, "density": record.density, "way": every.way(cell)}
-        rows.append({**vars(cell), **known, ACCURACY.early_stop: record.early_stop_test, **amounts})
-    frame = pl.DataFrame(rows, schema=COSTS)
+        parts = (of_route(own, shares), of_route(own, [(cost, 1) for cost, _ in shares]), own)
+        amounts = [getattr(cost, amount) for cost in parts for amount in AMOUNTS]
+        known = (record.status, record.density, record.early_stop_test, every.way(cell))
+        rows.append((*vars(cell).values(), *known, *amounts))
+    frame = pl.DataFrame(rows, schema=COSTS, orient="row")
     column = METRICS[run.study.recipe.metric].early_stop if rows else ACCURACY.early_stop
     return frame.rename({ACCURACY.early_stop: column}).with_columns(
         pl.col(name).fill_nan(None) for name in COSTS if name.endswith("operations")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from tombola.analysis.costs import AMOUNTS
 from tombola.lottery.arms.catalog import TICKET
@@ -132,19 +133,24 @@ class Values:
 
     def paired(self, value: str, mine: tuple[str, int], theirs: tuple[str, int]) -> list[Pair]:
         """The value at two (arm, level) of each replicate that has both."""
-        one, other = (self._of(value).get(place, {}) for place in (mine, theirs))
-        return [(one[r], other[r]) for r in sorted(one.keys() & other.keys())]
+        there = self._of(value)
+        if mine not in there or theirs not in there:
+            return []
+        (one, ours), (other, others) = there[mine], there[theirs]
+        _, i, j = np.intersect1d(one, other, assume_unique=True, return_indices=True)
+        return list(zip(ours[i].tolist(), others[j].tolist(), strict=True))
 
     def beside_ticket(self, value: str, arm: str, level: int) -> list[Pair]:
         """(The arm's, the ticket's) value of each replicate that has both."""
         return self.paired(value, (arm, level), (TICKET, level))
 
-    def _by_place(self, value: str) -> dict[tuple[str, int], dict[int, float]]:
-        found: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
+    def _by_place(self, value: str) -> dict[tuple[Any, ...], tuple[NDArray[Any], NDArray[Any]]]:
+        """(arm, level) -> the replicates that have a value, and their values."""
         columns = by_replicate(self._costs, value).select("arm", "level", "replicate", value)
-        for arm, level, replicate, number in columns.iter_rows():
-            found[arm, level][replicate] = number
-        return found
+        parts = columns.partition_by("arm", "level", as_dict=True, include_key=False)
+        return {
+            place: (part["replicate"].to_numpy(), part[value].to_numpy()) for place, part in parts.items()
+        }
 
 
 def _mean(both: Sequence[Pair]) -> float | None:

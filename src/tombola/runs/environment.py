@@ -27,7 +27,6 @@ from tombola.study.spec import Study
 from tombola.training.device import pick_device
 from tombola.training.engines.base import ENGINES, Demand
 from tombola.training.engines.select import choose
-from tombola.training.engines.sparse import seconds_compiling
 from tombola.training.fingerprint import recorded, require_same
 from tombola.training.made_up import Spread, spread_of
 from tombola.training.recipe import Recipe
@@ -35,6 +34,8 @@ from tombola.training.recipe import Recipe
 
 def training_clock() -> float:
     """Seconds of a clock that stands still while an engine is compiled, which happens once on a machine."""
+    from tombola.training.engines.sparse import seconds_compiling  # here: it brings a compiler with it
+
     return time.monotonic() - seconds_compiling()
 
 

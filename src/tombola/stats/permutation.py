@@ -50,6 +50,7 @@ Where nothing at all is shared it covers more than 95%, since no variance may be
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -188,16 +189,23 @@ def by_swapping(
 ) -> float:
     """p of the sign-flip test of differences, one a replicate. `scale` is the size of what they were taken of, by which
     rounding is told from a difference; their own where left out."""
-    turns, complete = swaps(len(differences), rng)
     scale = float(np.abs(differences).max()) if scale is None else scale
     sides: tuple[Direction, ...] = ("greater", "less") if direction == "same" else (direction,)
-    as_far = []
-    for side in sides:
-        moved = differences + {"greater": margin, "less": -margin, "different": 0.0}[side]
-        means = np.concatenate([[moved.mean()], turns @ moved / len(moved)])
-        far = {"greater": means, "less": -means, "different": np.abs(means)}[side]
-        as_far.append(int(np.sum(far[1:] >= far[0] - ROUNDING * max(scale, abs(margin)))))
-    return max(as_far) / len(turns) if complete else (1 + max(as_far)) / (1 + len(turns))
+    margins = {"greater": margin, "less": -margin, "different": 0.0}
+    moved = np.stack([differences + margins[side] for side in sides], axis=1)
+    found = _towards(moved.mean(axis=0), sides) - ROUNDING * max(scale, abs(margin))
+    ways, as_far = 0, np.zeros(len(sides), dtype=np.int64)
+    for turns in swaps(len(differences), rng):
+        ways += len(turns)
+        as_far += (_towards(turns @ moved / len(moved), sides) >= found).sum(axis=0)
+    most = int(as_far.max())
+    return most / ways if ways == 2 ** len(differences) else (1 + most) / (1 + ways)
+
+
+def _towards(means: Floats, sides: Sequence[Direction]) -> Floats:
+    """Means [..., sides], the greater the further they lie on their side."""
+    signs = np.array([-1.0 if side == "less" else 1.0 for side in sides])
+    return np.abs(means) if "different" in sides else means * signs
 
 
 def by_t(
@@ -215,20 +223,17 @@ def by_t(
     return {"greater": greater, "less": less, "same": max(greater, less), "different": two_sided}[direction]
 
 
-def swaps(replicates: int, rng: np.random.Generator) -> tuple[Floats, bool]:
-    """1 or -1 for each replicate, not swapped or swapped, in each way [ways, replicates]; and whether these are all.
-
-    All of them, that in which none is swapped first, or `WAYS` drawn at random.
-    """
+def swaps(replicates: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """1 or -1 for each replicate, not swapped or swapped, in each way, in parts [ways, replicates]: 2^R ways where that
+    is no more than `WAYS`, that in which none is swapped first, else `WAYS` drawn at random."""
     if 2**replicates <= WAYS:
         bits = np.arange(2**replicates)[:, None] >> np.arange(replicates) & 1
-        return np.asarray(1.0 - 2.0 * bits, np.float64), True
-    turns = np.empty((WAYS, replicates))
+        yield np.asarray(1.0 - 2.0 * bits, np.float64)
+        return
     for some in np.array_split(
-        turns, max(1, turns.size // PART)
-    ):  # all at once would take the memory thrice over
-        some[:] = 1.0 - 2.0 * rng.integers(0, 2, some.shape)
-    return turns, False
+        np.arange(WAYS), max(1, WAYS * replicates // PART)
+    ):  # all take too much memory
+        yield np.asarray(1.0 - 2.0 * rng.integers(0, 2, (len(some), replicates)), np.float64)
 
 
 Parts = tuple[float, float, Floats, float | None]

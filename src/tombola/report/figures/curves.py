@@ -93,10 +93,11 @@ def evaluations(tables: Tables, value: str) -> pl.DataFrame:
     """The finite validation values of the history; NothingToDrawError where there are none."""
     if tables.history is None or tables.history.is_empty():
         raise NothingToDrawError("No history of the training was kept, so there are no learning curves.")
-    seen = tables.history.filter(
-        (pl.col("split") == "validation") & pl.col(value).cast(pl.Float64).is_finite()
-    )
-    seen = seen.filter(pl.col(value) > 0) if value == "loss" else seen  # a log axis has no zero
+    shown = (pl.col("split") == "validation") & pl.col(value).cast(pl.Float64).is_finite()
+    shown = shown & (pl.col(value) > 0) if value == "loss" else shown  # a log axis has no zero
+    # Without what is not looked at: of large runs that is most of what is in memory.
+    other = {"loss", "accuracy"} - {value}
+    seen = tables.history.lazy().filter(shown).drop("draw", "split", *other).collect()
     if seen["iteration"].n_unique() < 2:
         raise NothingToDrawError(
             f"The history holds no finite validation {value} past its first iteration, so there is no curve of it."

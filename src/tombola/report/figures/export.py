@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import altair as alt
 import polars as pl
@@ -34,8 +34,12 @@ STILL: dict[str, Callable[[str], bytes]] = {
 
 FORMATS = (*STILL, ".html")
 
+Spec: TypeAlias = dict[str, Any]
+"""What altair makes of a chart. That takes longer than most of what is done with it: whoever wants several things of a
+chart has it made once."""
 
-def save(chart: Picture, *paths: Path) -> None:
+
+def save(chart: Picture | Spec, *paths: Path) -> None:
     """Write a chart as SVG, PDF, PNG or one-file HTML, as the suffix of each path says; text stays text.
 
     Raises UserError for any other suffix, before anything is written.
@@ -57,20 +61,25 @@ def save(chart: Picture, *paths: Path) -> None:
             write_bytes(path, STILL[kind](svg))
 
 
-def rows(chart: Picture) -> pl.DataFrame:
+def spec_of(chart: Picture | Spec) -> Spec:
+    """The specification of a chart, checked by the grammar."""
+    return chart if isinstance(chart, dict) else chart.to_dict()
+
+
+def rows(chart: Picture | Spec) -> pl.DataFrame:
     """The rows a figure of FIGURES was drawn from, as a frame."""
-    spec: dict[str, Any] = chart.to_dict()  # altair moves the rows of `data` to a named data set
+    spec = spec_of(chart)  # altair moves the rows of `data` to a named data set
     return pl.DataFrame(spec["datasets"][spec["data"]["name"]], infer_schema_length=None)
 
 
-def save_rows(chart: Picture, path: Path) -> None:
+def save_rows(chart: Picture | Spec, path: Path) -> None:
     """The rows behind a figure as CSV."""
     write_bytes(path, csv_of(rows(chart)).encode())
 
 
-def compact(chart: Picture) -> str:
+def compact(chart: Picture | Spec) -> str:
     """The chart's specification as JSON without spaces."""
-    return json.dumps(chart.to_dict(), separators=(",", ":"), allow_nan=False)
+    return json.dumps(spec_of(chart), separators=(",", ":"), allow_nan=False)
 
 
 WIDTHS = {"column": 85.0, "page": 178.0}

@@ -13,7 +13,7 @@ import vl_convert
 
 from tombola.files import sweep, write_bytes
 from tombola.report.figures.base import FIGURES
-from tombola.report.figures.export import VEGA_LITE, compact, save, save_rows
+from tombola.report.figures.export import VEGA_LITE, compact, save, save_rows, spec_of
 from tombola.report.page.savings import saving_ledgers
 from tombola.report.page.tables import (
     MARKS,
@@ -135,12 +135,13 @@ def _show_one(
         chart = figure(tables)
     except NothingToDrawError as nothing:
         return Shown(place, title, figure.section, figure.reading, missing=str(nothing))
+    spec = spec_of(chart)
     if beside:
-        save(chart, *(folder / f"{place}{suffix}" for suffix in beside))
-        save_rows(chart, folder / f"{place}.csv")
+        save(spec, *(folder / f"{place}{suffix}" for suffix in beside))
+        save_rows(spec, folder / f"{place}.csv")
     # A "<" of the data must not end the script that the chart stands in; it can only be inside a string.
-    spec = compact(chart).replace("<", "\\u003c")
-    return Shown(place, title, figure.section, figure.caption(chart), chart.to_dict()["description"], spec)
+    script = compact(spec).replace("<", "\\u003c")
+    return Shown(place, title, figure.section, figure.caption(chart), spec["description"], script)
 
 
 def notes(tables: Tables) -> list[str]:
