@@ -63,6 +63,8 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
 def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order, in one folder, since later ones look at what earlier ones made."""
     monkeypatch.chdir(tmp_path)
+    [study] = [block for kind, block in BLOCKS["docs/start.md"] if kind == "toml"]
+    Path("mine.toml").write_text(study)
     data = os.environ.get("TOMBOLA_DATA")
     for command in dict.fromkeys(COMMANDS):
         if any(f" {name}" in f" {command} " for name in SLOW_STUDIES):

@@ -64,7 +64,7 @@ class Metric:
 
     def difference(self, value: float) -> str:
         """A difference of two values."""
-        return f"{self.scale * value:+.{self.digits}f}"
+        return f"{self.scale * value:+z.{self.digits}f}"
 
     def table(self) -> dict[str, Any]:
         """As JSON: name, unit and direction."""

@@ -68,9 +68,9 @@ def test_a_number_is_marked_where_some_stopped_at_the_end() -> None:
 
 def test_one_sentence_says_what_the_mark_means() -> None:
     assert ends_in_words(FRAME) == (
-        "In 3 of 8 trainings the early stop is not reached (†k/n: in k of n): the least validation loss is that of the "
-        "last evaluation, and may lie beyond, so that such an iteration is the least it can be, and the mean has no "
-        "interval."
+        "In 3 of 8 trainings (†k/n: in k of n) the early stop is the last evaluation: with more iterations the "
+        "validation loss might have fallen further. Their mean iteration is therefore at least what is shown, and has "
+        "no interval."
     )
     assert ends_in_words(FRAME.filter(level=3, arm="ticket")) == ends_in_words(FRAME.clear()) == ""
 

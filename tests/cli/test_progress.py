@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tombola.cli.show.watcher import WINDOW, Pace, Watcher
-from tombola.lottery.cell import Cell
+from tombola.lottery.cell import Cell, Drawn
 
 
 def test_no_time_before_a_measurement() -> None:
@@ -50,4 +50,46 @@ def test_the_watcher_leaves_out_the_first_piece(
         "level 0: 10%",
         "level 0: 20%, about 3 min left",
         "level 0: 30%, about 2 min left",
+    ]
+
+
+def test_ladders_beside_the_run_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    ticket = Cell(0, 2, "ticket", 0)
+    with Watcher() as watcher:
+        watcher.begin(100, 0)
+        for part in ("donors", "sources/fashion", ""):
+            watcher.turn_to(part)
+            watcher.landed([Drawn(ticket, "diverged", None, None)])
+    told = [line.partition("(")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == [
+        "donors, r0/L02/ticket/0: diverged",
+        "donors, level 2 done ",
+        "source fashion, r0/L02/ticket/0: diverged",
+        "source fashion, level 2 done ",
+        "r0/L02/ticket/0: diverged",
+        "level 2 done ",
+    ]
+
+
+def test_pairs_of_a_comparison_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("tombola.cli.show.watcher.time.monotonic", lambda: clock[0])
+
+    def stopped() -> None:
+        with Watcher(resume=False) as watcher:
+            for done in range(5):
+                clock[0] = 20.0 * done
+                watcher.compared(done, 4)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert capsys.readouterr().err.splitlines() == [
+        "comparing pairs: 25%, about 60 s left",
+        "comparing pairs: 50%, about 40 s left",
+        "comparing pairs: 75%, about 20 s left",
+        "comparing pairs: 100%",
+        "stopped",
     ]

@@ -249,3 +249,9 @@ def test_mistakes_in_subjects():
         UserError, match=r"its mask covers 'fc1.weight' of shape \(1, 2\), its end weights hold nothing"
     ):
         replace(ternary("x", fc1=[[1, 2]]), end={})
+
+
+def test_it_tells_how_many_pairs_are_done() -> None:
+    heard: list[tuple[int, int]] = []
+    compare(trio(), told=lambda done, of: heard.append((done, of)))
+    assert heard == [(0, 3), (1, 3), (2, 3), (3, 3)]

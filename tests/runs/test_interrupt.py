@@ -20,6 +20,7 @@ from support.study_kit import contents, no_leftovers, run_tiny, tiny
 from tombola.lottery.cell import Cell, Drawn
 from tombola.runs import stacks
 from tombola.runs.folder import Run
+from tombola.runs.progress import Silent
 from tombola.training.checkpoint import Checkpoint
 
 OPERATIONS = 1000
@@ -111,7 +112,7 @@ def test_killed_at_four_tenths_of_all_changes_of_the_disk(
 # --- Ctrl-C -------------------------------------------------------------------------------------------------
 
 
-class Stopper:
+class Stopper(Silent):
     """Presses Ctrl-C once a number of reports came in."""
 
     def __init__(self, after: int) -> None:

@@ -16,6 +16,7 @@ from tombola.errors import UserError
 from tombola.lottery.cell import Cell
 from tombola.runs.folder import Run
 from tombola.runs.preregistration import Registration, hypotheses_digest
+from tombola.runs.progress import Silent
 from tombola.study.claims import Hypothesis
 from tombola.study.spec import Study
 
@@ -41,15 +42,9 @@ def changed(run: Run) -> dict[str, int | None]:
 def test_they_are_recorded_before_the_first_cell(tmp_path: Path) -> None:
     seen = []
 
-    class Watcher:
+    class Watcher(Silent):
         def begin(self, total: int, done: int) -> None:
             seen.append((tmp_path / study(A).folder / "hypotheses.json").exists())
-
-        def advance(self, steps: int, cells: object) -> None:
-            pass
-
-        def landed(self, drawn: object) -> None:
-            pass
 
     before = datetime.now(UTC) - timedelta(seconds=1)
     run = run_tiny(tmp_path, study(A, B), progress=Watcher())

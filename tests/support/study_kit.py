@@ -14,6 +14,7 @@ from tombola.data.dataset import Dataset
 from tombola.files import write_json
 from tombola.lottery.cell import Cell, Drawn
 from tombola.runs.folder import Run
+from tombola.runs.progress import Silent
 from tombola.runs.run_options import RunOptions
 from tombola.runs.runner import run_study
 from tombola.study.spec import Study
@@ -93,7 +94,7 @@ def no_leftovers(folder: Path) -> bool:
     return not [p for p in folder.rglob("*") if p.name.endswith(".tmp") or "checkpoint" in p.name]
 
 
-class Notes:
+class Notes(Silent):
     """Somebody who writes down what is reported, and may stop the run."""
 
     def __init__(self, stop_after: int = 1_000_000) -> None:

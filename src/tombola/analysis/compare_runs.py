@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -85,6 +85,7 @@ class CompareKeywords(TypedDict, total=False):
     seed: int
     data_dir: Path | None
     out: Path | None
+    told: Callable[[int, int], None]
 
 
 def compare_runs(
@@ -102,6 +103,7 @@ def compare_runs(
     seed: int = 0,
     data_dir: Path | None = None,
     out: Path | None = None,
+    told: Callable[[int, int], None] = lambda done, of: None,
 ) -> Comparison:
     """Compare the cells of runs, and other subjects, in pairs; the tables are stored in `out`, else in the first run.
 
@@ -110,7 +112,7 @@ def compare_runs(
     be done quickly, under `share.ALIGNMENT`; there the overlap of whole tickets, against rewired ones or else random
     masks, at the sparsest level, is the primary decision. Each run is decided on by itself: replicates of two runs may
     share their seeds. Of one run, where no level, density, arm, measure, alignment or null is named, what its study's
-    `[compare]` table asks for is compared. Raises UserError.
+    `[compare]` table asks for is compared. `told` hears how many pairs are done, of how many. Raises UserError.
     """
     named = any(len(each) for each in (listed(level), listed(density), arms, measures, alignments, nulls))
     own = asked_by_study(runs[0]) if len(runs) == 1 and not others and not named else None
@@ -121,6 +123,7 @@ def compare_runs(
             "same_density": same_density,
             "data_dir": data_dir,
             "out": out,
+            "told": told,
         }
         return compare_runs(runs, **own | mine)
     names = list(measures) or None
@@ -148,6 +151,7 @@ def compare_runs(
         among=among,
         exam=exams_of(runs, data_dir) if runs else None,
         overlay=overlay,
+        told=told,
     )
     found = Comparison(
         pairs,
@@ -162,15 +166,18 @@ def compare_runs(
     return found
 
 
-def compare_study(run: Run, data_dir: Path | None = None) -> bool:
+def compare_study(
+    run: Run, data_dir: Path | None = None, told: Callable[[int, int], None] = lambda done, of: None
+) -> bool:
     """Compare the tickets of a run as its study's `[compare]` table says, unless that was done of these very cells;
-    returns whether there is such a table, and an arm to hold the ticket against. Raises UserError."""
+    returns whether there is such a table, and an arm to hold the ticket against. `told` hears how many pairs are done,
+    of how many. Raises UserError."""
     if run.study.compare is not None and compared_key(run) == key_of(run):
         return True
     asked = asked_by_study(run)
     if asked is None:
         return False
-    found = compare_runs([run], **asked | {"data_dir": data_dir})
+    found = compare_runs([run], **asked | {"data_dir": data_dir, "told": told})
     keep_tables(run.path, COMPARED, found.tables, key_of(run))
     return True
 

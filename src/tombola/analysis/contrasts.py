@@ -51,7 +51,7 @@ class Claim:
         return f" {self.unit}" if self.unit else ""
 
     def _shown(self, value: float) -> str:
-        return f"{value:+.2f}" if self.unit else f"{value:+.4f}"
+        return f"{value:+z.2f}" if self.unit else f"{value:+z.4f}"
 
 
 FOUND_AT = 0.2107

@@ -56,7 +56,15 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     if as_json:
         print_json(dict(rows))
     else:
-        print_table(["data set", "where"], [[name, where] for name, where in rows], left=2)
+        print_table(["data set", "where"], [[name, _advised(name, where)] for name, where in rows], left=2)
+
+
+def _advised(name: str, where: str) -> str:
+    """Where a data set is, and how to get one that is missing."""
+    from tombola.data.download import SOURCES
+
+    missing = where.startswith("missing") and name in SOURCES
+    return f"{where}; `tombola data fetch {name}` downloads it" if missing else where
 
 
 def data_fetch(
@@ -83,6 +91,7 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     from tombola.data.catalog import locations
     from tombola.text import size
     from tombola.training.device import bfloat16_is_native, prepare
+    from tombola.training.engines.select import PREFERENCE
 
     prepare()
     free = shutil.disk_usage(Path.cwd()).free
@@ -105,12 +114,13 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     print(f"GPUs     {', '.join(gpus) or 'none'}")
     print(f"bfloat16 {facts['bfloat16']} on this processor")
     print(f"disk     {size(free)} free here")
-    for name, speed in facts["microseconds_per_network_iteration"].items():
-        print(
-            f"engine   {name}: {speed:.0f} us an iteration of lenet-300-100 on digits, batch 60, 5 networks"
-        )
+    speeds = facts["microseconds_per_network_iteration"]
+    taken = next(name for name in PREFERENCE["cpu"] if name in speeds)
+    print("engine   an iteration of lenet-300-100 on digits, batch 60, 5 networks:")
+    for name, speed in speeds.items():
+        print(f"         {name}: {speed:,.0f} us{', which is taken unless --engine asks' * (name == taken)}")
     for name, where in facts["data"].items():
-        print(f"data     {name}: {where}")
+        print(f"data     {name}: {_advised(name, where)}")
 
 
 def _speeds() -> dict[str, float]:

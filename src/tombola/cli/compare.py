@@ -88,6 +88,7 @@ def compare(
     from tombola.cli.show.answer import print_answer
     from tombola.cli.show.comparison import print_comparison
     from tombola.cli.show.tables import print_csv, print_json
+    from tombola.cli.show.watcher import Watcher
 
     exclusive(as_json, as_csv)
     if sources:
@@ -95,21 +96,23 @@ def compare(
         _compare_sources(names, runs, numbers("--level", level, int), any(chosen), as_json, as_csv)
         return
     levels, densities = numbers("--level", level, int), numbers("--density", density, float)
-    found = api.compare(
-        *names,
-        level=levels,
-        density=densities,
-        arms=listed(arms),
-        measures=listed(measures),
-        alignments=listed(aligned),
-        nulls=listed(nulls),
-        n_null=n_null,
-        same_density=same_level,
-        seed=seed,
-        runs=runs,
-        data_dir=data_dir,
-        out=out,
-    )
+    with Watcher(resume=False) as watcher:
+        found = api.compare(
+            *names,
+            level=levels,
+            density=densities,
+            arms=listed(arms),
+            measures=listed(measures),
+            alignments=listed(aligned),
+            nulls=listed(nulls),
+            n_null=n_null,
+            same_density=same_level,
+            seed=seed,
+            runs=runs,
+            data_dir=data_dir,
+            out=out,
+            told=watcher.compared,
+        )
     if as_json:
         tables = {"pairs": found.pairs, "decisions": found.decisions, "consensus": found.consensus}
         print_json({name: [] if table is None else table.to_dicts() for name, table in tables.items()})

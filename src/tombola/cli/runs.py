@@ -33,6 +33,10 @@ from tombola.cli.options import (
 from tombola.errors import UserError, nearest
 
 STEPS = ("training", "comparison", "report")
+ALONE = (
+    "note: this study trains tickets alone; arms beside them ([[arms]] with name = 'reinit', and 'random-mask') would "
+    "show whether they win"
+)
 """What a run can be told to stop after."""
 
 
@@ -103,6 +107,9 @@ def run(
     if until not in STEPS:
         raise UserError(f"--until is '{until}'; expected one of {', '.join(STEPS)}{nearest(until, STEPS)}")
     sweep = load_sweep(what, settings or []).importing(names.IMPORTS)
+    first = sweep.first
+    if first.levels and not (first.arms or first.route or sweep.keys):
+        print(ALONE, file=sys.stderr)
     options = RunOptions(
         out,
         device,
@@ -142,7 +149,9 @@ def run(
         print(f"{place}\nothers are still at it; the last of them goes on to the report")
         return
     for one in found.runs.values() if until != "training" else ():
-        if compare_study(one, data_dir):
+        with Watcher() as watcher:
+            compared = compare_study(one, data_dir, watcher.compared)
+        if compared:
             print(f"{one.path.name}: tickets are compared", file=sys.stderr)
     if until != "report":
         print(place)

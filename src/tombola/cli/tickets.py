@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -166,7 +167,17 @@ def show(file: TicketPath, as_json: Json = False) -> None:
     print(f"\nweights held: {', '.join(facts.held) or 'none'}")
     for key, value in facts.provenance.items():
         if key != "function":  # numbers for the machine, which --json has
-            print(f"{key}: {value}")
+            print(f"{key}: {_in_words(value)}")
+
+
+def _in_words(value: Any) -> str:
+    """A value of a provenance: of a table those of its keys that say something, 'lr 0.01, momentum 0.9'."""
+    if isinstance(value, Mapping):
+        said = {key: each for key, each in value.items() if each not in (None, "", {}, [], ())}
+        return ", ".join(f"{key} {_in_words(each)}" for key, each in said.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(_in_words, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def export(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import polars as pl
@@ -61,6 +62,7 @@ def compare(
     among: Callable[[Subject, Subject], bool] = lambda a, b: True,
     exam: Callable[[Subject], Exam] | None = None,
     overlay: Overlay | None = None,
+    told: Callable[[int, int], None] = lambda done, of: None,
 ) -> pl.DataFrame:
     """Every measure of all pairs of subjects, per layer and for the whole network (layer `all`).
 
@@ -85,7 +87,8 @@ def compare(
     `z` is (value - expected) over the null's deviation. What is undefined is null: a value without weights
     to take it from, a z where the null never varies. Pair rows describe; decisions are taken over replicates.
 
-    An `overlay` (of the network and the seed, in their place) keeps held-out matchings for the comparison after.
+    An `overlay` (of the network and the seed, in their place) keeps held-out matchings for the comparison after. `told`
+    hears how many pairs are done, of how many; those whose answers are compared as well count twice.
 
     An alignment that is held out lays each tensor by a matching of its own. Measures that read more than one tensor at
     a time have no rows under it where they came with their family, and are refused where they are asked for by name.
@@ -107,15 +110,21 @@ def compare(
     of_tickets = [each for each in asked if not MEASURES[each.measure].of_outputs]
     light = [lightened(subject, of_tickets, alignments) for subject in subjects]
     rows = [row for subject in light for row in _own_rows(task, of_tickets, subject)]
-    for a, b in _pairs(light, among):
+    pairs = list(_pairs(light, among))
+    answering = exam is not None and bool(of_outputs)
+    done = count(1)
+    told(0, of := len(pairs) * (1 + answering))
+    for a, b in pairs:
         for alignment in alignments:
             rows += _pair_rows(task, of_tickets, a, b, alignment)
+        told(next(done), of)
     if exam is not None and of_outputs:
         hidden = any(MEASURES[each.measure].reads == "hidden outputs" for each in of_outputs)
         for a, b in _pairs(answered(in_order(subjects), exam, hidden), among):
             for question in of_outputs:
                 for alignment in alignments if MEASURES[question.measure].ordered else (RAW,):
                     rows += _pair_rows(task, [question], a, b, alignment)
+            told(next(done), of)
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 

@@ -251,6 +251,9 @@ class Progress(Protocol):
 
     def begin(self, total: int, done: int) -> None: ...
 
+    def turn_to(self, part: str) -> None:
+        """What follows is of this part: ladders beside the run, by their kind, or the run itself, ''."""
+
     def advance(self, steps: int, cells: Sequence[Cell]) -> None: ...
 
     def landed(self, drawn: Sequence[Drawn]) -> None: ...
@@ -260,6 +263,9 @@ class Silent:
     """Shows nothing."""
 
     def begin(self, total: int, done: int) -> None:
+        pass
+
+    def turn_to(self, part: str) -> None:
         pass
 
     def advance(self, steps: int, cells: Sequence[Cell]) -> None:

@@ -47,7 +47,7 @@ def ends_in_words(frame: pl.DataFrame, marks: bool = True) -> str:
         return ""
     mark = f" ({MARK}k/n: in k of n)" if marks else ""
     return (
-        f"In {count} of {of} trainings the early stop is not reached{mark}: the least validation loss is that of the "
-        "last evaluation, and may lie beyond, so that such an iteration is the least it can be, and the mean has no "
-        "interval."
+        f"In {count} of {of} trainings{mark} the early stop is the last evaluation: with more iterations the "
+        "validation loss might have fallen further. Their mean iteration is therefore at least what is shown, and has "
+        "no interval."
     )

@@ -135,7 +135,7 @@ def test_early_stops_at_the_end_are_marked_and_noted(tmp_path: Path) -> None:
     assert stops["reinit", "1"] == "1400 †1/6"
     assert stops["ticket", "1"] == "1000 ± 497"
     [note] = notes(given)
-    assert note.startswith("In 3 of 21 trainings the early stop is not reached")
+    assert note.startswith("In 3 of 21 trainings (†k/n: in k of n) the early stop is the last evaluation")
     text = Reader(write(tmp_path, given, [], {}, "", beside=()).read_text()).text
     assert note in text
     assert "1200 †2/3" in text

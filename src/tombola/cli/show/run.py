@@ -171,7 +171,7 @@ def print_difference(first: Run, second: Run, as_json: bool) -> None:
         table = [
             [row["arm"], str(row["level"]), percent(row["density"], 2)]
             + [metric.shown(row[c]).removesuffix(metric.unit) for c in ("test_a", "test_b")]
-            + [metric.difference(row["test_b"] - row["test_a"]), f"{row['stop_b'] - row['stop_a']:+.0f}"]
+            + [metric.difference(row["test_b"] - row["test_a"]), f"{row['stop_b'] - row['stop_a']:+z.0f}"]
             for row in rows
         ]
         tests = [f"test {metric.head} A", f"test {metric.head} B", f"B - A,{metric.points}".rstrip(",")]

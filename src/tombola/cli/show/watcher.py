@@ -14,8 +14,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from tombola.cli.show.tables import error_console
 from tombola.lottery.cell import Cell, Drawn
+from tombola.study.ladders import SOURCES
 from tombola.study.sweep import Member
-from tombola.text import duration, percent, ticket_first
+from tombola.text import counted, duration, percent, ticket_first
 
 WINDOW = 60.0
 """Seconds that a pace is measured over: sparse levels are faster than dense ones, and machines change their mind."""
@@ -53,9 +54,11 @@ PLAIN_SECONDS = 10.0
 
 
 class Watcher:
-    """Shows progress on standard error, so that standard output holds results alone."""
+    """Shows progress on standard error, so that standard output holds results alone. What is stopped goes on from
+    there the next time, unless it does not `resume`."""
 
-    def __init__(self) -> None:
+    def __init__(self, resume: bool = True) -> None:
+        self._resume = resume
         console = error_console()
         self._bar: Progress | None = None
         if console.is_terminal:
@@ -70,6 +73,7 @@ class Watcher:
         self._total = self._done = 0
         self._pace = Pace()
         self._spoke = time.monotonic()
+        self._beside = ""
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -83,7 +87,7 @@ class Watcher:
         if self._bar:
             self._bar.stop()
         if kind is KeyboardInterrupt:
-            self._say("stopped; the same command goes on from here")
+            self._say("stopped; the same command goes on from here" if self._resume else "stopped")
 
     def begin(self, total: int, done: int) -> None:
         self._total, self._done = total, done
@@ -94,24 +98,39 @@ class Watcher:
         elif done:
             self._say(f"{percent(done / max(total, 1), 0)} of this study is there already")
 
+    def turn_to(self, part: str) -> None:
+        """The ladders beside the run are named before their levels: 'donors, ', 'source fashion, '."""
+        self._beside = f"{part.replace(f'{SOURCES}/', 'source ')}, " if part else ""
+
     def advance(self, steps: int, cells: Sequence[Cell]) -> None:
         self._done += steps
         if steps:
             self._pace.see(time.monotonic(), self._done)
+        self._show(f"{self._beside}level {cells[0].level}")
+
+    def compared(self, done: int, of: int) -> None:
+        """So many pairs of a comparison are done."""
+        if not done:
+            self.begin(of, 0)
+        self._done = done
+        self._pace.see(time.monotonic(), done)
+        self._show("comparing pairs")
+
+    def _show(self, what: str) -> None:
         if self._bar:
-            what = f"level {cells[0].level}"
             self._bar.update(self._task, completed=self._done, description=what, left=self._left())
         elif time.monotonic() - self._spoke > PLAIN_SECONDS:
-            self._say(f"level {cells[0].level}: {self._share()}")
+            self._say(f"{what}: {self._share()}")
 
     def landed(self, drawn: Sequence[Drawn]) -> None:
         for result in drawn:
             if result.status != "ok":
-                self._note(f"{result.cell}: {result.status}")
+                self._note(f"{self._beside}{result.cell}: {result.status}")
         if not self._bar:
             arms = sorted({result.cell.arm for result in drawn}, key=ticket_first)
             self._say(
-                f"level {drawn[0].cell.level} done ({len(drawn)} networks: {', '.join(arms)}), {self._share()}"
+                f"{self._beside}level {drawn[0].cell.level} done ({counted(len(drawn), 'network')}: "
+                f"{', '.join(arms)}), {self._share()}"
             )
 
     def _share(self) -> str:
@@ -119,8 +138,8 @@ class Watcher:
         return percent(self._done / max(self._total, 1), 0) + (f", {left}" if left else "")
 
     def _left(self) -> str:
-        """The time left, or nothing before there is a measurement."""
-        seconds = self._pace.left(self._total)
+        """The time left, or nothing before there is a measurement, and where all is done."""
+        seconds = self._pace.left(self._total) if self._done < self._total else None
         return "" if seconds is None else f"about {duration(seconds)} left"
 
     def _note(self, sentence: str) -> None:

@@ -39,7 +39,8 @@ class Here:
         workers = prepared.workers(stored=stored)
         done, left = extent(workers)
         options.progress.begin(done + left, done)
-        for worker in workers.values():
+        for part, worker in workers.items():
+            options.progress.turn_to(part)
             worker.work()
 
 

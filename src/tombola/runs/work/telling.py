@@ -31,6 +31,9 @@ class Told:
     def begin(self, total: int, done: int) -> None:
         pass
 
+    def turn_to(self, part: str) -> None:
+        pass
+
     def advance(self, steps: int, cells: Sequence[Cell]) -> None:
         """A stack is further by so many network-iterations."""
         self._steps += steps
@@ -82,6 +85,7 @@ class Heard:
 
     def _tell(self, line: dict[str, Any]) -> None:
         part = line["part"]
+        self._progress.turn_to(part)
         if "landed" in line:
             fresh = {
                 name: line["landed"][name] for name in line["landed"] if (part, name) not in self._landed
