@@ -60,7 +60,7 @@ PAPER = {
 IDS = {
     "conv2-cifar10": "345ffb63",
     "conv2-cifar10-dropout": "a16df762",
-    "conv2-cifar10-short": "fd20a441",
+    "conv2-cifar10-short": "826b3744",
     "conv4-cifar10": "0654450c",
     "conv4-cifar10-dropout": "a1839e5b",
     "conv6-cifar10": "2fbe7708",
