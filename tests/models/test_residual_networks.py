@@ -221,10 +221,10 @@ def test_without_convolutions_only_the_bias_of_the_output_is_left(name: str) -> 
     [
         ("resnet-21", "unknown model 'resnet-21'.*did you mean 'resnet-20'"),
         ("resnet-101", "did you mean 'resnet-110'"),
-        ("resnet-1", "did you mean 'resnet-14'"),
+        ("resnet-1", "did you mean 'resnet-8'"),
         ("ResNet-20", "did you mean 'resnet-20'"),
         ("resnet20", "did you mean 'resnet-20'"),
-        ("resnet-21-w2", "'resnet-21-w2': no depth 21, expected one of: 14, 18, 20.*the nearest is 20"),
+        ("resnet-21-w2", "'resnet-21-w2': no depth 21, expected one of: 8, 14, 18, 20.*the nearest is 20"),
         ("resnet-60-w4", "'resnet-60-w4': no depth 60.*the nearest is 56"),
         ("resnet-20-w0", "'resnet-20-w0': its numbers must be positive"),
         ("resnet-20-4", "did you mean 'resnet-20"),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tombola.errors import UserError
 from tombola.models.catalog import MODELS, Shape, require_depth, require_few, require_image
 
-CIFAR_DEPTHS = (14, 20, 32, 44, 56, 110)
+CIFAR_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 LAYOUTS = {depth: (16, 3 * ((depth - 2) // 6,)) for depth in CIFAR_DEPTHS} | {
     18: (64, (2, 2, 2, 2)),
     50: (64, (3, 4, 6, 3)),
