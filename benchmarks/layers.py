@@ -13,9 +13,9 @@ from turns import Budget, clocked, rounds
 from tombola.bench import random_mask
 from tombola.models.architecture import architecture
 from tombola.seeds import Seeds, stream
-from tombola.training.engines import conv_kernels as kernels
-from tombola.training.engines.conv_graph import Graph, graph_of
-from tombola.training.engines.conv_layout import Convolved
+from tombola.training.engines.compiled import conv_kernels as kernels
+from tombola.training.engines.compiled.conv_graph import Graph, graph_of
+from tombola.training.engines.compiled.conv_layout import Convolved
 from tombola.training.stack import Stack
 from tombola.training.start import Start
 

@@ -14,7 +14,7 @@ from held_down import environment
 ASK = """
 import json
 import numpy as np, torch
-from tombola.training.engines import sparse_kernels
+from tombola.training.engines.compiled import sparse_kernels
 
 torch.nn.functional.conv2d(torch.ones(2, 3, 8, 8), torch.ones(5, 3, 3, 3))  # so that oneDNN says what it takes
 simd = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])

@@ -133,9 +133,9 @@ def measure_floors(seconds: float = 1.0) -> Floors:
 
 def _tiles(seconds: float) -> float:
     """The rate of the sparse engine's own matrix products, on every core at once."""
-    from tombola.training.engines import sparse_kernels
+    from tombola.training.engines.compiled import sparse_kernels
+    from tombola.training.engines.compiled.sparse_layout import aligned
     from tombola.training.engines.sparse import in_parallel
-    from tombola.training.engines.sparse_layout import aligned
 
     units, inputs, lanes, cores = 300, 784, sparse_kernels.LANES, torch.get_num_threads()
     room = [[aligned(n) for n in (units * inputs, inputs * lanes, units * lanes)] for _ in range(cores)]

@@ -12,8 +12,8 @@ SOURCE = re.compile(r"\b(19|20)\d\d\b")
 
 NAMES = {
     "models": (
-        "resnet-8 resnet-14 resnet-20 resnet-32 resnet-44 resnet-56 resnet-110 resnet-D-wK vgg-11 vgg-13 vgg-16 vgg-19 wrn-D-K "
-        "resnet-18 lenet-5 lenet-5-3x3 vit lenet-A-B-... conv-2 conv-4 conv-6"
+        "resnet-8 resnet-14 resnet-20 resnet-32 resnet-44 resnet-56 resnet-110 resnet-D-wK vgg-11 vgg-13 vgg-16 vgg-19 "
+        "wrn-D-K resnet-18 lenet-5 lenet-5-3x3 vit lenet-A-B-... conv-2 conv-4 conv-6"
     ),
     "criteria": (
         "large-final small-final large-init small-init large-init-large-final small-init-small-final "

@@ -16,8 +16,9 @@ from numba.core import event
 
 from tombola.errors import Notice
 from tombola.runs import environment as machine
-from tombola.training.engines import conv_kernels, sparse, sparse_kernels
-from tombola.training.engines.compiling import Compiling, listen
+from tombola.training.engines import sparse
+from tombola.training.engines.compiled import conv_kernels, sparse_kernels
+from tombola.training.engines.compiled.compiling import Compiling, listen
 from tombola.training.engines.sparse import seconds_compiling
 
 MODULE = """
@@ -73,7 +74,7 @@ def test_time_within_time_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> No
 
     found = event.Event("numba:compile", event.EventStatus.START, {"dispatcher": Dispatcher})
     clock = iter([10.0, 12.0, 15.0, 100.0, 101.0])
-    monkeypatch.setattr("tombola.training.engines.compiling.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("tombola.training.engines.compiled.compiling.time.monotonic", lambda: next(clock))
     listener = Compiling(sparse_kernels.advance.__module__, "compiling this, once")
     with pytest.warns(Notice):
         listener.on_start(found)  # at 10

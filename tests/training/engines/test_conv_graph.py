@@ -14,7 +14,7 @@ from support.training_parts import CLASSES, CPU, recipe
 from tombola.errors import UserError
 from tombola.models.architecture import architecture
 from tombola.training.engines.base import ENGINES, Demand
-from tombola.training.engines.conv_graph import graph_of
+from tombola.training.engines.compiled.conv_graph import graph_of
 from tombola.training.engines.select import choose
 
 IMAGE = (2, 9, 7)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tombola.training.engines import sparse_kernels
+from tombola.training.engines.compiled import sparse_kernels
 
 pytestmark = pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64"), reason="is about x86 processors"

@@ -29,8 +29,8 @@ from tombola.errors import UserError
 from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture, architecture
 from tombola.training.checkpoint import Checkpoint
-from tombola.training.engines import sparse_kernels
 from tombola.training.engines.base import ENGINES, Demand, Job
+from tombola.training.engines.compiled import sparse_kernels
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
 from tombola.training.stack import Stack

@@ -8,8 +8,8 @@ import torch
 
 from tombola.models.architecture import Architecture
 from tombola.training.engines.base import ENGINES, LEAST, Demand, Job
-from tombola.training.engines.conv_graph import Graph, graph_of
-from tombola.training.engines.conv_layout import Convolved
+from tombola.training.engines.compiled.conv_graph import Graph, graph_of
+from tombola.training.engines.compiled.conv_layout import Convolved
 from tombola.training.engines.sparse import SparseEngine, in_loops
 
 

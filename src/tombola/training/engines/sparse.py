@@ -14,11 +14,11 @@ from torch import Tensor
 
 from tombola.models.architecture import Architecture
 from tombola.training.augment import Augment
-from tombola.training.engines import sparse_kernels
 from tombola.training.engines.base import ENGINES, LEAST, Course, Demand, Engine, Job, Trainer
-from tombola.training.engines.compiling import listen
+from tombola.training.engines.compiled import sparse_kernels
+from tombola.training.engines.compiled.compiling import listen
+from tombola.training.engines.compiled.sparse_layout import Floats, Ints, Living, Pace, Scales
 from tombola.training.engines.mlp import layers_of
-from tombola.training.engines.sparse_layout import Floats, Ints, Living, Pace, Scales
 from tombola.training.recipe import CROSS_ENTROPY
 from tombola.training.scoring import Examples, Score
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tombola.training.engines import sparse_kernels
 from tombola.training.engines.chain import Layer
+from tombola.training.engines.compiled import sparse_kernels
 from tombola.training.stack import Stack
 
 Bools = NDArray[np.bool_]

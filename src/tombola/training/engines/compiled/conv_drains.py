@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tombola.training.engines.conv_graph import Graph, Step
+from tombola.training.engines.compiled.conv_graph import Graph, Step
 
 
 def fused(graph: Graph) -> Graph:

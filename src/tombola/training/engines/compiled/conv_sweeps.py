@@ -7,10 +7,10 @@ from itertools import product
 
 import numpy as np
 
-from tombola.training.engines.conv_graph import Window
-from tombola.training.engines.conv_kernels import GROUP, PATCH
-from tombola.training.engines.conv_planes import Plane, reaches
-from tombola.training.engines.sparse_layout import Bools, Ints
+from tombola.training.engines.compiled.conv_graph import Window
+from tombola.training.engines.compiled.conv_kernels import GROUP, PATCH
+from tombola.training.engines.compiled.conv_planes import Plane, reaches
+from tombola.training.engines.compiled.sparse_layout import Bools, Ints
 
 ROWS = 448
 """Rows that are read for a tile from one block of channels: 28 of the 32 to 48 KB of a first cache."""

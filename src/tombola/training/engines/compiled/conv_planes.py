@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tombola.training.engines.conv_graph import Graph, Window
-from tombola.training.engines.conv_kernels import GROUP
+from tombola.training.engines.compiled.conv_graph import Graph, Window
+from tombola.training.engines.compiled.conv_kernels import GROUP
 
 
 @dataclass(frozen=True)

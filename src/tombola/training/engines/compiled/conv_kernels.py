@@ -24,8 +24,8 @@ from llvmlite import ir
 from numba.core import types
 from numpy.typing import NDArray
 
-from tombola.training.engines import sparse_kernels
-from tombola.training.engines.sparse_kernels import (
+from tombola.training.engines.compiled import sparse_kernels
+from tombola.training.engines.compiled.sparse_kernels import (
     _FAST,
     _FLOAT,
     _I64,

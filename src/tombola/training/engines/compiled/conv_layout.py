@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tombola.training.engines import conv_kernels, sparse_kernels
-from tombola.training.engines.conv_drains import fused, rooms, shares_sum
-from tombola.training.engines.conv_graph import Drop, Graph, Norm, Window
-from tombola.training.engines.conv_kernels import (
+from tombola.training.engines.compiled import conv_kernels, sparse_kernels
+from tombola.training.engines.compiled.conv_drains import fused, rooms, shares_sum
+from tombola.training.engines.compiled.conv_graph import Drop, Graph, Norm, Window
+from tombola.training.engines.compiled.conv_kernels import (
     CONV,
     DROP,
     LARGEST,
@@ -27,9 +27,9 @@ from tombola.training.engines.conv_kernels import (
     Trunk,
     ValueRow,
 )
-from tombola.training.engines.conv_planes import planes
-from tombola.training.engines.conv_sweeps import Sweep, backward, forward
-from tombola.training.engines.sparse_layout import (
+from tombola.training.engines.compiled.conv_planes import planes
+from tombola.training.engines.compiled.conv_sweeps import Sweep, backward, forward
+from tombola.training.engines.compiled.sparse_layout import (
     Bools,
     Floats,
     Ints,
