@@ -202,12 +202,10 @@ class SparseTrainer(Trainer):
     def advance(self, start: int, stop: int) -> None:
         lanes = _up(self.recipe.batch, sparse_kernels.LANES)
         stride = max(1, ROOM // (lanes * self.raw.shape[1] * self._laid.itemsize))
-        for net in self.engine.nets:
-            net.read()
+        in_parallel(lambda r: self.engine.nets[r].read(), self.engine.stack.size)
         for first in range(start, stop, stride):
             self._advance(first, min(first + stride, stop), lanes)
-        for net in self.engine.nets:
-            net.write()
+        in_parallel(lambda r: self.engine.nets[r].write(), self.engine.stack.size)
 
     def _advance(self, start: int, stop: int, lanes: int) -> None:
         steps = range(start, stop)

@@ -93,8 +93,8 @@ class Network(NamedTuple):
     source: Sources
     """Of each weight: the unit it reads."""
     biased: Bools
-    alive: Floats
-    """1 or 0 for each stored weight; read for layers of kind MASKED alone."""
+    alive: Bools
+    """Of each stored weight; read for layers of kind MASKED alone."""
     active: Ints
     """The inputs that have a weight."""
     w: Floats
@@ -655,6 +655,14 @@ def update(
 
 
 @compiled
+def put_living(w: Floats, alive: Bools, out: Floats) -> None:
+    """Living weights into `out`; what is dead there stays."""
+    for k in range(len(out)):  # both are read, so that it is a choice, not a branch
+        new, old = w[k], out[k]
+        out[k] = new if alive[k] else old
+
+
+@compiled
 def backward(
     net: Network, moments: Floats, bias_moments: Floats, lr: float, rule: Rule, step: int,
     h: Floats, d: Floats, x: Floats, g: Floats, lanes: int, through: bool, factors: Floats,
@@ -704,7 +712,7 @@ def backward(
             begin, count = place + top * features, rows * features
             if layer[KIND] == MASKED:
                 for k in range(count):
-                    fresh[k] *= net.alive[U(begin + k)]
+                    fresh[k] = fresh[k] if net.alive[U(begin + k)] else ZERO
             update(w, fresh, moments, begin, count, lr, rule, step)
     update(net.bias, gb, bias_moments, 0, len(net.bias), lr, rule, step)
 

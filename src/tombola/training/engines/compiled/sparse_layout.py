@@ -76,7 +76,7 @@ class Living:
             units.append(below + features + np.append(kept.runs.reshape(-1), 0))
             ptr.append(place + np.append(0, np.cumsum(kept.lengths)))
             source.append(below + kept.places % features)
-            flags.append(alive.reshape(-1)[kept.places].astype(np.float32))
+            flags.append(alive.reshape(-1)[kept.places])
             place, run, unit, below = part.stop, run + len(units[-1]), own.stop, below + features
         whole = [layer for layer in table if layer[sparse_kernels.KIND] != sparse_kernels.SPARSE]
         self.features = max((layer[sparse_kernels.FEATURES] for layer in whole), default=0)
@@ -111,8 +111,10 @@ class Living:
         for weight, kept, part in self._weights:
             if kept.kind == sparse_kernels.SPARSE:
                 weight[kept.places] = self.arrays.w[part]
+            elif kept.kind == sparse_kernels.DENSE:
+                weight[:] = self.arrays.w[part]
             else:
-                np.copyto(weight, self.arrays.w[part], where=self.arrays.alive[part] > 0)
+                sparse_kernels.put_living(self.arrays.w[part], self.arrays.alive[part], weight)
         for bias, own in self._biases:
             bias[:] = self.arrays.bias[own]
 
