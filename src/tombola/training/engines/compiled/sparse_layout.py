@@ -56,7 +56,7 @@ class Living:
         """Units of each layer."""
         self.units = sum(self.widths)
         below, place, run, unit = 0, 0, 0, 0  # what lies before a layer, in each numbering
-        table, flags = list[tuple[int, ...]](), list[Floats]()
+        table, flags = list[tuple[int, ...]](), list[Bools]()
         units, ptr, source = list[Ints](), list[Ints](), list[Ints]()
         self._weights: list[tuple[Floats, Stored, slice]] = []
         self._biases: list[tuple[Floats, slice]] = []
