@@ -84,6 +84,7 @@ def test_control_characters_are_written_out(text: str, shown: str):
     [
         (Path("s3://bucket/runs"), "s3://bucket/runs"),
         ("gs://bucket", "gs://bucket"),
+        (Path("file:///scratch/runs"), "file:///scratch/runs"),
         ("runs", None),
         ("/home/me/runs", None),
         ("C:/runs", None),

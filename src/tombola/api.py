@@ -40,8 +40,8 @@ def run(
     """Run a study or a sweep (or a preset's name or a TOML file of either, with `key=value` settings put over it) and
     return its folder.
 
-    The options: `out`, the folder that the run's lies in ("runs"); `model` and `data`, in the place of what the study
-    names; `data_dir`; `device`, `engine` ("auto") and `threads`; `progress`, which watches; `track`, the names of
+    The options: `out`, the folder that the run's lies in ("runs"; a URL is a `mirror`); `model` and `data`, in the
+    place of what the study names; `data_dir`; `device`, `engine` ("auto") and `threads`; `progress`, which watches; `track`, the names of
     trackers ("tensorboard", ...) that are told of every cell; `on` ("local:4"), `each` and `shard` ("1/8"), which say
     who trains; `mirror`, where a copy is kept. See `tombola.runs.run_options`, and `run_study` and `run_sweep` of
     `tombola.runs.runner`. Raises UserError for a user's mistake.

@@ -93,6 +93,7 @@ URL = re.compile(r"([a-z][a-z0-9+.-]+):/+([^/].*)")
 
 
 def as_url(path: Path | str) -> str | None:
-    """The URL that a path was meant to be, such as s3://bucket/runs, of which `Path` drops a slash; None for others."""
+    """The URL that a path was meant to be, such as s3://bucket/runs, of which `Path` drops slashes; None for others.
+    Those of this machine's files name no host."""
     found = URL.fullmatch(str(path))
-    return f"{found[1]}://{found[2]}" if found else None
+    return f"{found[1]}:{'///' if found[1] in ('file', 'local') else '//'}{found[2]}" if found else None

@@ -56,15 +56,7 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     if as_json:
         print_json(dict(rows))
     else:
-        print_table(["data set", "where"], [[name, _advised(name, where)] for name, where in rows], left=2)
-
-
-def _advised(name: str, where: str) -> str:
-    """Where a data set is, and how to get one that is missing."""
-    from tombola.data.download import SOURCES
-
-    missing = where.startswith("missing") and name in SOURCES
-    return f"{where}; `tombola data fetch {name}` downloads it" if missing else where
+        print_table(["data set", "where"], [[name, where] for name, where in rows], left=2)
 
 
 def data_fetch(
@@ -120,7 +112,7 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     for name, speed in speeds.items():
         print(f"         {name}: {speed:,.0f} us{', which is taken unless --engine asks' * (name == taken)}")
     for name, where in facts["data"].items():
-        print(f"data     {name}: {_advised(name, where)}")
+        print(f"data     {name}: {where}")
 
 
 def _speeds() -> dict[str, float]:

@@ -33,11 +33,12 @@ from tombola.cli.options import (
 from tombola.errors import UserError, nearest
 
 STEPS = ("training", "comparison", "report")
+"""What a run can be told to stop after."""
 ALONE = (
     "note: this study trains tickets alone; arms beside them ([[arms]] with name = 'reinit', and 'random-mask') would "
     "show whether they win"
 )
-"""What a run can be told to stop after."""
+"""Said of a study that can answer little."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -107,9 +108,6 @@ def run(
     if until not in STEPS:
         raise UserError(f"--until is '{until}'; expected one of {', '.join(STEPS)}{nearest(until, STEPS)}")
     sweep = load_sweep(what, settings or []).importing(names.IMPORTS)
-    first = sweep.first
-    if first.levels and not (first.arms or first.route or sweep.keys):
-        print(ALONE, file=sys.stderr)
     options = RunOptions(
         out,
         device,
@@ -124,9 +122,14 @@ def run(
     )
     if assists(options, dry_run):
         return
+    first = sweep.first
+    if first.levels and not (first.arms or first.route or sweep.keys):
+        print(ALONE, file=sys.stderr)
     if dry_run:
         print_dry_run(sweep, options, as_json)
         return
+    if out != options.out:
+        print(f"note: {options.kept()}", file=sys.stderr)
     if sweep.keys and watch:
         raise UserError(
             "--watch shows one run, and this is a sweep; expected `tombola watch` with one of its runs"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 import polars as pl
@@ -112,19 +111,19 @@ def compare(
     rows = [row for subject in light for row in _own_rows(task, of_tickets, subject)]
     pairs = list(_pairs(light, among))
     answering = exam is not None and bool(of_outputs)
-    done = count(1)
     told(0, of := len(pairs) * (1 + answering))
-    for a, b in pairs:
+    for done, (a, b) in enumerate(pairs, start=1):
         for alignment in alignments:
             rows += _pair_rows(task, of_tickets, a, b, alignment)
-        told(next(done), of)
+        told(done, of)
     if exam is not None and of_outputs:
         hidden = any(MEASURES[each.measure].reads == "hidden outputs" for each in of_outputs)
-        for a, b in _pairs(answered(in_order(subjects), exam, hidden), among):
+        again = _pairs(answered(in_order(subjects), exam, hidden), among)
+        for done, (a, b) in enumerate(again, start=len(pairs) + 1):
             for question in of_outputs:
                 for alignment in alignments if MEASURES[question.measure].ordered else (RAW,):
                     rows += _pair_rows(task, [question], a, b, alignment)
-            told(next(done), of)
+            told(done, of)
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 

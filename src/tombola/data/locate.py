@@ -53,7 +53,7 @@ class Place:
         try:
             return str(self.find(data_dir)[0].parent)
         except UserError:
-            return f"missing: not complete in {_listed(self.folders)} of {data_dir}"
+            return f"missing: not complete in {_listed(self.folders)} of {data_dir}{self._remedy(data_dir)}"
 
     def _searched(self, data_dir: Path) -> list[Path]:
         return [data_dir / folder for folder in self.folders]

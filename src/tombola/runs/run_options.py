@@ -62,7 +62,6 @@ class RunOptions:
             )
         object.__setattr__(self, "out", HERE)
         object.__setattr__(self, "mirror", url)
-        notice(f"--out {url}: runs are trained in {HERE.absolute()}, and copied there while they go on")
 
     @classmethod
     def of(cls, keywords: RunKeywords) -> RunOptions:
@@ -72,7 +71,14 @@ class RunOptions:
         if "data" in given:
             given["dataset"] = dataset_of(given.pop("data"))
         given |= {name: Path(given[name]) for name in ("out", "data_dir") if name in given}
-        return cls(**given)
+        found = cls(**given)
+        if as_url(given.get("out", HERE)):
+            notice(found.kept())
+        return found
+
+    def kept(self) -> str:
+        """Where runs are and where they are kept, as a sentence."""
+        return f"runs are trained in {self.out.absolute()}, and copied to {self.mirror} while they go on"
 
     def prepare(self) -> dict[str, Tracker]:
         """Set torch up and open the trackers. Raises UserError for a tracker or a device that is not there."""

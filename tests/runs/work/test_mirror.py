@@ -15,6 +15,7 @@ from support.study_kit import Notes, contents, run_tiny, tiny
 from tombola.errors import Notice, UserError
 from tombola.runs.folder import Run
 from tombola.runs.progress import missing
+from tombola.runs.run_options import RunOptions
 from tombola.runs.work import mirror
 
 STUDY = tiny(arms=[{"name": "reinit"}, {"name": "donor"}], data={"split": "study"}, pruning={"rewind": 5})
@@ -49,8 +50,9 @@ def test_the_copy_is_equal(tmp_path: Path, url: str) -> None:
 def test_a_url_as_the_place_of_runs(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--out s3://bucket/runs` is the mirror; the folder lies in `runs`, as a sentence says."""
     monkeypatch.chdir(tmp_path)
-    with pytest.warns(Notice, match="are trained in .*runs, and copied there"):
-        run = run_tiny(Path(url), STUDY)
+    with pytest.warns(Notice, match=f"are trained in .*runs, and copied to {url}"):
+        assert RunOptions.of({"out": url}).mirror == url
+    run = run_tiny(Path(url), STUDY)
     assert run.path.parent == Path("runs")
     assert contents(brought(url, tmp_path / "there").path) == contents(run.path)
     with pytest.raises(UserError, match="expected one of them"):

@@ -53,7 +53,7 @@ def _cell(row: Row | None) -> str:
     """The difference with its interval, and what is decided."""
     if row is None or row["difference"] is None:
         return "-"
-    limits = "" if row["low"] is None else f" [{row['low']:+z.4f}, {row['high']:+z.4f}]"
+    limits = "" if row["low"] is None else f" [{row['low']:+.4f}, {row['high']:+.4f}]"
     return f"{row['difference']:+z.4f}{limits} {in_words(row)}"
 
 

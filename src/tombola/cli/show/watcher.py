@@ -78,7 +78,7 @@ class Watcher:
     def __enter__(self) -> Self:
         if self._bar:
             self._bar.start()
-            self._task = self._bar.add_task("preparing", total=None, left="")
+            self._task = self._bar.add_task("", total=None, visible=False, left="")
         return self
 
     def __exit__(
@@ -94,7 +94,9 @@ class Watcher:
         self._pace = Pace()
         self._spoke = time.monotonic()
         if self._bar:
-            self._bar.update(self._task, total=total, completed=done, description="training", left="")
+            self._bar.update(
+                self._task, total=total, completed=done, description="beginning", left="", visible=True
+            )
         elif done:
             self._say(f"{percent(done / max(total, 1), 0)} of this study is there already")
 

@@ -63,9 +63,7 @@ def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
 
 def points(one: Saving) -> str:
     """A difference of accuracies in percentage points with its interval."""
-    between = (
-        "" if one.low is None or one.high is None else f" [{100 * one.low:+z.2f}, {100 * one.high:+z.2f}]"
-    )
+    between = "" if one.low is None or one.high is None else f" [{100 * one.low:+.2f}, {100 * one.high:+.2f}]"
     return f"{100 * one.difference:+z.2f}{between}"
 
 

@@ -91,7 +91,7 @@ def _reading(frame: pl.DataFrame) -> str:
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
     difference = f"{row['difference']:+z.4f}"
     if _finite(row["low"]) and _finite(row["high"]):
-        difference += f" [{row['low']:+z.4f}, {row['high']:+z.4f}]"
+        difference += f" [{row['low']:+.4f}, {row['high']:+.4f}]"
     return (
         row["measure"].replace("-", " "),
         percent(row["density"]),

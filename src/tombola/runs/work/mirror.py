@@ -51,7 +51,7 @@ class Mirror:
             mirror._sent = mirror._there()
         except Exception as problem:  # each kind of place has errors of its own
             raise UserError(
-                f"--mirror {url}: cannot be reached ({type(problem).__name__}: {problem})"
+                f"the mirror {url}: cannot be reached ({type(problem).__name__}: {problem})"
             ) from None
         return mirror
 
@@ -65,7 +65,7 @@ class Mirror:
             raise
         except Exception as problem:
             raise UserError(
-                f"--mirror {self.url}: cannot be read ({type(problem).__name__}: {problem})"
+                f"the mirror {self.url}: cannot be read ({type(problem).__name__}: {problem})"
             ) from None
 
     def catch_up(self, now: bool = False) -> None:
@@ -77,7 +77,9 @@ class Mirror:
             self._send_cells()
         except Exception as problem:
             if not self._said:
-                notice(f"--mirror {self.url}: cannot be written to now ({type(problem).__name__}: {problem})")
+                notice(
+                    f"the mirror {self.url}: cannot be written to now ({type(problem).__name__}: {problem})"
+                )
             self._said = True
         self._last = time.monotonic()
 
@@ -95,7 +97,7 @@ class Mirror:
                     del self._sent[name]
         except Exception as problem:
             raise UserError(
-                f"--mirror {self.url}: cannot be written to ({type(problem).__name__}: {problem}); all of it is in "
+                f"the mirror {self.url}: cannot be written to ({type(problem).__name__}: {problem}); all of it is in "
                 f"{self.run.path}, and the same command sends it"
             ) from None
 
@@ -142,8 +144,8 @@ class Mirror:
         both = min(len(further), len(known))
         if there != here or further[:both] != known[:both]:
             raise UserError(
-                f"--mirror {self.url}: holds another run of this study than {self.run.path}, whose stacks are made up "
-                "otherwise; expected an empty place"
+                f"the mirror {self.url}: holds another run of this study than {self.run.path}, whose stacks are made "
+                "up otherwise; expected an empty place"
             )
         return len(further) > len(known)
 

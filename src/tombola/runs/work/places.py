@@ -177,7 +177,9 @@ def _require_alone(options: RunOptions) -> None:
             f"--shard makes this process one of several, and --on {options.on} starts others; expected one"
         )
     if options.mirror:
-        raise UserError("--mirror has one writer, and --shard makes several; mirror the run once it is done")
+        raise UserError(
+            f"--mirror has one writer, and --shard makes several; mirror the run to {options.mirror} once it is done"
+        )
     if options.track:
         raise UserError(
             "--track with --shard would tell of every cell several times; run the study once more without --shard when "
