@@ -41,10 +41,10 @@ def run(
     return its folder.
 
     The options: `out`, the folder that the run's lies in ("runs"; a URL is a `mirror`); `model` and `data`, in the
-    place of what the study names; `data_dir`; `device`, `engine` ("auto") and `threads`; `progress`, which watches; `track`, the names of
-    trackers ("tensorboard", ...) that are told of every cell; `on` ("local:4"), `each` and `shard` ("1/8"), which say
-    who trains; `mirror`, where a copy is kept. See `tombola.runs.run_options`, and `run_study` and `run_sweep` of
-    `tombola.runs.runner`. Raises UserError for a user's mistake.
+    place of what the study names; `data_dir`; `device`, `engine` ("auto") and `threads`; `progress`, which watches;
+    `track`, the names of trackers ("tensorboard", ...) that are told of every cell; `on` ("local:4"), `each` and
+    `shard` ("1/8"), which say who trains; `mirror`, where a copy is kept. See `tombola.runs.run_options`, and
+    `run_study` and `run_sweep` of `tombola.runs.runner`. Raises UserError for a user's mistake.
     """
     if not isinstance(what, Study | Sweep | str | Path):
         raise UserError(
