@@ -26,7 +26,7 @@ def test_a_table_is_printed_and_kept(tombola: Tombola, done: Path) -> None:
     assert "±" not in said.out, "two replicates have no interval"
     assert (done / "connect.parquet").is_file()
     assert (done / "paths.parquet").is_file()
-    assert "2 networks: random-mask" in said.err
+    assert "2 networks trained (random-mask)" in said.err
     again = tombola("connect", "tiny", *QUICK, "--arms", "ticket,random-mask")
     assert again.out == said.out
     assert "100% of this study is there already" in again.err

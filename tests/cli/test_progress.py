@@ -63,11 +63,11 @@ def test_ladders_beside_the_run_are_named(capsys: pytest.CaptureFixture[str]) ->
     told = [line.partition("(")[0] for line in capsys.readouterr().err.splitlines()]
     assert told == [
         "donors, r0/L02/ticket/0: diverged",
-        "donors, level 2 done ",
+        "donors, level 2: 1 network trained ",
         "source fashion, r0/L02/ticket/0: diverged",
-        "source fashion, level 2 done ",
+        "source fashion, level 2: 1 network trained ",
         "r0/L02/ticket/0: diverged",
-        "level 2 done ",
+        "level 2: 1 network trained ",
     ]
 
 
@@ -92,4 +92,15 @@ def test_pairs_of_a_comparison_are_counted(
         "comparing pairs: 75%, about 20 s left",
         "comparing pairs: 100%",
         "stopped",
+    ]
+
+
+def test_a_stack_of_many_arms_names_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    with Watcher() as watcher:
+        watcher.begin(100, 0)
+        for names in ("abcd", "abcde"):
+            watcher.landed([Drawn(Cell(0, 1, name, 0), "ok", None, None) for name in names])
+    assert capsys.readouterr().err.splitlines() == [
+        "level 1: 4 networks trained (a, b, c and d), 0%",
+        "level 1: 5 networks trained (a, b, c and 2 other arms), 0%",
     ]

@@ -64,7 +64,8 @@ class Subjects:
                 raise UserError(f"{name}: no arm '{arm}' is done{nearest(arm, known)}")
         for number in levels:
             if number not in frame["level"]:
-                raise UserError(f"{name}: no cell is done at level {number}")
+                done = ", ".join(map(str, sorted(set(frame["level"]))))
+                raise UserError(f"{name}: no cell is done at level {number}, only at {done}")
         levels = levels or [_nearest(frame, fraction) for fraction in wanted]
         chosen = frame.filter(pl.col("level").is_in(levels) if levels else pl.col("level") > 0)
         if chosen.is_empty():

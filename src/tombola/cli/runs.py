@@ -151,20 +151,21 @@ def run(
     if shard and any(one.headway().state != "finished" for one in found.runs.values()):
         print(f"{place}\nothers are still at it; the last of them goes on to the report")
         return
-    for one in found.runs.values() if until != "training" else ():
-        with Watcher() as watcher:
-            compared = compare_study(one, data_dir, watcher.compared)
-        if compared:
-            print(f"{one.path.name}: tickets are compared", file=sys.stderr)
+    with Watcher() as watcher:
+        for one in found.runs.values() if until != "training" else ():
+            if compare_study(one, data_dir, watcher.compared):
+                watcher.tell(f"{one.path.name}: tickets are compared")
+        if until == "report":
+            watcher.tell("deciding what was claimed, and drawing the page")
+            verdicts = [verdicts_of(one, data_dir=data_dir) for one in found.runs.values()]
+            for one, own in zip(found.runs.values(), verdicts, strict=True):
+                write_verdicts(one, own)
+            page = write_reports([found])
+            for one in found.runs.values() if options.mirror else ():
+                Mirror.of(options.mirror, one).send()
     if until != "report":
         print(place)
         return
-    verdicts = [verdicts_of(one, data_dir=data_dir) for one in found.runs.values()]
-    for one, own in zip(found.runs.values(), verdicts, strict=True):
-        write_verdicts(one, own)
-    page = write_reports([found])
-    for one in found.runs.values() if options.mirror else ():
-        Mirror.of(options.mirror, one).send()
     answered = not sweep.keys and any(one.answers for one in verdicts[0].verdicts)
     if as_json or not answered:
         print_results(found, as_json)

@@ -23,11 +23,13 @@ def verdicts(
     from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
     from tombola.cli.show.tables import print_csv, print_json
     from tombola.cli.show.verdicts import print_verdicts
+    from tombola.cli.show.watcher import Watcher
     from tombola.runs.locate import find_run
 
     exclusive(as_json, as_csv)
     run = find_run(name, runs)
-    found = verdicts_of(run, data_dir=data_dir)
+    with Watcher(resume=False) as watcher:  # measures that are not stored are taken, pair by pair
+        found = verdicts_of(run, data_dir=data_dir, told=watcher.compared)
     path = write_verdicts(run, found)
     if as_json:
         print_json(found.table())

@@ -30,12 +30,21 @@ NULLS = 100
 """How many nulls are drawn for a pair, where chance has no closed form and the study has no `[compare]` table."""
 
 
-def measuring(run: Run, data_dir: Path | None) -> Callable[[Hypothesis, Verdict], Verdict]:
-    """What measures of a run's tickets say of hypotheses, one after another: each ticket is read once."""
-    return partial(_measured, Subjects(run), data_dir)
+def measuring(
+    run: Run, data_dir: Path | None, told: Callable[[int, int], None]
+) -> Callable[[Hypothesis, Verdict], Verdict]:
+    """What measures of a run's tickets say of hypotheses, one after another: each ticket is read once. `told` hears how
+    many pairs are done, of how many, where they are not stored."""
+    return partial(_measured, Subjects(run), data_dir, told)
 
 
-def _measured(known: Subjects, data_dir: Path | None, claim: Hypothesis, blank: Verdict) -> Verdict:
+def _measured(
+    known: Subjects,
+    data_dir: Path | None,
+    told: Callable[[int, int], None],
+    claim: Hypothesis,
+    blank: Verdict,
+) -> Verdict:
     """A verdict with what a measure says of a hypothesis at its level: the decision over replicates of `decide`.
 
     `known` are the subjects of the run; what another hypothesis has read is not read again.
@@ -58,6 +67,7 @@ def _measured(known: Subjects, data_dir: Path | None, claim: Hypothesis, blank: 
             n_null=table.nulls if table else NULLS,
             seed=run.study.seed,
             exam=exams_of([run], data_dir),
+            told=told,
         )
     pairs = pairs.filter(
         pl.col("measure") == at.name,

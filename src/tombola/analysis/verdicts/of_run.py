@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -73,8 +74,15 @@ class Verdicts:
         }
 
 
-def verdicts_of(run: Run, *, measures: bool = True, data_dir: Path | None = None) -> Verdicts:
-    """The verdicts of a run, finished or not.
+def verdicts_of(
+    run: Run,
+    *,
+    measures: bool = True,
+    data_dir: Path | None = None,
+    told: Callable[[int, int], None] = lambda done, of: None,
+) -> Verdicts:
+    """The verdicts of a run, finished or not. Where pairs of tickets have to be measured for one, `told` hears how many
+    are done, of how many.
 
     Without `measures`, hypotheses on measures, which take their time, are not tested. Raises UserError where the
     folder cannot be read; what cannot be tested is said in its verdict.
@@ -85,7 +93,7 @@ def verdicts_of(run: Run, *, measures: bool = True, data_dir: Path | None = None
     def taken() -> Measured:
         from tombola.analysis.verdicts.measured import measuring  # with torch, which few verdicts need
 
-        return measuring(run, data_dir)
+        return measuring(run, data_dir, told)
 
     def by_measure(claim: Hypothesis, blank: Verdict) -> Verdict:
         if not measures:

@@ -24,6 +24,8 @@ from tombola.training.device import pick_device, prepare
 
 SECONDS = ("estimated_seconds", "estimated_seconds_low", "estimated_seconds_high")
 """What a dry run says of time: the middle one of its probes, the least and the most."""
+NOTHING = Estimate(0.0, 0.0, 0.0)
+"""What a study takes that is trained already."""
 
 
 def dry_run(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
@@ -47,8 +49,10 @@ def _planned(study: Study, options: RunOptions) -> tuple[Plan, dict[str, Any]]:
         notice(sentence)
     folder = Run(options.out / study.folder)
     say_of_siblings(folder, study, dataset.digest)
-    time = estimate_time(plan, dataset, pick_device(options.device), options.engine)
-    return plan, _facts(plan, folder, time)
+    facts = _facts(plan, folder)
+    left = facts["trainings_done"] < facts["trainings"]
+    time = estimate_time(plan, dataset, pick_device(options.device), options.engine) if left else NOTHING
+    return plan, {**facts, **dict(zip(SECONDS, (time.seconds, time.low, time.high), strict=True))}
 
 
 def _dry_run_sweep(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
@@ -106,7 +110,8 @@ def _dry_run_sweep(sweep: Sweep, options: RunOptions, as_json: bool) -> None:
     print(f"would be written to {options.out / sweep.folder} and the runs beside it")
 
 
-def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
+def _facts(plan: Plan, folder: Run) -> dict[str, Any]:
+    """All but how long it takes."""
     plans, scope = [plan, *(source.plan for source in plan.sources.values())], plan.architecture.scope
     beside = [Ladders(folder, kind, study) for kind, study in ladders_of(plan.study).items()]
     places = [(folder, plan.study), *((each, each.study) for each in beside)]
@@ -128,9 +133,6 @@ def _facts(plan: Plan, folder: Run, time: Estimate) -> dict[str, Any]:
         "ladders": {each.kind: each.study.replicates for each in beside},
         "sources": {kind: said for kind, said in asked.items() if said},
         "iterations": sum(each.network_iterations(cell) for each in plans for cell in each.trainings()),
-        "estimated_seconds": time.seconds,
-        "estimated_seconds_low": time.low,
-        "estimated_seconds_high": time.high,
         "estimated_bytes": plan.bytes_on_disk(),
         "hypotheses": prospect_rows(plan.study, plan.densities),
     }
@@ -157,6 +159,8 @@ def _print_plan(plan: Plan, facts: dict[str, Any]) -> None:
     )
     for kind, said in facts["sources"].items():
         print(f"{kind}: {said}")
-    print(f"{time_of(facts)}, from short probes, and {size(facts['estimated_bytes'])} on disk")
+    left = facts["trainings_done"] < facts["trainings"]
+    time = f"{time_of(facts)} for all of it, from short probes" if left else "nothing is left to train"
+    print(f"{time}; {size(facts['estimated_bytes'])} on disk")
     print_prospects(facts["hypotheses"])
     print(f"would be written to {facts['run']}")

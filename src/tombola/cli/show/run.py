@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tombola.analysis.compared import compared_key, key_of
 from tombola.analysis.contrasts import claims, contrasts, diff_results
 from tombola.analysis.verdicts.published import expectations
 from tombola.cli.show.tables import console, print_csv, print_json, print_means, print_table
@@ -77,6 +78,10 @@ def print_status(found: Run | SweepRun, as_json: bool) -> None:
         for arm, count in facts["arms"].items()
     ]
     print_table(["arm", "cells", "collapsed or diverged"], rows)
+    if facts["state"] == "finished" and found.study.compare and compared_key(found) != key_of(found):
+        print(
+            "\nIts tickets are not compared yet: the same `tombola run` goes on with that, and to the answer."
+        )
 
 
 def progress_of(found: Run | SweepRun) -> Facts:

@@ -16,7 +16,7 @@ from tombola.cli.show.tables import error_console
 from tombola.lottery.cell import Cell, Drawn
 from tombola.study.ladders import SOURCES
 from tombola.study.sweep import Member
-from tombola.text import counted, duration, percent, ticket_first
+from tombola.text import counted, duration, listed, percent, ticket_first
 
 WINDOW = 60.0
 """Seconds that a pace is measured over: sparse levels are faster than dense ones, and machines change their mind."""
@@ -49,6 +49,8 @@ def announcer(members: int) -> Callable[[Member], None]:
     return lambda member: print(f"{next(turn)} of {members}: {member.label}", file=sys.stderr, flush=True)
 
 
+NAMED = 3
+"""Arms of a stack that are named, where it has more than one more."""
 PLAIN_SECONDS = 10.0
 """At most one plain line about the time left in this many seconds."""
 
@@ -127,12 +129,13 @@ class Watcher:
     def landed(self, drawn: Sequence[Drawn]) -> None:
         for result in drawn:
             if result.status != "ok":
-                self._note(f"{self._beside}{result.cell}: {result.status}")
+                self.tell(f"{self._beside}{result.cell}: {result.status}")
         if not self._bar:
             arms = sorted({result.cell.arm for result in drawn}, key=ticket_first)
+            more = [counted(len(arms) - NAMED, "other arm")] if len(arms) > NAMED + 1 else arms[NAMED:]
             self._say(
-                f"{self._beside}level {drawn[0].cell.level} done ({counted(len(drawn), 'network')}: "
-                f"{', '.join(arms)}), {self._share()}"
+                f"{self._beside}level {drawn[0].cell.level}: {counted(len(drawn), 'network')} trained "
+                f"({listed([*arms[:NAMED], *more])}), {self._share()}"
             )
 
     def _share(self) -> str:
@@ -144,7 +147,8 @@ class Watcher:
         seconds = self._pace.left(self._total) if self._done < self._total else None
         return "" if seconds is None else f"about {duration(seconds)} left"
 
-    def _note(self, sentence: str) -> None:
+    def tell(self, sentence: str) -> None:
+        """Say something beside the progress."""
         if self._bar:
             self._bar.console.print(sentence, markup=False, highlight=False)
         else:
