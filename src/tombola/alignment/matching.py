@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from tombola.alignment.network import Network, Permutation, Permutations, spread
 
@@ -32,6 +31,8 @@ def inner(a: Floats, b: Floats) -> Floats:
 
 def assigned(similarity: Floats) -> Permutation:
     """The one-to-one matching of rows to columns with the largest sum (linear assignment)."""
+    from scipy.optimize import linear_sum_assignment  # here, where it is needed: it takes long to import
+
     return np.asarray(linear_sum_assignment(similarity, maximize=True)[1], dtype=np.intp)
 
 

@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import wasserstein_distance
 
 from tombola.alignment.subject import DENSE
 from tombola.comparison.measures.base import MEASURES, Additive, Case, Counts, Layerwise, Measure, quotient
@@ -71,6 +70,8 @@ def kolmogorov_smirnov(kept: Floats, pruned: Floats) -> float:
 
 def wasserstein(kept: Floats, pruned: Floats) -> float:
     """The area between the two distribution functions, in standard deviations of all values together."""
+    from scipy.stats import wasserstein_distance  # here, where it is needed: it takes long to import
+
     sigma = np.concatenate([kept, pruned]).std()
     return (
         float(wasserstein_distance(kept, pruned) / sigma) if len(kept) and len(pruned) and sigma else np.nan

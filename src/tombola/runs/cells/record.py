@@ -35,7 +35,7 @@ class StartPlace:
     dead: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CellRecord:
     """One cell: how it ended, its mask in numbers (density 0..1, living weights a tensor), where its start lies (None
     where the study keeps masks only), and the digest of the weights that tickets are rewound to, of a dense network
