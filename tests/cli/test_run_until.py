@@ -32,10 +32,12 @@ def test_each_step_stops_where_it_says_and_the_next_goes_on(
     assert said.code == 0
     assert there(tmp_path) == {"results.parquet"}
     assert "compared" not in said.err
+    assert "not compared yet" in tombola("status", "tiny").out
     said = tombola("run", study, "--until", "comparison")
     assert said.code == 0
     assert there(tmp_path) == {"results.parquet", "compared.json", "measures.parquet"}
     assert "tickets are compared" in said.err
+    assert "not compared yet" not in tombola("status", "tiny").out
     said = tombola("run", study)
     assert said.code == 0
     assert there(tmp_path) >= {"compared.json", "verdicts.json", "report"}

@@ -193,3 +193,11 @@ def test_results_hold_tickets_against_the_dense_network_where_asked(tombola: Tom
         refused = tombola("results", done.name, *wrong)
         assert refused.code == 2
         assert sentence in refused.err
+
+
+@pytest.mark.usefixtures("done")
+def test_a_dry_run_of_what_is_trained_probes_nothing(
+    tombola: Tombola, study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tombola.cli.show.dry_run.estimate_time", None)
+    assert "nothing is left to train; " in tombola("run", study_file, "--dry-run").out

@@ -28,7 +28,6 @@ from tombola.transfer.taking import Took, takes
 
 AMOUNTS = ("iterations", "operations", "seconds")
 """What a cost is told in."""
-PARTS = ("", "alone_", "training_")
 COSTS = {
     "replicate": pl.Int64,
     "level": pl.Int64,
@@ -38,7 +37,7 @@ COSTS = {
     "density": pl.Float64,
     "early_stop_test_accuracy": pl.Float64,
     "way": pl.String,
-    **{f"{part}{amount}": pl.Float64 for part in PARTS for amount in AMOUNTS},
+    **{f"{part}{amount}": pl.Float64 for part in ("", "alone_", "training_") for amount in AMOUNTS},
 }
 """Columns of `costs_of`: the whole cost of a ticket, shared out; the same where it had all sources to pay alone; and
 that of its own training. In studies by another metric than accuracy that is in its place. `way` says what sort of arm
@@ -53,6 +52,7 @@ def costs_of(run: Run) -> pl.DataFrame:
     rows = []
     for cell, record in every.home.records.items():
         own, shares = every.home.training(cell), list(every.shares(cell))
+        # In the order of COSTS: shared out, alone, of its own training.
         parts = (of_route(own, shares), of_route(own, [(cost, 1) for cost, _ in shares]), own)
         amounts = [getattr(cost, amount) for cost in parts for amount in AMOUNTS]
         known = (record.status, record.density, record.early_stop_test, every.way(cell))

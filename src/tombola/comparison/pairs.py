@@ -110,13 +110,13 @@ def compare(
     light = [lightened(subject, of_tickets, alignments) for subject in subjects]
     rows = [row for subject in light for row in _own_rows(task, of_tickets, subject)]
     pairs = list(_pairs(light, among))
-    answering = exam is not None and bool(of_outputs)
-    told(0, of := len(pairs) * (1 + answering))
+    exam = exam if of_outputs else None
+    told(0, of := len(pairs) * (1 if exam is None else 2))
     for done, (a, b) in enumerate(pairs, start=1):
         for alignment in alignments:
             rows += _pair_rows(task, of_tickets, a, b, alignment)
         told(done, of)
-    if exam is not None and of_outputs:
+    if exam is not None:
         hidden = any(MEASURES[each.measure].reads == "hidden outputs" for each in of_outputs)
         again = _pairs(answered(in_order(subjects), exam, hidden), among)
         for done, (a, b) in enumerate(again, start=len(pairs) + 1):

@@ -270,3 +270,10 @@ def test_adam_by_hand() -> None:
     sparse_kernels.adam(w, np.array([-1.0], np.float32), m, v, 1, 1, 0.5, rule, 2)
     # m = .09 - .1 = -.01, corrected by 1 - .81; v = .000999 + .001, corrected by 1 - .998001.
     assert w[1] == pytest.approx(0.5 + 0.5 * (0.01 / 0.19) / (0.001999 / 0.001999) ** 0.5, rel=1e-5)
+
+
+def test_only_living_weights_are_put_back() -> None:
+    alive = np.array([True, False, True, False, False])
+    new, old = np.arange(1, 6, dtype=np.float32), np.full(5, -7, np.float32)
+    sparse_kernels.put_living(new, alive, old)
+    assert old.tolist() == [1, -7, 3, -7, -7]

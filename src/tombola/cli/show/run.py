@@ -78,7 +78,8 @@ def print_status(found: Run | SweepRun, as_json: bool) -> None:
         for arm, count in facts["arms"].items()
     ]
     print_table(["arm", "cells", "collapsed or diverged"], rows)
-    if facts["state"] == "finished" and found.study.compare and compared_key(found) != key_of(found):
+    asked = found.study.compare and len(facts["arms"]) > 1  # alone, a ticket is held against nothing
+    if facts["state"] == "finished" and asked and compared_key(found) != key_of(found):
         print(
             "\nIts tickets are not compared yet: the same `tombola run` goes on with that, and to the answer."
         )
