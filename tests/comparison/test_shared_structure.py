@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 from scipy.stats import binom
 
-from support.unshared import Make, decided, subjects_of
+from support.unshared import CONV, LENET_5, Make, decided, layers, subjects_of
 from tombola.alignment.words import WHOLE
 from tombola.comparison.pairs import compare
 from tombola.stats.verdict import YES
 
 HELD_OUT, FULL = "weights@dense-held-out", "weights@dense"
-SMALL, DIGITS, CONV = (64, 30, 20, 10), (784, 60, 30, 10), ()
-WIDTHS = {"64 inputs": SMALL, "784 inputs": DIGITS, "convolutions": CONV}
+SMALL = layers(64, 30, 20, 10)
+NETS = {"64 inputs": SMALL, "784 inputs": layers(784, 60, 30, 10), "convolutions": CONV}
 UNITS = {"even": (False, False), "uneven": (True, False), "uneven, the same inputs": (True, True)}
 LEVEL = 0.05
 
@@ -65,21 +65,21 @@ def test_what_is_planted_is_found() -> None:
 @pytest.mark.deep
 @pytest.mark.parametrize("units", UNITS)
 @pytest.mark.parametrize("density", [0.2, 0.05])
-@pytest.mark.parametrize("widths", WIDTHS)
-def test_false_positives(widths: str, density: float, units: str) -> None:
+@pytest.mark.parametrize("net", NETS)
+def test_false_positives(net: str, density: float, units: str) -> None:
     """At most 7%, and by chance a little more: in 150 studies of 6 replicates each."""
     uneven, pixels = UNITS[units]
-    found = answers(Make(WIDTHS[widths], density, uneven, pixels), 150, HELD_OUT)
+    found = answers(Make(NETS[net], density, uneven, pixels), 150, HELD_OUT)
     assert yes(found, HELD_OUT) <= most(150, 0.05)
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("density", [0.2, 0.05])
-@pytest.mark.parametrize("widths", WIDTHS)
-def test_power_grows_with_the_share_that_is_planted(widths: str, density: float) -> None:
+@pytest.mark.parametrize("net", NETS)
+def test_power_grows_with_the_share_that_is_planted(net: str, density: float) -> None:
     """Of 100 studies each; nothing much of a tenth is found, most of three."""
     found = [
-        yes(answers(Make(WIDTHS[widths], density, planted=planted), 100, HELD_OUT), HELD_OUT)
+        yes(answers(Make(NETS[net], density, planted=planted), 100, HELD_OUT), HELD_OUT)
         for planted in (0.1, 0.2, 0.3)
     ]
     assert found[0] <= found[1] + 10
@@ -87,18 +87,39 @@ def test_power_grows_with_the_share_that_is_planted(widths: str, density: float)
     assert found[2] >= 40
 
 
+RATES = {"conv1.weight": 0.25, "conv2.weight": 0.25, "out.weight": 0.3}
+FIFTH = {name: (1 - RATES.get(name, 0.5)) ** 5 for name in LENET_5.shapes}
+"""What `findings-lenet5-*` keep at level 5."""
+
+
+@pytest.mark.deep
+def test_false_positives_and_power_on_lenet_5() -> None:
+    """Of 30 studies of 8 replicates each, at 4.2%: at most a few where nothing is shared, most of three tenths."""
+    found = {
+        (planted, uneven): yes(
+            answers(Make(LENET_5, uneven=uneven, planted=planted, replicates=8, kept=FIFTH), 30, HELD_OUT),
+            HELD_OUT,
+        )
+        for planted, uneven in ((0.0, False), (0.0, True), (0.2, False), (0.3, False))
+    }
+    assert found[0.0, False] <= most(30)
+    assert found[0.0, True] <= most(30)
+    assert found[0.0, False] < found[0.2, False]
+    assert found[0.3, False] >= 20
+
+
 @pytest.mark.deep
 @pytest.mark.parametrize("units", UNITS)
-@pytest.mark.parametrize("widths", ["64 inputs", "convolutions"])
-def test_the_joint_null_is_calibrated_under_a_full_matching(widths: str, units: str) -> None:
+@pytest.mark.parametrize("net", ["64 inputs", "convolutions"])
+def test_the_joint_null_is_calibrated_under_a_full_matching(net: str, units: str) -> None:
     """Mask and dense network scrambled together: p at most 0.05 in about that share of 60 pairs, and as often above
     0.95, where shuffled layers stand far off if units are uneven."""
     uneven, pixels = UNITS[units]
-    make, tables = Make(WIDTHS[widths], 0.05, uneven, pixels, replicates=2), []
+    make, tables = Make(NETS[net], 0.05, uneven, pixels, replicates=2), []
     for seed in range(60):
         a, _, b, _ = subjects_of(make, seed)
         options = {"nulls": ["layer-shuffle", "scramble"], "n_null": 19, "alignments": [FULL]}
-        tables.append(compare([a, b], network=make.network, measures=["jaccard"], **options))
+        tables.append(compare([a, b], network=make.net.network, measures=["jaccard"], **options))
     found = pl.concat(tables).filter(layer=WHOLE)
     for null, fits in (("scramble", True), ("layer-shuffle", not uneven)):
         p = found.filter(null=null)["p"]

@@ -69,6 +69,7 @@ IDS = {
     "elastic-14-56-cifar10": "024230fc",
     "elastic-20-32-cifar10": "940a1157",
     "elastic-32-20-cifar10": "8fdd0c53",
+    "findings-conv2-cifar10": "82f77917",
     "findings-digits": "b70e2064",
     "findings-fashion": "d75ad548",
     "findings-lenet5-fashion": "0079c26d",

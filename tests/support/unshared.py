@@ -3,8 +3,8 @@ but what is planted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from tombola.comparison.decisions import decide
 from tombola.comparison.pairs import compare
 from tombola.masks.mask import Mask
 from tombola.masks.rewire import rewired
+from tombola.models.architecture import architecture
 from tombola.models.units import UnitGroup
 from tombola.seeds import stream
 
@@ -28,47 +29,62 @@ SPREAD = 0.5
 
 
 @dataclass(frozen=True)
+class Net:
+    """The groups of hidden units of an architecture, and its weights: name -> shape."""
+
+    network: Network
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+def layers(*widths: int) -> Net:
+    """An MLP."""
+    return Net(mlp(*widths), shapes(*widths))
+
+
+@dataclass(frozen=True)
 class Make:
     """How the networks of a study are made.
 
-    `widths` are those of an MLP, none for the small convolutional network. With `uneven`, weights are multiplied by a
-    scale of each unit at either end; inputs and outputs have scales of their own in each network, or with `pixels`
-    the same in all. `planted` is the share of each tensor's places that hold the same weights in all networks, before
-    each has its hidden units put in a random order.
+    `density` of each tensor lives, but what `kept` says of those that it names. With `uneven`, weights are multiplied
+    by a scale of each unit at either end; inputs and outputs have scales of their own in each network, or with
+    `pixels` the same in all. `planted` is the share of each tensor's places that hold the same weights in all
+    networks, before each has its hidden units put in a random order.
     """
 
-    widths: tuple[int, ...] = ()
+    net: Net
     density: float = 0.2
     uneven: bool = False
     pixels: bool = False
     planted: float = 0.0
     replicates: int = 6
-
-    @property
-    def network(self) -> Network:
-        """The groups of hidden units."""
-        return mlp(*self.widths) if self.widths else CONV
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name -> shape."""
-        return dict(shapes(*self.widths)) if self.widths else CONV_SHAPES
+    kept: Mapping[str, float] = field(default_factory=dict)
 
 
-CONV = Network(
-    (
-        UnitGroup(12, (("conv1.weight", 0, 1), ("conv2.weight", 1, 1))),
-        UnitGroup(16, (("conv2.weight", 0, 1), ("fc.weight", 1, 4))),
-        UnitGroup(20, (("fc.weight", 0, 1), ("out.weight", 1, 1))),
-    )
+CONV = Net(
+    Network(
+        (
+            UnitGroup(12, (("conv1.weight", 0, 1), ("conv2.weight", 1, 1))),
+            UnitGroup(16, (("conv2.weight", 0, 1), ("fc.weight", 1, 4))),
+            UnitGroup(20, (("fc.weight", 0, 1), ("out.weight", 1, 1))),
+        )
+    ),
+    {
+        "conv1.weight": (12, 3, 3, 3),
+        "conv2.weight": (16, 12, 3, 3),
+        "fc.weight": (20, 64),
+        "out.weight": (10, 20),
+    },
 )
 """Two convolutions, a flatten of 2 x 2 places and two linear layers."""
-CONV_SHAPES: dict[str, tuple[int, ...]] = {
-    "conv1.weight": (12, 3, 3, 3),
-    "conv2.weight": (16, 12, 3, 3),
-    "fc.weight": (20, 64),
-    "out.weight": (10, 20),
-}
+
+
+def real(name: str, *shape: int) -> Net:
+    """An architecture of the software on images of a shape, ten classes."""
+    found = architecture(name, shape, 10)
+    return Net(Network.of(found), found.prunable_shapes)
+
+
+LENET_5 = real("lenet-5", 1, 28, 28)
 
 
 def subjects_of(make: Make, seed: int) -> list[Subject]:
@@ -76,12 +92,12 @@ def subjects_of(make: Make, seed: int) -> list[Subject]:
     rng = stream("unshared", seed)
     ends = {
         (name, axis): rng.lognormal(0, SPREAD, size)
-        for name, shape in make.shapes.items()
+        for name, shape in make.net.shapes.items()
         for axis, size in enumerate(shape[:2])
-        if axis not in make.network.axes[name]
+        if axis not in make.net.network.axes[name]
     }
     common = _dense(make, rng, ends)
-    places = {name: rng.random(shape) < make.planted for name, shape in make.shapes.items()}
+    places = {name: rng.random(shape) < make.planted for name, shape in make.net.shapes.items()}
     found = []
     for replicate in range(make.replicates):
         own = _dense(make, rng, ends)
@@ -98,7 +114,7 @@ def decided(make: Make, seed: int, alignments: Sequence[str]) -> pl.DataFrame:
     subjects = subjects_of(make, seed)
     pairs = compare(
         subjects,
-        network=make.network,
+        network=make.net.network,
         measures=["jaccard"],
         alignments=alignments,
         n_null=1,
@@ -109,9 +125,9 @@ def decided(make: Make, seed: int, alignments: Sequence[str]) -> pl.DataFrame:
 
 def _dense(make: Make, rng: np.random.Generator, ends: dict[tuple[str, int], Floats]) -> dict[str, Floats]:
     """Gaussian weights, times the scales of the units at both ends where they are uneven."""
-    hidden = [rng.lognormal(0, SPREAD, group.size) for group in make.network.groups]
+    hidden = [rng.lognormal(0, SPREAD, group.size) for group in make.net.network.groups]
     weights = {}
-    for name, shape in make.shapes.items():
+    for name, shape in make.net.shapes.items():
         drawn = rng.standard_normal(shape)
         for axis in (0, 1) if make.uneven else ():
             along = [1] * len(shape)
@@ -130,18 +146,20 @@ def _scale(
     ends: dict[tuple[str, int], Floats],
 ) -> Floats:
     """The scales along an axis: those of hidden units, of inputs or of outputs."""
-    if axis in make.network.axes[name]:
-        group, repeat = make.network.axes[name][axis]
+    if axis in make.net.network.axes[name]:
+        group, repeat = make.net.network.axes[name][axis]
         return np.repeat(hidden[group], repeat)
-    return ends[name, axis] if make.pixels else rng.lognormal(0, SPREAD, make.shapes[name][axis])
+    return ends[name, axis] if make.pixels else rng.lognormal(0, SPREAD, make.net.shapes[name][axis])
 
 
 def _reordered(make: Make, weights: dict[str, Floats], rng: np.random.Generator) -> dict[str, Floats]:
     """The same network with its hidden units in a random order."""
     states = {name: torch.from_numpy(values) for name, values in weights.items()}
-    order: Any = tuple(rng.permutation(group.size) for group in make.network.groups)
-    subject = Subject("s", Mask.dense(make.shapes), dense=states)
-    return subject.values("dense") if not order else make.network.relabelled(subject, order).values("dense")
+    order: Any = tuple(rng.permutation(group.size) for group in make.net.network.groups)
+    subject = Subject("s", Mask.dense(make.net.shapes), dense=states)
+    return (
+        subject.values("dense") if not order else make.net.network.relabelled(subject, order).values("dense")
+    )
 
 
 def _both(make: Make, weights: dict[str, Floats], replicate: int, rng: np.random.Generator) -> list[Subject]:
@@ -149,7 +167,8 @@ def _both(make: Make, weights: dict[str, Floats], replicate: int, rng: np.random
     ticket, other = {}, {}
     for name, values in weights.items():
         size = np.abs(values)
-        living = size >= np.sort(size, axis=None)[-max(1, round(make.density * size.size))]
+        left = max(1, round(make.kept.get(name, make.density) * size.size))
+        living = size >= np.sort(size, axis=None)[-left]
         ticket[name] = torch.from_numpy(living)
         other[name] = torch.from_numpy(rewired(living.reshape(len(living), -1), rng).reshape(living.shape))
     return [

@@ -99,12 +99,16 @@ def test_best_is_the_network_of_that_iteration(what: str, begin: int, scripted) 
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("what", ["mlp", "odd"])
-def test_early_stop_accuracy_is_that_of_the_best_network_measured_apart(what: str, scripted) -> None:
+@pytest.mark.parametrize("curve", [4, 0])
+def test_early_stop_accuracy_is_that_of_the_best_network_measured_apart(
+    what: str, curve: int, scripted
+) -> None:
+    """Read off the learning curve, or measured at the end where that does not have it."""
     arch, data, engine = kind(what)
     table = np.array([[2, 2, 1], [1, 2, 2], [2, 1, 2], [2, 2, 2]], dtype=float)
     starts = [start(arch, r, sparse(arch, r)) for r in range(3)]
     scripted(table)
-    results = train_stack(arch, starts, data, recipe(lr=0.1, curve_every=4), 5, engine=engine)
+    results = train_stack(arch, starts, data, recipe(lr=0.1, curve_every=curve), 5, engine=engine)
     apart = []
     for trained in results:
         for state, found in (
@@ -117,7 +121,8 @@ def test_early_stop_accuracy_is_that_of_the_best_network_measured_apart(what: st
                 guess = module.eval()(data.test(0, data.n_test)).argmax(1)
             assert found == int((guess == data.test_y).sum()) / data.n_test
             apart.append(found)
-        at = trained.history["iteration"].index(trained.early_stop_iteration)
+        if not curve:
+            continue
         rows = range(len(trained.history["split"]))
         on_curve = [
             trained.history["accuracy"][i]
@@ -126,8 +131,21 @@ def test_early_stop_accuracy_is_that_of_the_best_network_measured_apart(what: st
             and trained.history["iteration"][i] == trained.early_stop_iteration
         ]
         assert on_curve == [trained.early_stop_test_accuracy]
-        assert at >= 0
     assert len(set(apart)) > 1
+
+
+@pytest.mark.parametrize(("best", "times"), [(3, 1), (2, 2)])
+def test_the_test_set_is_measured_once_where_all_networks_are_best_at_the_end(
+    best: int, times: int, scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arch, data, engine = kind("mlp")
+    table = np.full((4, 2), 2.0)
+    table[3, 0] = table[best, 1] = 1.0
+    scripted(table)
+    score, parts = Record._score, list[str]()
+    monkeypatch.setattr(Record, "_score", lambda self, part: parts.append(part) or score(self, part))
+    train_stack(arch, [start(arch), start(arch, 1)], data, recipe(), 5, engine=engine)
+    assert parts.count("test") == times
 
 
 def test_the_early_stop_is_found_in_the_history() -> None:

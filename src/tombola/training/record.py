@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tombola.data.resident import Resident
 from tombola.masks.mask import Mask
@@ -89,8 +90,7 @@ class Record:
         ends = [self.stack.state(r) for r in range(self.stack.size)]
         bests = self._states("best:")
         snapshots = self._states("snapshot:")
-        self.stack.load({name: self.tensors[f"best:{name}"] for name in self.stack.tensors()})
-        early = self._score("test").metric.tolist()
+        early = self._early().tolist()
         host = {name: t.tolist() for name, t in self.tensors.items() if ":" not in name}
         last = len(self.points) - 1
         trained = []
@@ -120,6 +120,16 @@ class Record:
                 )
             )
         return trained
+
+    def _early(self) -> Tensor:
+        """The metric of the early-stop networks on the test set: that of the learning curve, if it was measured at all
+        of their points, as it is where all stop at the end."""
+        point = self.tensors["best.point"]
+        along = self.tensors[f"test.{self.metric.name}"].gather(0, point.clamp(min=0)[None])[0]
+        if not along[point >= 0].isnan().any():
+            return along
+        self.stack.load({name: self.tensors[f"best:{name}"] for name in self.stack.tensors()})
+        return self._score("test").metric
 
     def _states(self, prefix: str) -> list[State]:
         named = {n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)}
