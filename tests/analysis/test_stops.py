@@ -56,7 +56,9 @@ def test_the_last_evaluation_is_the_first_iteration_and_all_that_followed() -> N
 
 def test_they_are_counted_by_arm_and_level() -> None:
     assert ends(FRAME) == {("ticket", 0): (2, 3), ("ticket", 3): (0, 3), ("reinit", 3): (1, 2)}
-    assert ends_among(FRAME, [("ticket", 0), ("reinit", 3)]) == "not reached in 3 of 5 trainings"
+    assert (
+        ends_among(FRAME, [("ticket", 0), ("reinit", 3)]) == "no minimum before the end in 3 of 5 trainings"
+    )
     assert ends_among(FRAME, [("ticket", 3)]) == ""
     assert ends(FRAME.drop("early_stop_at_end")) == {}
 
@@ -87,7 +89,7 @@ def test_a_mean_has_no_interval_where_some_are_not_reached() -> None:
 def test_claims_on_iterations_say_so() -> None:
     accuracy, iterations, *_ = claims(FRAME)
     assert not accuracy.note
-    assert str(iterations).endswith("% (n = 3: no interval); not reached in 2 of 6 trainings")
+    assert str(iterations).endswith("% (n = 3: no interval); no minimum before the end in 2 of 6 trainings")
 
 
 def test_verdicts_on_iterations_say_so() -> None:
@@ -96,7 +98,7 @@ def test_verdicts_on_iterations_say_so() -> None:
     of_iterations, of_accuracy = decide_all(study_of(claim(**about), accuracy, replicates=3), FRAME)
     assert (of_iterations.row()["at_end"], of_iterations.row()["trainings"]) == (2, 6)
     assert wording.estimate(of_iterations).endswith(
-        "n = 3, not reached in 2 of 6 trainings, which count as their last iteration"
+        "n = 3, no minimum before the end in 2 of 6 trainings, where the last iteration counts"
     )
     assert (of_iterations.low, of_iterations.effect, of_iterations.test) == (None, None, "sign")
     assert wording.test_of(of_iterations).startswith("sign test, above: p = 1, p = 1 by Holm")

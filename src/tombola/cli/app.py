@@ -13,7 +13,7 @@ from typing import Annotated, TextIO
 import typer
 from typer.main import get_command
 
-from tombola.cli import catalog, compare, connect, figure, runs, tickets, transfer, verdicts, watch
+from tombola.cli import catalog, compare, connect, figure, run, runs, tickets, transfer, verdicts, watch
 from tombola.cli.everywhere import add_everywhere
 from tombola.cli.guarded import guarded
 from tombola.errors import Notice, UserError
@@ -33,7 +33,7 @@ app = typer.Typer(
 )
 # These modules hold what is typed and import the library in the body of a command: `--help` and the tab key do not wait
 # for it.
-for group in (runs, watch, verdicts, figure, tickets, transfer, compare, connect, catalog):
+for group in (run, runs, watch, verdicts, figure, tickets, transfer, compare, connect, catalog):
     group.add_to(app)
 
 

@@ -33,10 +33,10 @@ def marked(shown: str, count: tuple[int, int] | None) -> str:
 
 
 def ends_among(frame: pl.DataFrame, places: Iterable[tuple[str, int]]) -> str:
-    """'not reached in 3 of 10 trainings' of these (arm, level); empty where it is in none."""
+    """'no minimum before the end in 3 of 10 trainings' of these (arm, level); empty where it is in none."""
     counts = ends(frame, dict.fromkeys(places)).values()
     count, of = sum(k for k, _ in counts), sum(n for _, n in counts)
-    return f"not reached in {count} of {of} trainings" if count else ""
+    return f"no minimum before the end in {count} of {of} trainings" if count else ""
 
 
 def ends_in_words(frame: pl.DataFrame, marks: bool = True) -> str:

@@ -352,7 +352,7 @@ def test_early_stops_at_the_end_are_flagged_in_prose_and_table() -> None:
     rows = results_frame().with_columns(early_stop_at_end=(pl.col("level") == 0) & (pl.col("replicate") == 0))
     document = paper(material(tables(rows)), {}, "")
     said = words_of(document)
-    assert "which came after 1,100 iterations (not reached in 1 of 2)" in said
+    assert "which came after 1,100 iterations (no minimum before the end in 1 of 2)" in said
     assert grid(document, "level").rows[0][-1] == "1100 †1/2"
     notes = [block.text for block in document.blocks if isinstance(block, Note)]
     assert any(note.startswith("In 1 of 14 trainings") for note in notes)

@@ -72,14 +72,14 @@ def estimate(verdict: Verdict) -> str:
     n = f"n = {verdict.n}" + (f" of {verdict.planned}" if verdict.n != verdict.planned else "")
     left = f", {verdict.left_out} cells without a number left out" if verdict.left_out else ""
     draws = f", {verdict.draws}" if verdict.draws else ""
-    return f"{said}, {n}{left}{draws}{_not_reached(verdict)}"
+    return f"{said}, {n}{left}{draws}{_at_end(verdict)}"
 
 
-def _not_reached(verdict: Verdict) -> str:
+def _at_end(verdict: Verdict) -> str:
     if not verdict.at_end:
         return ""
-    said = f", not reached in {verdict.at_end} of {verdict.trainings} trainings"
-    return f"{said}, which count as their last iteration" if verdict.test == "sign" else said
+    said = f", no minimum before the end in {verdict.at_end} of {verdict.trainings} trainings"
+    return f"{said}, where the last iteration counts" if verdict.test == "sign" else said
 
 
 def difference(verdict: Verdict) -> str:

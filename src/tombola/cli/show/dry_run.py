@@ -19,7 +19,7 @@ from tombola.study.ladders import SourceStudy, ladders_of, steps_at_most
 from tombola.study.plan import Plan
 from tombola.study.spec import Study
 from tombola.study.sweep import Sweep, label_of
-from tombola.text import duration, percent, size
+from tombola.text import counted, duration, listed, percent, size
 from tombola.training.device import pick_device, prepare
 
 SECONDS = ("estimated_seconds", "estimated_seconds_low", "estimated_seconds_high")
@@ -143,19 +143,19 @@ def _print_plan(plan: Plan, facts: dict[str, Any]) -> None:
     rows = []
     for level, density in enumerate(plan.densities):
         draws = Counter(cell.arm for cell in cells if (cell.replicate, cell.level) == (0, level))
-        arms = [f"{name} x {count}" for name, count in draws.items()]
+        arms = [name if count == 1 else f"{name} ({count} draws)" for name, count in draws.items()]
         alive = sum(plan.lottery.alive[level].values())
         rows.append([str(level), ", ".join(arms), f"{alive:,}", percent(density, 2)])
-    print_table(["level", "arms", "weights alive", "density"], rows, left=2)
+    print_table(["level", "arms of each replicate", "weights alive", "density"], rows, left=2)
     scope = plan.architecture.scope
     print(f"\n{facts['model']} on {plan.study.data.name}, {scope}")
     if scope.others:
         print(f"not prunable: {scope.largest_others()}")
     done = f" ({facts['trainings_done']} done)" if facts["trainings_done"] else ""
-    beside = "".join(f" and {count} {kind}" for kind, count in facts["ladders"].items())
+    ladders = [counted(facts["replicates"], "replicate")]
+    ladders += [f"{count} {kind}" for kind, count in facts["ladders"].items()]
     print(
-        f"{facts['trainings']} trainings{done}, {facts['replicates']} replicates{beside}, "
-        f"{facts['iterations']:,} iterations in all"
+        f"{facts['trainings']} trainings{done}, {facts['iterations']:,} iterations in all: {listed(ladders)}"
     )
     for kind, said in facts["sources"].items():
         print(f"{kind}: {said}")

@@ -92,7 +92,7 @@ def _level_in_words(tables: Tables, level: int, told: Collection[str]) -> str:
 
 def _last(count: tuple[int, int] | None) -> str:
     """How many of the trainings did not reach it; empty where all did."""
-    return f" (not reached in {count[0]} of {count[1]})" if count and count[0] else ""
+    return f" (no minimum before the end in {count[0]} of {count[1]})" if count and count[0] else ""
 
 
 def _value(row: Mapping[str, Any], scale: float, digits: int, unit: str = "") -> str:
