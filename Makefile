@@ -24,7 +24,7 @@ torture: .venv/installed  ## kill, fill and damage runs for a quarter of an hour
 	OMP_NUM_THREADS=1 $(BIN)/python tests/torture.py torture 900
 
 docs: .venv/documented  ## the site, into build/site: its tutorials are run, its links followed; minutes, then seconds
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build  # quiet, it would not count its warnings, and none would fail it
 	@echo built build/site/index.html
 
 lint: .venv/installed

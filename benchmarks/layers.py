@@ -14,8 +14,9 @@ from tombola.bench import random_mask
 from tombola.models.architecture import architecture
 from tombola.seeds import Seeds, stream
 from tombola.training.engines.compiled import conv_kernels as kernels
-from tombola.training.engines.compiled.conv_graph import Graph, graph_of
+from tombola.training.engines.compiled.conv_graph import Graph
 from tombola.training.engines.compiled.conv_layout import Convolved
+from tombola.training.engines.compiled.conv_reader import graph_of
 from tombola.training.stack import Stack
 from tombola.training.start import Start
 

@@ -15,7 +15,6 @@ from docs_build.links import broken
 from tombola.cli.kinds import KINDS
 
 LOG = logging.getLogger("mkdocs.hooks.tombola")
-"""Its warnings fail a strict build."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -53,8 +52,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def on_post_build(config: MkDocsConfig) -> None:
     """Follow every link of the built site, with its anchor; nothing may be loaded from elsewhere."""
-    for sentence in broken(Path(config.site_dir)):
-        LOG.warning(sentence)
+    if sentences := broken(Path(config.site_dir)):
+        raise PluginError("\n".join(sentences))
 
 
 def _ran(file: File) -> execute.Ran:

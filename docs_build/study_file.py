@@ -22,12 +22,13 @@ from tombola.models.spec import ModelSpec
 from tombola.study.arm_spec import ArmSpec
 from tombola.study.claims import QUESTIONS, Expectation, Hypothesis
 from tombola.study.compare_table import CompareTable
-from tombola.study.pruning import Pruning
+from tombola.study.pruning import Pruning, options_of
+from tombola.study.routes import Control, RouteSpec, SourceSpec
 from tombola.study.spec import StoreSpec, Study
 from tombola.training.recipe import Recipe
 from tombola.training.search.base import SEARCHES
-from tombola.training.search.bird import EARLY_BIRD
-from tombola.training.search.early_bird import EarlyBirds
+from tombola.training.search.bird import EARLY_BIRD, SHORT_ROUNDS
+from tombola.training.search.options import Options
 
 TABLES: dict[str, type[BaseModel]] = {
     "study": Study,
@@ -37,12 +38,23 @@ TABLES: dict[str, type[BaseModel]] = {
     "[pruning]": Pruning,
     "[compare]": CompareTable,
     "[[arms]]": ArmSpec,
+    "[[route]]": RouteSpec,
+    "[[route.controls]]": Control,
+    "[sources.NAME]": SourceSpec,
     "[[hypothesis]]": Hypothesis,
     "[[expect]]": Expectation,
     "[store]": StoreSpec,
 }
 """What a study file may hold -> the type that checks it."""
 EXAMPLE = (Path(__file__).parent / "example.toml").read_text()
+WORDS = {
+    bool: "`true` or `false`",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Any: "a value",
+}
+"""Type -> what it is called."""
 START = f"""# The study file
 
 A study is a TOML file; `tombola run FILE` runs it. What is left out has its default. `--set KEY=VALUE` puts a value
@@ -64,7 +76,7 @@ def pages() -> dict[str, str]:
     for name, model in TABLES.items():
         heading = "The study" if name == "study" else code(name)
         text += [
-            f"## {heading} {{ #{name.strip('[]')} }}",
+            f"## {heading} {{ #{anchor(name)} }}",
             prose(inspect.cleandoc(model.__doc__ or "")),
             keys(model),
         ]
@@ -79,16 +91,21 @@ def pages() -> dict[str, str]:
     return {"reference/study-file.md": "\n\n".join(text) + "\n"}
 
 
+def anchor(name: str) -> str:
+    """Where a table stands on the page."""
+    return name.strip("[]").lower().replace(".", "-")
+
+
 def searches() -> dict[str, type[BaseModel]]:
     """Mode -> its options."""
-    return {EARLY_BIRD: EarlyBirds, **{name: SEARCHES[name] for name in SEARCHES}}
+    return {mode: options_of(mode) for mode in (EARLY_BIRD, SHORT_ROUNDS, *SEARCHES)}
 
 
 def keys(model: type[BaseModel]) -> str:
     """A table of the keys of a type."""
     said = sentences(model)
     rows = [
-        [code(name), spelled(field), default(field), prose(said.get(name, ""))]
+        [code(field.alias or name), spelled(field), default(field), prose(said.get(name, ""))]
         for name, field in model.model_fields.items()
     ]
     return table(["key", "what it takes", "default", "what it is"], rows)
@@ -137,11 +154,11 @@ def _words(kind: Any, limits: typing.Sequence[Any] = ()) -> str:
     if origin is dict:
         return f"a table: name = {_words(inner[1])}"
     if inspect.isclass(kind) and issubclass(kind, BaseModel):
-        where = next((name for name, model in TABLES.items() if model is kind), "")
-        return f"[`{where}`](#{where.strip('[]')})" if where else "[`[pruning.search]`](#search)"
-    word = {bool: "`true` or `false`", int: "a whole number", float: "a number", str: "text"}.get(
-        kind, str(kind)
-    )
+        if issubclass(kind, Options):
+            return "[`[pruning.search]`](#search)"
+        where = next(name for name, model in TABLES.items() if model is kind)
+        return f"[`{where}`](#{anchor(where)})"
+    word = WORDS.get(kind, str(kind))
     bounds = [said for limit in limits for said in _bound(limit)]
     return ", ".join([word, *bounds])
 

@@ -61,14 +61,23 @@ def random_examples(shape: tuple[int, ...]) -> Tensor:
     return torch.randn(EXAMPLES, *shape, generator=torch.Generator().manual_seed(0))
 
 
+def hooked(module: nn.Module) -> bool:
+    """Whether a part of a network does more or something else than its type says."""
+    return any(
+        part._forward_hooks
+        or part._forward_pre_hooks
+        or part._backward_hooks
+        or part._backward_pre_hooks
+        or "forward" in vars(part)
+        for part in module.modules()
+    )
+
+
 def well_known(module: nn.Module) -> bool:
     """Whether all parts of a network are torch's or ours, and nothing was hooked in: such compute with their own
     weights and remember nothing beside their buffers."""
-    parts = list(module.modules())
-    hooked = any(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in parts)
-    return not hooked and all(
-        type(part).__module__.startswith(("torch.nn.modules.", "tombola.")) for part in parts
-    )
+    ours = ("torch.nn.modules.", "tombola.")
+    return not hooked(module) and all(type(part).__module__.startswith(ours) for part in module.modules())
 
 
 def require_sizes(name: str, module: nn.Module) -> None:

@@ -69,9 +69,13 @@ class Control(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
+    """What follows the route's name and a dash in the name of its arm; alone, a registered control of the route."""
     start: Laid | None = None
+    """What its tickets start from, if not from what those of the route do."""
     aligned: bool | None = None
+    """Whether donors are aligned, if not as in the route."""
     options: dict[str, Any] = {}
+    """The options that are different."""
 
 
 def _named(given: Any) -> Any:
@@ -91,18 +95,27 @@ class RouteSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     name: Name
+    """The name of its arm."""
     kind: str
+    """How tickets are made. A name of `tombola catalog routes`."""
     sources: Annotated[
         tuple[str, ...],
         Field(alias="from", min_length=1),
         BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
     ]
+    """Whose tickets it takes: `tickets`, `donors` or names of [sources]; one may stand without the list."""
     levels: tuple[Level, ...] | None = None
+    """The levels it is trained at; all from 1 when left out."""
     draws: Draws = 1
+    """How many times each replicate makes and trains such a ticket; their mean is the replicate's value."""
     start: Laid = "route"
+    """What its tickets start from: what the route gives them, or what the replicate's own tickets start from."""
     aligned: bool = True
+    """Whether the hidden units of donors are put into the order of the replicate's first."""
     options: dict[str, Any] = {}
+    """The options of the route, see `tombola catalog routes`."""
     controls: tuple[Annotated[Control, BeforeValidator(_named)], ...] = ()
+    """Its controls: names of registered ones, or tables."""
 
     @model_validator(mode="after")
     def _is_a_route(self) -> Self:
@@ -168,11 +181,17 @@ class SourceSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: dict[str, Any] = {}
+    """The keys of [model] that are different."""
     data: dict[str, Any] = {}
+    """The keys of [data] that are different."""
     recipe: dict[str, Any] = {}
+    """The keys of [recipe] that are different."""
     pruning: dict[str, Any] = {}
+    """The keys of [pruning] that are different."""
     seed: Annotated[int, Field(ge=0, strict=True)] | None = None
+    """The seed of its ladders; the study's when left out."""
     replicates: Replicates | None = None
+    """How many ladders it has; as many as the study has replicates when left out."""
 
     def over(self, study: Mapping[str, Any]) -> dict[str, Any]:
         """The tables of the source, given those of the study as JSON."""

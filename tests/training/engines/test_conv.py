@@ -97,6 +97,56 @@ class Dropped(nn.Module):
         return out
 
 
+class Branches(nn.Module):
+    """Sums with several norms: of three values, of a value with a norm of itself, and of two norms of one value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.one, self.two = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(4) for _ in range(5)])
+        self.out = nn.Linear(252, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        x = F.relu(self.norms[0](self.one(x)) + self.norms[1](self.two(x)) + x)
+        x = F.relu(self.norms[2](x) + x)
+        x = F.relu(self.norms[3](x) + self.norms[4](x))
+        out: Tensor = self.out(torch.flatten(x, 1))
+        return out
+
+
+class NormOfNorm(nn.Module):
+    """A norm of a norm, and what is added to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norm1, self.norm2 = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+        self.out = nn.Linear(252, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x).relu()
+        x = self.norm2(self.norm1(self.two(x))) + x
+        out: Tensor = self.out(torch.flatten(x.relu(), 1))
+        return out
+
+
+class Beside(nn.Module):
+    """A pool that leaves a border out, of what a convolution read before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, stride=2)
+        self.out = nn.Linear(48, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x).relu()
+        y = self.two(x)
+        out: Tensor = self.out(torch.flatten(y + F.max_pool2d(x, 2), 1))
+        return out
+
+
 NETWORKS: dict[str, tuple[Shape, Callable[[], nn.Module]]] = {
     "3x3 padded twice": (
         IMAGE,
@@ -211,6 +261,23 @@ NETWORKS: dict[str, tuple[Shape, Callable[[], nn.Module]]] = {
             nn.Linear(11, CLASSES),
         ),
     ),
+    "pools that leave a border out, behind norms": (
+        IMAGE,
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3, padding=1, bias=False),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(4, 5, 3, padding=1, bias=False),
+            nn.BatchNorm2d(5),
+            nn.ReLU(),
+            nn.MaxPool2d(2, stride=3),
+            *head(5),
+        ),
+    ),
+    "a pool that leaves a border out, beside a convolution": (IMAGE, Beside),
+    "sums with several norms": (IMAGE, Branches),
+    "a norm of a norm, and a sum": (IMAGE, NormOfNorm),
     "one dropout in three places": (IMAGE, Dropped),
     "written out": ((2, 8, 6), Written),
     "batch norms and residual sums": (IMAGE, Residual),
@@ -279,6 +346,20 @@ def assert_gradients(
 def test_the_gradient_of_every_operation(name: str) -> None:
     shape, build = NETWORKS[name]
     assert_gradients(build, shape, 19, 0.4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_several_steps_at_once(name: str) -> None:
+    """What one step leaves in the rooms of gradients is nothing to the next."""
+    shape, build = NETWORKS[name]
+    given = begun(build, shape, 0.6, "")
+    rule = recipe(iterations=4, evaluate_every=4, optimizer="sgd", lr=0.05, batch=35)
+    ours = ended("sparse-conv", build, shape, rule, *given)
+    with doubled():
+        theirs = ended("modules", build, shape, rule, *given)
+    for found, expected in zip(ours, theirs, strict=True):
+        for weight, tensor in expected.end.items():
+            torch.testing.assert_close(found.end[weight].double(), tensor.double(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch", [1, 16, 65])

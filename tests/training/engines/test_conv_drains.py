@@ -5,7 +5,8 @@ from __future__ import annotations
 from support.training_parts import CLASSES
 from tombola.models.architecture import architecture
 from tombola.training.engines.compiled.conv_drains import classes, fused, rooms, shares_norm, shares_sum
-from tombola.training.engines.compiled.conv_graph import Graph, Norm, Step, Window, graph_of
+from tombola.training.engines.compiled.conv_graph import Graph, Norm, Step, Window
+from tombola.training.engines.compiled.conv_reader import graph_of
 
 WINDOW, NORM = Window(3, 3, up=1, left=1), Norm("m", "v", "n", 1e-5, 0.1)
 

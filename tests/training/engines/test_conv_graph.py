@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from support.training_parts import CLASSES, CPU, recipe
 from tombola.errors import UserError
 from tombola.models.architecture import architecture
 from tombola.training.engines.base import ENGINES, Demand
-from tombola.training.engines.compiled.conv_graph import graph_of
+from tombola.training.engines.compiled.conv_graph import Graph
+from tombola.training.engines.compiled.conv_reader import graph_of
+from tombola.training.engines.compiled.conv_trial import computes
 from tombola.training.engines.select import choose
 
 IMAGE = (2, 9, 7)
@@ -50,6 +53,85 @@ class Product(nn.Module):
         return out
 
 
+class Renamed(nn.Module):
+    """A ReLU of a value that goes by another name, and that is added as it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.same = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1), nn.Identity()
+        self.head = nn.Sequential(*linear(252))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x)
+        out: Tensor = self.head(self.two(torch.relu(self.same(x))) + x)
+        return out
+
+
+class Two(nn.Module):
+    """Two convolutions, of which a subclass makes something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.norm = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+        self.head = nn.Sequential(*linear(252))
+
+    def joined(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x)
+        out: Tensor = self.head(self.joined(x, self.norm(self.two(x))))
+        return out
+
+
+class Scaled(Two):
+    def joined(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.add(x, y, alpha=0.1)
+
+
+class NotReached(Two):
+    def joined(self, x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad():
+            y = self.two(x)
+        return x + self.norm(y)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x)
+        out: Tensor = self.head(self.joined(x, x))
+        return out
+
+
+class Changed(Two):
+    """A value is changed in place, and read by its first name."""
+
+    def joined(self, x: Tensor, y: Tensor) -> Tensor:
+        y.add_(x)
+        return self.norm(y)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x)
+        out: Tensor = self.head(self.joined(x, self.two(x)))
+        return out
+
+
+class StaysInEvaluation(Two):
+    def train(self, mode: bool = True) -> StaysInEvaluation:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+
+class NotRead(Two):
+    def joined(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.norm(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x)
+        out: Tensor = self.head(self.joined(x, self.two(x)))
+        return out
+
+
+MORE = "a forward pass that does more than its operations say"
 UNKNOWN: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "product": (Product, "step 'mul'"),
     "a norm of images": (
@@ -87,6 +169,16 @@ UNKNOWN: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "ceiling": (
         lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.MaxPool2d(2, ceil_mode=True), *linear(48)),
         r"layer '1' \(MaxPool2d\)",
+    ),
+    "a value with another name": (Renamed, "step 'relu'"),
+    "a sum with a factor": (Scaled, "step 'add'"),
+    "gradients that are stopped": (NotReached, MORE),
+    "a value that is changed in place": (Changed, "a layer whose result is not read"),
+    "a norm that stays in evaluation": (StaysInEvaluation, "a layer that stays in evaluation"),
+    "a result that is not read": (NotRead, "a layer whose result is not read"),
+    "pools alone": (
+        lambda: nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, CLASSES)),
+        "no convolution",
     ),
     "no image": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(126, CLASSES)), "no convolution"),
 }
@@ -129,11 +221,36 @@ def test_what_a_trace_does_not_show() -> None:
 
     assert not isinstance(built(lambda module: None), str)
     assert built(lambda m: m[0].register_forward_hook(lambda _module, _inputs, out: 2 * out)) == "hooks"
+    assert built(lambda m: m[1].register_full_backward_hook(lambda _module, given, _out: given)) == "hooks"
+    assert (
+        built(lambda m: setattr(m[0], "forward", lambda x: m[0]._conv_forward(2 * x, m[0].weight, None)))
+        == "hooks"
+    )
     assert built(lambda m: setattr(m[1], "weight", m[0].weight)) == "a shared parameter"
     assert built(lambda m: m[0].weight.requires_grad_(False)) == "a frozen parameter"
     assert built(lambda m: m.register_parameter("idle", nn.Parameter(torch.zeros(1)))) == (
         "a parameter that is not used, 'idle'"
     )
+
+
+@pytest.mark.parametrize("what", ["logits", "gradients", "statistics", "evaluation"])
+def test_a_graph_that_is_not_the_module_is_found_out(what: str) -> None:
+    """Whatever differs: the last resort where a trace was read wrongly."""
+    module = Two()
+    graph = architecture(Two, IMAGE, CLASSES).ask(graph_of)
+    assert isinstance(graph, Graph)
+    assert computes(Two(), graph)
+    steps = list(graph.steps)
+    place, norm = next((i, step.norm) for i, step in enumerate(steps) if step.norm)
+    if what == "logits":
+        steps[0] = replace(steps[0], relu=True)
+    elif what == "gradients":
+        module.two.register_full_backward_hook(lambda _module, given, _out: (2 * given[0],))
+    elif what == "statistics":
+        steps[place] = replace(steps[place], norm=norm._replace(momentum=0.2))
+    else:
+        module.norm.register_forward_hook(lambda layer, _given, out: out if layer.training else 2 * out)
+    assert not computes(module, replace(graph, steps=tuple(steps)))
 
 
 class Deep(nn.Module):

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tombola.models.trial import hooked
 from tombola.training.noise import CounterDropout
 
 
 def plain(module: nn.Module) -> bool:
     """Whether a network is a sequence that computes what its parts say: no forward of its own, no hooks, and every
     parameter is trained and stands in one place."""
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
     places = [id(param) for _, param in module.named_parameters(remove_duplicate=False)]
     frozen = any(not param.requires_grad for param in module.parameters())
-    return _is_sequence(module) and not (hooked or frozen or len(set(places)) < len(places))
+    return _is_sequence(module) and not (hooked(module) or frozen or len(set(places)) < len(places))
 
 
 def leaves(module: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:

@@ -8,8 +8,9 @@ import torch
 
 from tombola.models.architecture import Architecture
 from tombola.training.engines.base import ENGINES, LEAST, Demand, Job
-from tombola.training.engines.compiled.conv_graph import Graph, graph_of
+from tombola.training.engines.compiled.conv_graph import Graph
 from tombola.training.engines.compiled.conv_layout import Convolved
+from tombola.training.engines.compiled.conv_reader import graph_of
 from tombola.training.engines.sparse import SparseEngine, in_loops
 
 

@@ -19,7 +19,10 @@ def fused(graph: Graph) -> Graph:
         before = graph.steps[i - 1]
         alone = sum(i in each.sources for each in graph.steps) == 1
         # Its last value, which the step before made; what is added must not be what is normalised.
-        if not (two == i > 0 and before.norm and alone and not before.relu and before.source != one):
+        plain = step.norm is None and before.other is None  # a sum and no more, after a norm and no more
+        if not (
+            two == i > 0 and plain and before.norm and alone and not before.relu and before.source != one
+        ):
             continue
         joined = replace(before, other=one, relu=step.relu)
         later = [_without(each, two) for each in graph.steps[i + 1 :]]

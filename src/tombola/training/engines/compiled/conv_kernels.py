@@ -92,8 +92,8 @@ class StepRow(NamedTuple):
     up: int
     """Of a pool, its padding above and to the left."""
     left: int
-    overlaps: int
-    """Windows of a pool share places."""
+    tiles: int
+    """Windows of a pool meet each place once."""
     number: int = 0
     """Of a convolution, the pass that computes it; of dropout, its row in the table of drops."""
     backs: int = 0
@@ -180,7 +180,7 @@ CONV, LARGEST, MEAN, NORM, SUM, DROP = range(6)
 dropout."""
 
 (
-    KIND, SOURCE, TO, RELU, FRESH, GATED, HIGH, WIDE, STRIDE, UP, LEFT, OVERLAPS, PASS, BACKS, KEYS, PLACE, COUNT,
+    KIND, SOURCE, TO, RELU, FRESH, GATED, HIGH, WIDE, STRIDE, UP, LEFT, TILES, PASS, BACKS, KEYS, PLACE, COUNT,
     BIAS, UNITS, OTHER, FRESH_TOO, GATED_TOO, FIRST, SHARES,
 ) = range(len(StepRow._fields))  # fmt: skip
 BASE, CHANNELS, PLANE, HEIGHT, WIDTH, PITCH, ORIGIN, SIZE, DRAIN, APART, SPARE = range(len(ValueRow._fields))
@@ -705,7 +705,7 @@ def pool(step: Ints, source: Ints, result: Ints, h: Floats, d: Floats, block: in
     counts as zeros in the mean, as torch has it."""
     high, wide, stride, up, left = step[HIGH], step[WIDE], step[STRIDE], step[UP], step[LEFT]
     factor, gated, kind = np.float32(1) / np.float32(high * wide), step[GATED] > 0, step[KIND]
-    alone = step[FRESH] > 0 and step[OVERLAPS] == 0
+    alone = step[FRESH] > 0 and step[TILES] > 0
     read, written = source[BASE] + block * source[SIZE], result[BASE] + block * result[SIZE]
     # Gradients lie elsewhere: so far ahead of them are the values.
     drained, poured = source[DRAIN] + block * source[APART], result[DRAIN] + block * result[APART]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tombola.training.engines.compiled import conv_kernels, sparse_kernels
 from tombola.training.engines.compiled.conv_drains import fused, rooms, shares_sum
-from tombola.training.engines.compiled.conv_graph import Drop, Graph, Norm, Window
+from tombola.training.engines.compiled.conv_graph import Drop, Graph, Norm, Shape, Window
 from tombola.training.engines.compiled.conv_kernels import (
     CONV,
     DROP,
@@ -269,11 +269,17 @@ def _step_row(graph: Graph, i: int) -> StepRow:
         up=window.up,
         left=window.left,
         shares=int(shares_sum(graph, i)),
-        overlaps=int(window.stride < max(window.rows, window.columns)),
+        tiles=int(_tiles(window, graph.values[step.source])),
         other=-1 if step.other is None else step.other,
         fresh_too=fresh_too,
         gated_too=gated_too,
     )
+
+
+def _tiles(window: Window, value: Shape) -> bool:
+    """Whether windows without padding meet each place of an image once."""
+    square = window.rows == window.columns == window.stride and window.up == window.left == 0
+    return square and all(side % window.stride == 0 for side in value[1:])
 
 
 class _Tables:
