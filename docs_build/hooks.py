@@ -52,7 +52,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def on_post_build(config: MkDocsConfig) -> None:
     """Follow every link of the built site, with its anchor; nothing may be loaded from elsewhere."""
-    if sentences := broken(Path(config.site_dir)):
+    if sentences := [*broken(Path(config["site_dir"]))]:
         raise PluginError("\n".join(sentences))
 
 

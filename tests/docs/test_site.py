@@ -29,6 +29,18 @@ def test_links_are_followed(tmp_path: Path) -> None:
     ]
 
 
+def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
+    exceptions = pytest.importorskip("mkdocs.exceptions", reason="the extra 'docs' is not installed")
+    from docs_build.hooks import on_post_build
+
+    page = tmp_path / "a.html"
+    page.write_text('<p id="here">A</p><a href="#here">good</a>')
+    on_post_build({"site_dir": str(tmp_path)})
+    page.write_text('<a href="b.html">bad</a>')
+    with pytest.raises(exceptions.PluginError, match=r"a\.html: b\.html leads to no file"):
+        on_post_build({"site_dir": str(tmp_path)})
+
+
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "docs" / "drawings").glob("*.svg")), ids=lambda path: path.stem
 )

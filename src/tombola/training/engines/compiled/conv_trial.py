@@ -16,7 +16,7 @@ from tombola.training.engines.compiled.conv_drains import fused
 from tombola.training.engines.compiled.conv_graph import Graph, Step
 from tombola.training.noise import dropouts
 
-EXAMPLES = 3
+EXAMPLES = 2
 Tensors = Mapping[str, Tensor]
 
 
