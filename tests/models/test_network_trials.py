@@ -76,9 +76,38 @@ class Integers(Net):
         return F.one_hot(super().forward(x).argmax(1), 3)
 
 
+class Renormed(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        self.fc.weight.data = torch.renorm(self.fc.weight.data, 2, 0, 1.0)
+        return super().forward(x)
+
+
+class Tied(Net):
+    tied: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("tied", self.fc.weight.data)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x @ self.tied.T)
+
+
+class Kept(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = [self.fc.weight.detach()]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x @ self.kept[0].T)
+
+
 @pytest.mark.parametrize(
     ("factory", "sentence"),
     [
+        (Renormed, r"its forward gives parameter 'fc\.weight' other memory"),
+        (Tied, r"buffer 'tied' shares its memory with parameter 'fc\.weight' and would not follow its training"),
+        (Kept, r"the tensors in the plain list 'kept' shares its memory with parameter 'fc\.weight'"),
         (Auxiliary, r"in training mode turns inputs of shape \(4, 6\) into GoogLeNetOutputs "
                     r"\(logits, aux_logits2, aux_logits1\), expected logits of shape \(4, 3\); let its forward return"),
         (Pair, r"in training mode turns inputs of shape \(4, 6\) into tuple, expected logits"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from support.training_parts import (
     CPU,
 )
+from tombola.errors import UserError
 from tombola.training.noise import CounterDropout, Noise, hash64
 
 ONES = torch.ones(50, 200)
@@ -102,6 +105,33 @@ def test_a_layer_called_twice_in_a_step_draws_twice_and_alike_in_every_repetitio
     made.begin(0)
     assert torch.equal(layer(ONES), first)
     assert torch.equal(layer(ONES), second)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(nn.Dropout1d, (60, 40)), (nn.Dropout3d, (60, 4, 3, 2)), (nn.Dropout2d, (60, 40, 3))]
+)
+def test_what_torch_takes_for_one_example_is_one_here(layer: type[nn.Module], shape: tuple[int, ...]) -> None:
+    """Then what goes as a whole lies along the first axis, in torch's layers and in ours."""
+    module = layer(0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about such inputs
+        theirs = module(torch.ones(shape)) != 0
+    CounterDropout.take(module, 0, noise())
+    ours = module(torch.ones(shape)) != 0
+    for axis in range(1, len(shape)):
+        flat = [found.flatten(axis) for found in (theirs, ours)]
+        whole = [bool((found == found[..., :1]).all()) for found in flat]
+        assert whole[0] == whole[1]
+    assert 0.3 < float(ours.double().mean()) < 0.7
+
+
+def test_a_process_whose_part_is_not_the_first_axis_says_so() -> None:
+    layer = CounterDropout(0.5, False, 0, Noise(3, torch.device("cpu"), 4, part=5))
+    assert layer(torch.ones(5, 3)).shape == (5, 3)
+    with pytest.raises(
+        UserError, match=r"dropout is given an input of shape \(15, 2\), whose first axis is not the 5"
+    ):
+        layer(torch.ones(15, 2))
 
 
 @pytest.mark.parametrize("shape", [(6, 40, 5), (6, 40, 3, 4), (6, 40, 2, 3, 4)])

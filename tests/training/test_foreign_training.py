@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 import tombola
-from support.training_parts import CLASSES, IMAGES, arrays, calm, kind, recipe, resident, sparse, start
+from support.training_parts import CLASSES, IMAGES, arrays, calm, kind, recipe, resident, same, sparse, start
+from tombola.errors import UserError
 from tombola.models.architecture import architecture
 from tombola.models.state import load_state, state_of
+from tombola.training.foreign_noise import habits
 from tombola.training.loop import train_stack
 
 RECIPES = {
@@ -51,6 +53,125 @@ def test_a_buffer_assigned_anew_in_evaluation_is_put_back() -> None:
     arch = architecture(Counting, (6,), CLASSES)
     ends = train_stack(arch, [start(arch), start(arch, 1)], data, recipe(evaluate_every=1), 5)
     assert [float(trained.end["calls"]) for trained in ends] == [12.0, 12.0]
+
+
+class Ticking(Counting):
+    """Counts in place, and computes by it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        out: Tensor = self.fc(x) / self.calls.clone().sqrt()
+        return out
+
+
+@pytest.mark.parametrize("engine", ["modules", "stacked"])
+def test_a_buffer_changed_in_place_in_evaluation_is_put_back(engine: str) -> None:
+    data = resident(arrays())
+    arch = architecture(Ticking, (6,), CLASSES)
+    often, seldom = (
+        train_stack(arch, [start(arch), start(arch, 1)], data, recipe(evaluate_every=every), 5, engine=engine)
+        for every in (1, 12)
+    )
+    for one, other in zip(often, seldom, strict=True):
+        assert float(one.end["calls"]) == 12.0
+        assert same(one.end, other.end)
+
+
+class Remembers(nn.Module):
+    """Keeps means of the batch and of the one before, each assigned anew."""
+
+    current: Tensor
+    previous: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, CLASSES)
+        self.register_buffer("current", torch.zeros(6))
+        self.register_buffer("previous", torch.zeros(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.previous = self.current
+            self.current = x.mean(0).detach()
+        out: Tensor = self.fc(x)
+        return out
+
+
+@pytest.mark.parametrize("engine", ["modules", "stacked"])
+def test_a_buffer_handed_on_has_its_value_of_before(engine: str) -> None:
+    data, arch = resident(arrays()), architecture(Remembers, (6,), CLASSES)
+    rules = [recipe(iterations=iterations, evaluate_every=1) for iterations in (1, 2)]
+    first, second = (
+        train_stack(arch, [start(arch), start(arch, 1)], data, rule, 5, engine=engine) for rule in rules
+    )
+    for one, two in zip(first, second, strict=True):
+        assert one.end["current"].any()
+        assert torch.equal(two.end["previous"], one.end["current"])
+        assert not torch.equal(two.end["current"], one.end["current"])
+
+
+class Captured(nn.Module):
+    """A function that holds the network it was made in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.out = nn.Linear(6, 5), nn.Linear(5, CLASSES)
+        self.head = lambda x: self.out(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.fc(x).relu())
+        return out
+
+
+def test_a_function_that_holds_its_network_holds_that_which_is_trained() -> None:
+    data, arch = resident(arrays()), architecture(Captured, (6,), CLASSES)
+    plain = architecture(
+        lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, CLASSES)), (6,), CLASSES
+    )
+    begun = [start(arch), start(arch, 1)]
+    names = dict(zip(arch.shapes, plain.shapes, strict=True))
+    ours = train_stack(arch, begun, data, recipe(lr=0.1), 5, engine="modules")
+    theirs = train_stack(
+        plain,
+        [start(plain, r, state={names[n]: t for n, t in each.state.items()}) for r, each in enumerate(begun)],
+        data,
+        recipe(lr=0.1),
+        5,
+        engine="modules",
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        assert same({names[n]: t for n, t in one.end.items()}, other.end)
+    with pytest.raises(UserError, match="computes with a parameter that is not its own"):
+        architecture(Captured(), (6,), CLASSES)
+
+
+class Listed(nn.Module):
+    """Dropout stands in a plain list as well, and forward walks that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.drop, self.out = nn.Linear(6, 40), nn.Dropout(0.5), nn.Linear(40, CLASSES)
+        self.order = [self.fc, self.drop, self.out]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.order:
+            x = layer(x)
+        return x
+
+
+def test_dropout_in_a_plain_list_is_ours_too() -> None:
+    data, arch = resident(arrays()), architecture(Listed, (6,), CLASSES)
+    plain = architecture(
+        lambda: nn.Sequential(nn.Linear(6, 40), nn.Dropout(0.5), nn.Linear(40, CLASSES)), (6,), CLASSES
+    )
+    assert not arch.ask(habits).draws
+    begun = start(arch)
+    names = dict(zip(arch.shapes, plain.shapes, strict=True))
+    [one] = train_stack(arch, [begun], data, recipe(), 5, engine="modules")
+    state = {names[n]: t for n, t in begun.state.items()}
+    [other] = train_stack(plain, [start(plain, state=state)], data, recipe(), 5, engine="modules")
+    assert one.history == other.history
+    assert same({names[n]: t for n, t in one.end.items()}, other.end)
 
 
 def test_a_parameter_that_is_not_used_stays_as_it_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,9 @@ def test_adamw_is_torchs() -> None:
 def test_networks_of_a_stack_do_not_disturb_each_other(name: str) -> None:
     recipe = Recipe(optimizer=f"torch.optim:{name}", lr=0.1)
     weights, optimizer = ours(recipe)
-    assert torch.allclose(weights, torch.stack(theirs(name, recipe)), rtol=1e-12, atol=1e-12)
+    takes = inspect.signature(getattr(torch.optim, name)).parameters
+    decay = {"weight_decay": 0.0} if "weight_decay" in takes else {}
+    assert torch.allclose(weights, torch.stack(theirs(name, recipe, **decay)), rtol=1e-12, atol=1e-12)
     assert not weights[1, 2:].any(), "dead weights stay zero"
     again, before = make_optimizer([weights], recipe), weights.clone()
     again.restore(optimizer.tensors())
@@ -96,6 +99,21 @@ def test_options_that_do_not_fit_are_named(name: str, options: dict[str, Any], s
     with pytest.raises(UserError) as refused:
         ours(recipe)
     assert f"recipe.optimizer_options: {said}" in str(refused.value)
+
+
+def test_the_recipe_has_betas_eps_and_decay_of_torchs_optimizers() -> None:
+    """Also none, where torch's default is some; what the recipe leaves as it is stays torch's."""
+    recipe = Recipe(optimizer="torch.optim:NAdam", lr=0.1, betas=(0.5, 0.9), eps=1e-3)
+    expected = theirs("NAdam", recipe, betas=(0.5, 0.9), eps=1e-3)
+    assert torch.allclose(ours(recipe)[0], torch.stack(expected), rtol=1e-12, atol=1e-12)
+    bare = theirs("Adadelta", Recipe(lr=0.1))  # whose eps is 1e-6
+    assert torch.allclose(
+        ours(Recipe(optimizer="torch.optim:Adadelta", lr=0.1))[0], torch.stack(bare), rtol=1e-12
+    )
+    with pytest.raises(
+        UserError, match=r"recipe\.betas: torch\.optim:SGD has no betas, expected to leave it out"
+    ):
+        ours(Recipe(optimizer="torch.optim:SGD", betas=(0.5, 0.9)))
 
 
 RECIPE: dict[str, Any] = {"iterations": 30, "evaluate_every": 10, "lr": 0.01}

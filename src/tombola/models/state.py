@@ -83,8 +83,11 @@ def frozen_in(module: nn.Module) -> frozenset[str]:
 
 
 def require_memory_of_their_own(name: str, module: nn.Module) -> None:
-    """Raise UserError for two parameters that share memory without being one: here they would be trained apart."""
+    """Raise UserError for two parameters that share memory without being one: here they would be trained apart; and for
+    a buffer or another tensor that is a parameter's memory, and would not follow its training."""
     from torch.nn.parameter import is_lazy
+
+    from tombola.models.hidden import hidden
 
     first: dict[int, str] = {}
     for key, parameter in module.named_parameters():
@@ -96,6 +99,24 @@ def require_memory_of_their_own(name: str, module: nn.Module) -> None:
                 f"model '{name}': '{other}' and '{key}' are two parameters that share memory, expected one parameter "
                 f"under both names (tie them as in `b.weight = a.weight`)"
             )
+    places = [(f"buffer '{key}'", [buffer]) for key, buffer in module.named_buffers()] + [
+        (str(each), each.tensors) for each in hidden(module)
+    ]
+    own = {id(parameter) for parameter in module.parameters()}
+    lying = {
+        parameter.untyped_storage().data_ptr(): key
+        for key, parameter in module.named_parameters()
+        if not is_lazy(parameter) and parameter.numel()
+    }
+    for place, tensors in places:
+        for tensor in tensors:
+            if is_lazy(tensor) or not tensor.numel() or id(tensor) in own:
+                continue
+            if owner := lying.get(tensor.untyped_storage().data_ptr()):
+                raise UserError(
+                    f"model '{name}': {place} shares its memory with parameter '{owner}' and would not follow its "
+                    "training here; expected the parameter itself to be read in forward"
+                )
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:

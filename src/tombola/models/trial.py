@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
@@ -147,6 +148,7 @@ def answers(name: str, module: nn.Module, x: Tensor, classes: int, learn: bool =
     for mode in (EVALUATION, TRAINING):
         module.train(mode == TRAINING)  # a statement: some override it and return nothing
         _restore(module, buffers)
+        lying = {key: parameter.data_ptr() for key, parameter in module.named_parameters()}
         watch = _Casts(x)
         try:
             with (
@@ -170,6 +172,12 @@ def answers(name: str, module: nn.Module, x: Tensor, classes: int, learn: bool =
                 f"model '{name}' makes whole numbers of its inputs, and normalised examples are none{WHOLE}"
             )
         _require_logits(name, found, (len(x), classes), _shape(module, x), mode)
+        for key, parameter in module.named_parameters():
+            if parameter.data_ptr() != lying[key]:
+                raise UserError(
+                    f"model '{name}': its forward gives parameter '{key}' other memory (`.data = ...`), which what "
+                    "trains it would not see; change it in place (`.data.copy_(...)`)"
+                )
         if learn and mode == TRAINING:
             _require_gradient(name, module, found)
         logits[mode] = found.detach()
@@ -222,6 +230,13 @@ def _require_gradient(name: str, module: nn.Module, logits: Tensor) -> None:
             f"model '{name}': its outputs in training mode depend on no parameter that is trained "
             "(computed under no_grad, or detached)"
         )
+    own = {id(tensor) for tensor in (*module.parameters(), *module.buffers())}
+    if any(id(leaf) not in own for leaf in _leaves(logits)):
+        raise UserError(
+            f"model '{name}': its forward computes with a parameter that is not its own, as where a function holds "
+            "`self` of the network that this is a copy of; give a function that builds it, and call layers as "
+            "`self.layer` in forward"
+        )
     try:
         with torch.enable_grad():  # whatever the caller has switched off
             loss = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64))
@@ -230,6 +245,19 @@ def _require_gradient(name: str, module: nn.Module, logits: Tensor) -> None:
         raise UserError(
             f"model '{name}' cannot be differentiated in training mode ({brief(problem)})"
         ) from problem
+
+
+def _leaves(tensor: Tensor) -> Iterator[Tensor]:
+    """What autograd would give a gradient to, if asked for that of a tensor."""
+    seen, waiting = set[Node](), [tensor.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(leaf := getattr(node, "variable", None), Tensor):
+            yield leaf
+        waiting += [each for each, _ in node.next_functions]
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:

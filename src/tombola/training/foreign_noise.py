@@ -20,16 +20,19 @@ from tombola.training.recipe import Recipe
 @dataclass(frozen=True)
 class Habits:
     """Of a network whose dropout layers are ours: whether it draws from the global generators in training mode
-    (F.dropout, stochastic depth, ...), and whether it changes its input in place, which other networks read too."""
+    (F.dropout, stochastic depth, ...), whether it changes its input in place, which other networks read too, and
+    whether it changes buffers in place in evaluation, too."""
 
     draws: bool
     overwrites: bool
+    remembers: bool
 
 
 def habits(architecture: Architecture) -> Habits:
     """Those of an architecture; `architecture.ask(habits)` works them out once."""
     module = swap_dropout(architecture.build(), Noise(0, CPU))
-    return Habits(draws(module, architecture.examples), overwrites(module, architecture.examples))
+    examples = architecture.examples
+    return Habits(draws(module, examples), overwrites(module, examples), remembers(module, examples))
 
 
 def require_batch(architecture: Architecture, recipe: Recipe) -> None:
@@ -70,6 +73,16 @@ def overwrites(module: nn.Module, examples: Tensor) -> bool:
     with seeded(0):
         _forward(module, shown)
     return shown._version != version
+
+
+def remembers(module: nn.Module, examples: Tensor) -> bool:
+    """Whether the network changes its buffers in place when it is shown examples in evaluation mode."""
+    module = copy.deepcopy(module)
+    versions = [(buffer, buffer._version) for buffer in module.buffers()]
+    module.eval()
+    with seeded(0), torch.no_grad():
+        module(examples.clone())
+    return any(buffer._version != version for buffer, version in versions)
 
 
 def _forward(module: nn.Module, examples: Tensor) -> None:

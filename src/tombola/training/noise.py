@@ -12,6 +12,8 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
+from tombola.errors import UserError
+
 # Constants of SplitMix64, as signed 64-bit integers (torch has no unsigned multiply).
 GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
@@ -44,10 +46,12 @@ class Noise:
     calls: Counter[int]
 
     first: int
-    """The place in the whole batch of the first example that is computed here."""
+    """The place in the whole batch of the first example that is computed here,"""
+    part: int | None
+    """and how many are, where other processes compute the rest of the batch."""
 
-    def __init__(self, key: int, device: torch.device, first: int = 0) -> None:
-        self.first = first
+    def __init__(self, key: int, device: torch.device, first: int = 0, part: int | None = None) -> None:
+        self.first, self.part = first, part
         self.key = torch.tensor(key, dtype=torch.int64, device=device)
         self.iteration = torch.zeros((), dtype=torch.int64, device=device)
         self.calls = Counter()
@@ -68,19 +72,40 @@ class CounterDropout(nn.Module):
     """Stands in for nn.Dropout, Dropout1d, Dropout2d and Dropout3d: zeroes entries (or whole channels)
     with probability p and scales the rest by 1/(1-p). Input [batch, ...], output the same shape.
 
-    Where units were cut out before it, `kept` says which of how many are left: they keep their own noise.
+    Where units were cut out before it, `kept` says which of how many are left: they keep their own noise. An input of
+    `unbatched` axes is one example to torch, whose channels lie along its first axis.
     """
 
     kept: tuple[Tensor, int] | None = None
+    unbatched: int = 0
 
     def __init__(self, p: float, by_channel: bool, layer: int, noise: Noise, inplace: bool = False) -> None:
         super().__init__()
         self.p, self.by_channel, self.layer, self.noise, self.inplace = p, by_channel, layer, noise, inplace
 
+    @classmethod
+    def take(cls, part: nn.Module, layer: int, noise: Noise) -> None:
+        """Turn one of torch's dropout layers into one of these where it is: whoever holds it, a plain list for one,
+        holds this then."""
+        by_channel, unbatched = type(part) in CHANNELS, UNBATCHED.get(type(part), 0)
+        part.__class__ = cls
+        for name, value in (
+            ("by_channel", by_channel),
+            ("layer", layer),
+            ("noise", noise),
+            ("unbatched", unbatched),
+        ):
+            setattr(part, name, value)
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        shape = x.shape[:2] if self.by_channel else x.shape
+        if self.noise.part not in (None, x.shape[0]):
+            raise UserError(
+                f"dropout is given an input of shape {tuple(x.shape)}, whose first axis is not the {self.noise.part} "
+                "examples of a process; expected the batch there, since each process draws for its own examples"
+            )
+        shape = x.shape[: 1 if x.dim() == self.unbatched else 2] if self.by_channel else x.shape
         stem = self.noise.stem(self.layer)
         drawn = uniform(hash64(stem + self._places(shape, x.device)))
         keep = (drawn >= round(self.p * (1 << UNIFORM_BITS))).view(shape)
@@ -91,7 +116,7 @@ class CounterDropout(nn.Module):
     def _places(self, shape: torch.Size, device: torch.device) -> Tensor:
         """The number of each entry in the input as it would be with every unit."""
         first = self.noise.first
-        if self.kept is None:
+        if self.kept is None or len(shape) == 1:
             return torch.arange(shape.numel(), device=device) + first * shape[1:].numel()
         units, size = self.kept
         each = shape[1:].numel() // len(units)  # entries of a unit: pixels of a channel, also when flattened
@@ -104,6 +129,8 @@ class CounterDropout(nn.Module):
 
 
 PLAIN, CHANNELS = (nn.Dropout,), (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+UNBATCHED: dict[type, int] = {nn.Dropout1d: 2, nn.Dropout3d: 4}
+"""How many axes an input has that these take for one example; nn.Dropout2d takes none."""
 
 
 def dropouts(module: nn.Module) -> dict[nn.Module, int]:
@@ -118,16 +145,6 @@ def dropouts(module: nn.Module) -> dict[nn.Module, int]:
 
 def swap_dropout(module: nn.Module, noise: Noise) -> nn.Module:
     """Replace the `dropouts` inside `module` (in place) by counter-based ones that read `noise`."""
-    swapped: dict[nn.Module, CounterDropout] = {}
     for part, number in dropouts(module).items():
-        p, inplace = getattr(part, "p"), getattr(part, "inplace")  # noqa: B009
-        swapped[part] = CounterDropout(p, type(part) in CHANNELS, number, noise, inplace)
-        swapped[part].train(part.training)
-    for name, part in list(module.named_modules(remove_duplicate=False)):
-        if part not in swapped:
-            continue
-        if not name:
-            return swapped[part]
-        parent, _, leaf = name.rpartition(".")
-        setattr(module.get_submodule(parent), leaf, swapped[part])
+        CounterDropout.take(part, number, noise)
     return module

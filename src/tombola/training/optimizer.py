@@ -126,8 +126,15 @@ class OfTorch(Optimizer):
                 raise UserError(
                     f"recipe.optimizer_options: {recipe.optimizer} has no option '{key}'{nearest(key, known)}"
                 )
-        if recipe.weight_decay:
+        takes = inspect.signature(made).parameters
+        if recipe.weight_decay or "weight_decay" in takes:  # 0, too: the default of some is another
             options["weight_decay"] = recipe.weight_decay
+        for key in ("betas", "eps"):
+            if (given := getattr(recipe, key)) == Recipe.model_fields[key].default:
+                continue
+            if key not in takes:
+                raise UserError(f"recipe.{key}: {recipe.optimizer} has no {key}, expected to leave it out")
+            options.setdefault(key, given)
         try:
             self.inner = made(self.params, lr=recipe.lr, **options)
         except (TypeError, ValueError) as problem:

@@ -262,6 +262,27 @@ def test_what_cannot_be_vectorised_is_refused(change: Callable[[Own, Tensor], Te
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+class Listed(nn.Module):
+    """Weights that a forward finds in a plain list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 6), nn.Linear(6, CLASSES)
+        self.weights = [self.a.weight, self.b.weight]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (
+            F.linear(F.linear(x, self.weights[0]).relu(), self.weights[1])
+            + self.b.bias
+            + self.a.bias[:CLASSES]
+        )
+
+
+def test_weights_in_a_plain_list_are_refused() -> None:
+    """torch.func puts those of a stack where the names are."""
+    assert not StackedEngine.holds(architecture(Listed, (6,), CLASSES), CPU)
+
+
 def test_batch_norm_that_averages_by_count_is_refused() -> None:
     arch = architecture(lambda: nn.Sequential(nn.BatchNorm1d(6, momentum=None), nn.Linear(6, 3)), (6,), 3)
     assert not StackedEngine.holds(arch, CPU)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
@@ -71,16 +70,18 @@ class StackMember:
     def write_buffers(self, keep: bool) -> None:
         """Put into the stack the buffers that were cut, and bind anew those that the module assigned instead of
         updating them in place; `keep` their values."""
+        anew: list[tuple[str, Tensor, Tensor]] = []
         for name, whole in self._buffers.items():
             owner, _, leaf = name.rpartition(".")
             parent = self.module.get_submodule(owner)
             found = parent._buffers[leaf]
             if found is None or found.data_ptr() == whole.data_ptr():
                 continue
-            if keep:
-                whole[self.places.get(name, ...)] = found
+            anew.append((name, whole, found.clone()))  # it may be what another buffer was, as of now
             if name not in self.places:
                 parent._buffers[leaf] = whole
+        for name, whole, found in anew if keep else ():
+            whole[self.places.get(name, ...)] = found
 
 
 @ENGINES.register("modules")
@@ -103,22 +104,25 @@ class ModulesEngine(GradientEngine):
         self.keys = list(job.dropout_keys)
         self.ranks = job.ranks
         self._part = job.ranks.part(job.recipe.batch) if job.ranks else slice(0, job.recipe.batch)
-        self.noises = [Noise(key, stack.device, self._part.start) for key in self.keys]
+        part = self._part.stop - self._part.start if job.ranks else None
+        self.noises = [Noise(key, stack.device, self._part.start, part) for key in self.keys]
         # Noise that is not ours has no counter; for such networks the global generators are seeded at each step.
         self._seeded = architecture.ask(habits).draws
         self._overwrites = architecture.ask(habits).overwrites
+        self._remembers = architecture.ask(habits).remembers
         # Where masks move, units that lead nowhere now may do so later, and weights grow by the gradients of all.
         chain = None if stack.moving else architecture.ask(chain_of)
-        template = architecture.build().to(stack.device)
-        if job.ranks:
-            share_norms(template)
+        # Each built anew, not copied: in a copy a function that holds `self` would hold the first one.
+        modules = [architecture.build().to(stack.device) for _ in self.noises]
+        for module in modules if job.ranks else ():
+            share_norms(module)
         # A frozen parameter has no gradient, and the optimizer passes it by.
-        for name, param in template.named_parameters():
+        for name, param in modules[0].named_parameters():
             if param.requires_grad:
                 stack.params[name].grad = torch.zeros_like(stack.params[name])
         self.members = [
-            StackMember(swap_dropout(copy.deepcopy(template), noise), stack, r, chain)
-            for r, noise in enumerate(self.noises)
+            StackMember(swap_dropout(module, noise), stack, r, chain)
+            for r, (module, noise) in enumerate(zip(modules, self.noises, strict=True))
         ]
 
     @staticmethod
@@ -158,6 +162,7 @@ class ModulesEngine(GradientEngine):
     def logits(self, x: Tensor) -> Tensor:
         shared = x.shape[0] == 1
         outputs = []
+        before = {name: t.clone() for name, t in self.stack.buffers.items()} if self._remembers else {}
         with self._own_generator():
             for member, key, group in zip(self.members, self.keys, self.groups, strict=True):
                 if self._seeded:  # some draw in evaluation, too
@@ -167,6 +172,8 @@ class ModulesEngine(GradientEngine):
                 with autocast(self.recipe, self.stack.device):
                     outputs.append(widened(member.module(self._handed(x[0 if shared else group]))))
                 member.write_buffers(keep=False)  # being measured changes nothing
+        for name, tensor in before.items():
+            self.stack.buffers[name].copy_(tensor)
         return torch.stack(outputs)
 
 

@@ -70,6 +70,7 @@ class StackedEngine(GradientEngine):
         self._noise = Noise(0, device)
         # Its own weights are never used: every call brings the stack's.
         self._module = swap_dropout(job.architecture.build(), self._noise).to(device)
+        self._remembers = job.architecture.ask(habits).remembers
         # A frozen parameter has no gradient, and the optimizer passes it by.
         self._trained = [name for name, param in self._module.named_parameters() if param.requires_grad]
 
@@ -88,13 +89,14 @@ class StackedEngine(GradientEngine):
         # functional_call leaves in `tensors` what the module assigned anew.
         return logits, {name: tensors[name] for name in buffers}
 
-    def _forward(self, params: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
-        """Logits [R, batch, classes] and buffers afterwards; networks that share a batch share one copy of it."""
+    def _forward(self, params: Tensors, kept: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
+        """Logits [R, batch, classes] and buffers afterwards, given those `kept`; networks that share a batch share one
+        copy of it."""
         shared = x.shape[0] == 1
         over = vmap(self._one, in_dims=(0, 0, 0, None if shared else 0), randomness="error")
         layers = Bfloat16() if self.recipe.precision == "bfloat16" else nullcontext()
         with autocast(self.recipe, self.stack.device), layers:
-            logits, buffers = over(params, self.stack.buffers, self._keys, x[0] if shared else x[self.groups])
+            logits, buffers = over(params, kept, self._keys, x[0] if shared else x[self.groups])
         return widened(logits), buffers
 
     def backward(self, x: Tensor, y: Tensor, iteration: int | Tensor) -> None:
@@ -102,7 +104,7 @@ class StackedEngine(GradientEngine):
         self._module.train()
         params = {name: param.detach() for name, param in self.stack.params.items()}
         leaves = [params[name].requires_grad_() for name in self._trained]
-        logits, buffers = self._forward(params, x)
+        logits, buffers = self._forward(params, self.stack.buffers, x)
         targets = y.expand(self.stack.size, -1) if y.shape[0] == 1 else y[self.groups]
         smoothing = self.recipe.label_smoothing
         total = F.cross_entropy(
@@ -113,14 +115,25 @@ class StackedEngine(GradientEngine):
             # Fused optimizers walk through memory: a transposed gradient would update the wrong weights.
             self.stack.params[name].grad = gradient.contiguous()
         with torch.no_grad():
-            for name, own in self.stack.buffers.items():
-                if buffers[name].data_ptr() != own.data_ptr():  # assigned anew, not updated in place
-                    own.copy_(buffers[name])
+            # Assigned anew, not updated in place; it may be what another buffer was, as of now.
+            own = self.stack.buffers
+            anew = {
+                name: found.clone()
+                for name, found in buffers.items()
+                if found.data_ptr() != own[name].data_ptr()
+            }
+            for name, found in anew.items():
+                own[name].copy_(found)
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         self._module.eval()
-        return self._forward(self.stack.params, x)[0]  # being measured keeps no buffer
+        kept = (
+            self.stack.buffers
+        )  # being measured keeps none that is assigned anew, nor one that is changed in place
+        if self._remembers:
+            kept = {name: tensor.clone() for name, tensor in kept.items()}
+        return self._forward(self.stack.params, kept, x)[0]
 
 
 def _vectorises(architecture: Architecture, precision: str, label_smoothing: float) -> bool:
@@ -149,5 +162,14 @@ def _try(architecture: Architecture, recipe: Recipe) -> None:
         for count in (1, 2):
             stack = Stack(architecture, [start] * 2, cpu)
             engine = StackedEngine(Job(architecture, stack, [0, count - 1], [1, 2], recipe))
+            # What a forward finds otherwise than as an attribute, in a plain list for one, is the engine's own.
+            with torch.no_grad():
+                for tensor in (*engine._module.parameters(), *engine._module.buffers()):
+                    if tensor.is_floating_point():
+                        tensor.fill_(torch.nan)
             engine.backward(x[:count], y[:count], 0)
-            engine.logits(x[:count])
+            found = [engine.logits(x[:count]), *(param.grad for param in stack.params.values())]
+            if any(tensor is not None and tensor.isnan().any() for tensor in found):
+                raise UserError(
+                    f"{architecture.name} computes with tensors that are not found by their names"
+                )

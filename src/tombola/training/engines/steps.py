@@ -12,6 +12,7 @@ from torch import Tensor
 from tombola.training.augment import Augment, Crops
 from tombola.training.engines.base import Course, Engine, Trainer
 from tombola.training.optimizer import make_optimizer
+from tombola.training.recipe import TORCH
 
 
 class GradientEngine(Engine):
@@ -20,6 +21,7 @@ class GradientEngine(Engine):
     def trainer(self, course: Course) -> Trainer:
         """One step after the other, on a GPU as a recorded graph where the data are there."""
         recorded = self.stack.device.type == "cuda" and not course.data.streamed and self.ranks is None
+        recorded &= not course.recipe.optimizer.startswith(TORCH)  # whose first state need not be zero
         return Graphed(self, course) if recorded else Steps(self, course)
 
     @abstractmethod
