@@ -207,6 +207,17 @@ def test_what_grows_starts_at_zero_and_what_stays_stays(name: str) -> None:
         assert (param[~living] == 0).all()
 
 
+@pytest.mark.parametrize("name", ["set", "rigl"])
+def test_what_grows_has_the_first_step_size_of_rprop(name: str) -> None:
+    trainer, _, before, _ = at_first_move(name, long(optimizer="torch.optim:Rprop", lr=0.01))
+    trainer._move(4)
+    (after,) = trainer.masks()
+    for layer, living in after.items():
+        size = trainer.steps.optimizer.state[trainer.stack.params[layer]]["step_size"][0]
+        anew = ~(living & before[layer])  # now, or whenever one that is dead grows
+        assert torch.equal(size[anew].unique(), torch.tensor([0.01]))
+
+
 def test_a_move_by_gradient_stands_for_the_step_and_a_random_one_does_not() -> None:
     for name, stands in (("rigl", True), ("set", False)):
         trainer, _, before, held = at_first_move(name)

@@ -122,6 +122,7 @@ class MovingMasks(Trainer):
             living, param = mask[name].to(held.device), self.stack.params[name]
             held[r].copy_(living)
             param.detach()[r].masked_fill_(~living, 0)
-            for state in self.steps.optimizer.state.get(param, {}).values():
+            for key, state in self.steps.optimizer.state.get(param, {}).items():
                 if isinstance(state, Tensor) and state.shape == param.shape:
-                    state[r].masked_fill_(~living, 0)
+                    # All begin at zero but the step sizes of Rprop.
+                    state[r].masked_fill_(~living, self.steps.recipe.lr if key == "step_size" else 0)
