@@ -50,6 +50,7 @@ def test_a_source_is_the_study_but_for_what_its_table_says() -> None:
         "model": {"name": "lenet-8-8"},
         "recipe": {"iterations": 30},
         "pruning": {"mode": "early-bird"},
+        "data": {"name": "digits"},
         "seed": 7,
     }
     study = travelling(by("elastic", levels=[1], **{"from": "other"}), sources={"other": table}, seed=5)
@@ -106,7 +107,7 @@ def test_a_source_may_be_a_preset_or_a_file_with_changes(tmp_path: Any) -> None:
     home = tmp_path / "home.toml"
     own = tiny(model={"name": "lenet-8-8"}, recipe={"iterations": 40}, data={"split": "study"}, seed=3)
     home.write_text(own.to_toml(defaults=False))
-    text = travelling(by("elastic"), sources={"narrow": {}}).to_toml(defaults=False)
+    text = travelling(by("elastic"), sources={"narrow": {}}, seed=3).to_toml(defaults=False)
     assert "[sources.narrow]\n" in text
     text = text.replace(
         "[sources.narrow]\n", f'[sources.narrow]\nstudy = "{home}"\nrecipe = {{ batch = 20 }}\n'
@@ -144,6 +145,11 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         by("elastic"),
         {"sources": {"narrow": {"seed": 9}}, "data": {"split": "replicate"}},
         'expected \\[data\\] split = "study"',
+    ),
+    (
+        by("elastic"),
+        {"sources": {"narrow": {"seed": 9}}, "seed": 5},
+        r"\[sources.narrow\] has the study's data and seed 9.*expected the study's seed, 5, or other data",
     ),
     (by("votes"), {"data": {"split": "replicate"}}, "arm 'by-votes' takes from donors"),
     (by("refill"), {"pruning": {"after": "fine-tune"}}, "from which route 'by-refill' could not learn"),

@@ -200,6 +200,11 @@ class Study(Table):
                 f"[sources.{name}] has the study's data, and its masks have seen the validation examples of other "
                 'replicates: expected [data] split = "study", one validation set for all'
             )
+        if self.data.split == "study" and source.seed != self.seed:
+            raise ValueError(
+                f"[sources.{name}] has the study's data and seed {source.seed}, which draws another validation set, so "
+                f"that its masks have seen the study's: expected the study's seed, {self.seed}, or other data"
+            )
 
     def source(self, name: str) -> Study:
         """The study that a source is, without arms and with as many levels as this one. Raises UserError for a table
