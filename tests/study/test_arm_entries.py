@@ -178,3 +178,48 @@ def test_disk_space_counts_starts_of_their_own_and_frozen_weights(arms: list[str
     real = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     promised = make_plan(study, net(study)).bytes_on_disk()
     assert real / 1.1 < promised < real * 1.1
+
+
+NOT_ITS_START = (
+    "noise-1",
+    "permute-units",
+    "freeze",
+    "dose-50",
+    "reshuffle",
+    "constant-signs",
+    "zero-towards",
+    "shared-rewired",
+)
+
+
+@pytest.mark.parametrize("name", NOT_ITS_START)
+def test_what_changes_rewound_weights_is_refused_where_the_ticket_keeps_trained_ones(name: str) -> None:
+    """The ticket starts from other weights, so that the arm would be no control for it."""
+    shared = {"data": {"split": "study"}}
+    tiny(arms=[{"name": name}], **shared)
+    with pytest.raises(ValueError, match=f"arm '{name}' is .*expected weights = 'trained'"):
+        tiny(arms=[{"name": name}], pruning={"after": "learning-rate"}, **shared)
+
+
+def test_arms_with_weights_that_are_not_the_tickets_go_with_trained_ones() -> None:
+    frozen = {"name": "frozen", "weights": "trained", "dead": "freeze"}
+    half = {"name": "half", "mask": "dose-50", "weights": "trained"}
+    names = [{"name": name} for name in ("random-mask", "reinit", "constant", "continued")]
+    assert tiny(arms=[frozen, half, *names], pruning={"after": "learning-rate"}).arms
+
+
+@pytest.mark.parametrize(
+    "mode",
+    ["at-init", "rigl", "set", "gradual", "edge-popup", "supermask", "early-bird", "short-rounds"],
+)
+def test_nothing_trains_on_where_no_training_ended_with_what_was_pruned(mode: str) -> None:
+    for arm in ({"name": "continued"}, {"name": "on", "mask": "shuffle", "weights": "trained"}):
+        with pytest.raises(ValueError, match=f"arm '{arm['name']}' trains on .*in mode = '{mode}'"):
+            tiny(arms=[arm], pruning={"mode": mode}, recipe={"iterations": 200})
+    whole = tiny(arms=[{"name": "zero-towards-all"}], pruning={"mode": mode}, recipe={"iterations": 200})
+    assert whole.arms  # where the dense training moved weights
+
+
+@pytest.mark.parametrize("mode", ["iterative", "continued", "one-shot"])
+def test_elsewhere_it_does(mode: str) -> None:
+    assert tiny(arms=[{"name": "continued"}], pruning={"mode": mode}).arms

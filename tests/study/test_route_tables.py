@@ -153,6 +153,16 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ),
     (by("votes"), {"data": {"split": "replicate"}}, "arm 'by-votes' takes from donors"),
     (by("refill"), {"pruning": {"after": "fine-tune"}}, "from which route 'by-refill' could not learn"),
+    (
+        by("refill"),
+        {"pruning": {"after": "learning-rate"}},
+        "route 'by-refill' is route 'refill' from tickets",
+    ),
+    (
+        by("elastic", controls=[{"name": "own", "start": "own"}]),
+        {"pruning": {"after": "learning-rate"}},
+        "route 'by-elastic-own' is .*expected after = 'rewind', or tickets of others",
+    ),
     (by("refill", name="ticket"), {}, "registered arm"),
     (by("refill", name="rigl"), {}, "has the name of a mode"),
 ]
@@ -162,6 +172,10 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 def test_what_cannot_be(table: dict[str, Any], changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         travelling(table, **changes)
+
+
+def test_routes_from_others_go_with_trained_weights() -> None:
+    assert travelling(by("elastic"), pruning={"after": "learning-rate"}).route_arms
 
 
 def test_hypotheses_may_be_about_routes() -> None:

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from tombola import parts
-from tombola.lottery.arms.catalog import ACTIONS, ARMS, TICKET, Arm, action_facts
+from tombola.lottery.arms.catalog import ACTIONS, ARMS, DOSE_ARMS, NOISES, TICKET, Arm, action_facts
 from tombola.lottery.arms.file_actions import with_file_read
 from tombola.study.fields import Draws, Level, Name
+
+CHANGED = (
+    *(f"noise-{times:g}" for times in NOISES),
+    *(
+        "permute",
+        "reshuffle",
+        "reshuffle-signs",
+        "reinit-signs",
+        "reinit-ticket",
+        "constant-signs",
+        "zero-towards",
+    ),
+    *("donor-signs", "donor-signs-shuffled", "flip-shared", "flip-private"),
+)
+"""Weights actions that change the weights that tickets are rewound to."""
+PARTS_OF_IT = (*DOSE_ARMS, "shared-rewired", "private-rewired", "fit-shared-rewired")
+"""Mask actions that move a part of the ticket."""
+PRUNED_FROM = ("iterative", "continued", "one-shot")
+"""Modes in which masks are pruned from where a training ended, which is what `weights = "trained"` starts from."""
 
 
 class ArmSpec(BaseModel):
@@ -79,3 +99,21 @@ class ArmSpec(BaseModel):
         """What is done: the actions that it spells, else those of the registered arm of its name."""
         spelled = {key: getattr(self, key) for key in ACTIONS if getattr(self, key) is not None}
         return Arm(**(spelled or parts.facts(ARMS.kind, self.name)))
+
+
+def check_starts(arms: Iterable[ArmSpec], mode: str, after: str) -> None:
+    """Raises ValueError for arms that could not start from the weights that they are said to start from."""
+    for entry in arms:
+        arm = entry.arm
+        if arm.weights == "trained" and mode not in PRUNED_FROM:
+            raise ValueError(
+                f"arm '{entry.name}' trains on from the weights that its mask was pruned from, and in mode = '{mode}' "
+                f"no training ended with these: expected mode = {', '.join(map(repr, PRUNED_FROM))}, or no such arm"
+            )
+        as_rewound = arm.weights == "rewind" and (arm.dead != "zero" or arm.mask in PARTS_OF_IT)
+        if after == "learning-rate" and (arm.weights in CHANGED or as_rewound):
+            raise ValueError(
+                f"after = 'learning-rate' has tickets start from trained weights, and arm '{entry.name}' is {arm}, "
+                "which takes those of the iteration of rewinding for the ticket's: expected weights = 'trained' (in an "
+                "arm with a name of its own), or no such arm"
+            )

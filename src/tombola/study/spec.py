@@ -27,7 +27,7 @@ from tombola.metrics import METRICS
 from tombola.models.spec import ModelSpec
 from tombola.plugins.source import Code
 from tombola.seeds import Seeds
-from tombola.study.arm_spec import ArmSpec
+from tombola.study.arm_spec import ArmSpec, check_starts
 from tombola.study.claims import Expectation, Hypothesis, check_hypotheses, check_metric
 from tombola.study.compare_table import CompareTable
 from tombola.study.fields import MOST_CELLS, MOST_LEVELS, MOST_REPLICATES, Name, Replicates
@@ -117,6 +117,7 @@ class Study(Table):
                     f"after = 'fine-tune' trains at the last learning rate, from which arm '{arm.name}' could not "
                     "learn: expected weights = 'trained'"
                 )
+        check_starts(self.arms, self.pruning.mode, self.pruning.after)
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"arm '{name}' is listed twice; use draws = n for repetitions")
@@ -161,6 +162,13 @@ class Study(Table):
                 f"after = 'fine-tune' trains at the last learning rate, from which route '{arms[0].name}' could not "
                 "learn: expected 'rewind' or 'learning-rate'"
             )
+        for arm in arms if self.pruning.after == "learning-rate" else ():
+            if arm.start == "own" or OWN in arm.sources:
+                raise ValueError(
+                    f"after = 'learning-rate' has tickets start from trained weights, and route '{arm.name}' is "
+                    f"{arm}, which takes those of the iteration of rewinding for theirs: expected after = 'rewind', or "
+                    "tickets of others and start = 'route'"
+                )
         for arm in arms:
             if arm.name in parts.names("search"):
                 raise ValueError(f"route '{arm.name}' has the name of a mode; give it another name")
