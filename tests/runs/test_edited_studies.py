@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from support.route_parts import by, travelling
 from support.study_kit import Notes, bound, contents, run_tiny, times, tiny, toy_data
 from tombola import networks
 from tombola.errors import Notice, UserError
 from tombola.lottery.arms.catalog import ARMS, Arm
 from tombola.runs.folder import Run
 from tombola.runs.results import histories, results_of
+from tombola.runs.unedited import require_unedited
 from tombola.study.spec import Study
 from tombola.training.fingerprint import Fingerprint
 
@@ -90,6 +92,33 @@ def test_an_arm_that_was_spelled_anew_is_found_where_it_has_cells(run: Run, tmp_
     assert {name: at for name, at in times(run.path).items() if name != "study.toml"} == {
         name: at for name, at in before.items() if name != "study.toml"
     }
+
+
+def lent(ladders: int | None, **changes: Any) -> Study:
+    narrow = {"model": {"name": "lenet-8-8"}, "replicates": ladders}
+    route = by("elastic", controls=[], levels=[1])
+    return travelling(route, sources={"narrow": narrow}, levels=1, **changes)
+
+
+def test_a_source_of_another_number_of_ladders_is_found(tmp_path: Path) -> None:
+    """By it replicates would take from other ladders than those that are trained already."""
+    one = run_tiny(tmp_path, lent(1))
+    said = r"\[sources.narrow\] says replicates = nothing, but cells of 'by-elastic' were made with 1,"
+    with pytest.raises(UserError, match=said):
+        run_tiny(tmp_path, lent(None, replicates=3))
+    assert run_tiny(tmp_path, lent(1, replicates=3)).path == one.path  # the study's own may grow
+    old = {"study": {key: one.environment["study"][key] for key in ("deciding", "arms", "digest", "routes")}}
+    more = {"narrow": one.study.sources["narrow"].model_copy(update={"replicates": 2})}
+    require_unedited(
+        one.path, one.study.model_copy(update={"sources": more}), old
+    )  # as an older Tombola wrote it
+
+
+def test_a_source_without_takers_may_have_another_number_of_ladders(tmp_path: Path) -> None:
+    one = run_tiny(tmp_path, lent(1))
+    for folder in one.path.glob("cells/r*/L*/by-elastic"):
+        folder.rename(tmp_path / f"away-{folder.parent.parent.name}")
+    assert run_tiny(tmp_path, lent(2)).path == one.path
 
 
 def test_an_arm_without_cells_may_be_spelled_anew(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ FEW = 3
 
 def facts_of(study: Study, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What environment.json holds of a study: what decides its cells, what its arms and routes do beside those that are
-    recorded already, and the digest of all of it."""
+    recorded already, how many ladders each source says that it has, and the digest of all of it."""
     known = before or {}
     arms = {entry.name: asdict(entry.arm) for entry in study.arms}
     routes = {**known.get("routes", {}), **{arm.name: arm.actions for arm in study.route_arms}}
@@ -39,6 +39,8 @@ def facts_of(study: Study, before: Mapping[str, Any] | None = None) -> dict[str,
         "arms": {**known.get("arms", {}), **arms},
         "digest": _digest(study),
     }
+    if study.sources:
+        facts["source_replicates"] = {name: table.replicates for name, table in study.sources.items()}
     return {**facts, "routes": routes} if routes else facts
 
 
@@ -55,7 +57,7 @@ def require_unedited(folder: Path, study: Study, environment: Mapping[str, Any])
     """Raise UserError where the cells of a run folder were trained by another study than this one, which study.toml
     holds, in what decides a cell. A notice says so where nothing tells.
 
-    What decides no cell may change: title, levels, replicates, hypotheses, and arms that have no cells.
+    What decides no cell may change: title, levels, the study's replicates, hypotheses, and arms that have no cells.
     """
     facts = environment.get("study")
     if facts is None:
@@ -65,6 +67,7 @@ def require_unedited(folder: Path, study: Study, environment: Mapping[str, Any])
         deciding = dict(facts["deciding"])
         arms = {name: Arm(**actions) for name, actions in facts["arms"].items()}
         routes = dict(facts.get("routes", {}))
+        ladders = dict(facts.get("source_replicates", {}))  # not noted in runs of old
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(f"{folder / 'environment.json'}: does not say which study it is of") from None
     if canonical(deciding) != canonical(study.deciding()):
@@ -90,6 +93,16 @@ def require_unedited(folder: Path, study: Study, environment: Mapping[str, Any])
             raise UserError(
                 f"{folder}: arm '{route.name}' is {route}, but its cells were made in another way, which "
                 "environment.json has; put it back, or give the arm another name"
+            )
+    # Replicate r takes from ladder r (mod their number): of another number, from another one.
+    for name, table in study.sources.items():
+        was = ladders.get(name, table.replicates)
+        arms_of_it = [arm.name for arm in study.route_arms if name in arm.sources]
+        if was != table.replicates and any(any(folder.glob(f"cells/r*/L*/{arm}")) for arm in arms_of_it):
+            raise UserError(
+                f"{folder}: [sources.{name}] says replicates = {_text(table.replicates)}, but cells of "
+                f"'{arms_of_it[0]}' were made with {_text(was)}, and would have taken from other ladders; put it back "
+                "(a changed study is run into a folder of its own)"
             )
 
 
