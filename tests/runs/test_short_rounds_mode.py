@@ -71,6 +71,17 @@ def test_each_mask_is_seen_in_the_ticket_above_it(rewind: int, tmp_path: Path) -
     assert all(isinstance(iteration, int) for iteration in found[2:])
 
 
+def test_groups_of_unequal_size_keep_the_number_that_the_ladder_says(tmp_path: Path) -> None:
+    """Rows of 6, 16 and 6 weights in one contest; which of them live decides what an average one has."""
+    rule = {"structure": "channels", "allocation": "global", "rate": 0.4, "rates": {"output": 0.0}}
+    kinds = {"model": {"name": "lenet-16-16"}, "levels": 3, "arms": []}
+    run = run_tiny(tmp_path, short(pruning=rule, **kinds))
+    plain = run_tiny(tmp_path, tiny(pruning=rule, **kinds))
+    for cell in plain.cells():
+        rows = [sum(int(bits.any(1).sum()) for bits in each.mask(cell).values()) for each in (run, plain)]
+        assert rows[0] == rows[1], cell
+
+
 def test_a_round_that_never_settles_is_an_ordinary_one(tmp_path: Path) -> None:
     run = run_tiny(tmp_path, short({"threshold": 1e-9, "window": 11}))
     plain = run_tiny(tmp_path, tiny())

@@ -16,9 +16,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tombola.masks.allocation import pools_of
+from tombola.masks.ladder import in_proportion
 from tombola.masks.mask import Mask
 from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
+from tombola.masks.structure import structure
 from tombola.models.state import State
 from tombola.registry import Registry
 from tombola.training.engines.base import Course, Engine, Trainer
@@ -52,6 +54,18 @@ class Goal:
             label: sum(math.prod(shapes[name]) for name in members)
             for label, members in self.contests(shapes).items()
         }
+
+    def reachable(self, mask: Mask, wanted: Mapping[str, int]) -> dict[str, int]:
+        """Counts of weights of which `Pruner.to_counts` leaves, of a mask that has been pruned before, as many groups
+        as it would leave of the dense one of the `wanted`: where groups are unlike, those that live are no longer of
+        average size."""
+        groups, whole = structure(self.rule.structure), self.whole_counts(mask)
+        dense, counts = Mask.dense(mask.shapes), {}
+        for label, members in self.contests(mask.shapes).items():
+            there, alive = (sum(groups.count(of[name].numpy()) for name in members) for of in (dense, mask))
+            stay = in_proportion(wanted[label], whole[label], there)
+            counts[label] = in_proportion(stay, alive, sum(mask.count(name) for name in members))
+        return counts
 
     def describe(self) -> list[object]:
         """What a checkpoint must agree on."""

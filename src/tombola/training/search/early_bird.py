@@ -172,7 +172,8 @@ class Watching:
                     continue
                 # The stream that pruning breaks ties by, the same at every look: equal ties, equal masks.
                 pruner = Pruner(goal.rule, goal.rates, start.seeds.stream("ties", level))
-                masks.append(pruner.to_counts(start.mask, start.state, weights, goal.counts).pack())
+                counts = goal.reachable(start.mask, goal.counts)
+                masks.append(pruner.to_counts(start.mask, start.state, weights, counts).pack())
                 self._settle(r, level, masks[-self.watch.options.window - 1 :])
 
     def _settle(self, r: int, level: int, packed: Sequence[dict[str, Tensor]]) -> None:

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from tombola.errors import UserError
 from tombola.masks.criteria import CRITERIA
-from tombola.masks.ladder import in_proportion
 from tombola.masks.mask import Mask
 from tombola.masks.prune import Pruner
 from tombola.masks.rule import PruneRule
@@ -106,7 +105,7 @@ class Gradual(MovingMethod):
         goal, mask = moment.goal, moment.mask
         begin, end = _span(self.begin, self.end, moment.iterations)
         wanted = cubic_counts(moment.iteration, begin, end, goal.whole_counts(mask), goal.counts)
-        counts = _reachable(mask, wanted, goal)
+        counts = goal.reachable(mask, wanted)
         return Pruner(goal.rule, goal.rates, moment.rng).to_counts(
             mask, moment.start.state, moment.weights, counts
         )
@@ -118,15 +117,3 @@ class Gradual(MovingMethod):
 def _span(begin: float, end: float, iterations: int) -> tuple[int, int]:
     """Shares of a training as iterations."""
     return share_of(begin, iterations), share_of(end, iterations)
-
-
-def _reachable(mask: Mask, wanted: dict[str, int], goal: Goal) -> dict[str, int]:
-    """Counts of weights of which `Pruner.to_counts` leaves, of a mask that has been pruned before, as many groups as
-    it would leave of the dense one: where groups are unlike, those that live are no longer of average size."""
-    groups, whole = structure(goal.rule.structure), goal.whole_counts(mask)
-    dense, counts = Mask.dense(mask.shapes), {}
-    for label, members in goal.contests(mask.shapes).items():
-        there, alive = (sum(groups.count(of[name].numpy()) for name in members) for of in (dense, mask))
-        stay = in_proportion(wanted[label], whole[label], there)
-        counts[label] = in_proportion(stay, alive, sum(mask.count(name) for name in members))
-    return counts
