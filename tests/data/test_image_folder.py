@@ -98,6 +98,17 @@ def test_images_of_two_depths_are_named() -> None:
         read_image_folder("images:pics", "pics", decode)
 
 
+def test_folders_that_are_hidden_hold_no_images() -> None:
+    for part in ("train", "test"):
+        for name in ("ant", "bee"):
+            image(f"pics/{part}/{name}/1.png", np.zeros((2, 2)))
+    image("pics/train/.ipynb_checkpoints/1.png", np.ones((2, 2)))
+    image("pics/test/.cache/1.png", np.ones((2, 2)))
+    image("pics/train/ant/.ipynb_checkpoints/1-checkpoint.png", np.ones((2, 2)))
+    data = read_image_folder("images:pics", "pics", decode)
+    assert (data.train_y.tolist(), data.test_y.tolist(), int(data.train_x.max())) == ([0, 1], [0, 1], 0)
+
+
 def test_files_that_are_hidden_are_no_images() -> None:
     for part in ("train", "test"):
         for name in "ab":

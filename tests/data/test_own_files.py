@@ -69,6 +69,15 @@ def test_an_empty_field_is_named() -> None:
         load("csv:a.csv")
 
 
+@pytest.mark.parametrize("empty", ["", '""'])
+def test_an_empty_label_is_no_class(empty: str) -> None:
+    Path("a.csv").write_text(f"w,kind\n1,cat\n2,ant\n3,{empty}\n4,{empty}\n")
+    with pytest.raises(
+        UserError, match=r"a.csv: row 3 has an empty label in column 'kind'; expected a class"
+    ):
+        load("csv:a.csv?label=kind")
+
+
 def saved(folder: str, **columns: Any) -> None:
     """A part as `datasets` saves it: a stream of Arrow, and a state that names it."""
     Path(folder).mkdir(parents=True)
@@ -93,6 +102,37 @@ def test_columns_of_numbers_stand_side_by_side() -> None:
     for part in ("train", "validation"):
         saved(f"hf/{part}", a=[1.0, 2.0], kind=[0, 1], b=[3, 4])
     assert load("hf:hf?label=kind").train_x.tolist() == [[1, 3], [2, 4]]
+
+
+def test_columns_are_matched_by_name() -> None:
+    saved("hf/train", a=[1.0, 2.0], b=[3.0, 4.0], label=[0, 1])
+    saved("hf/validation", b=[6.0], label=[1], a=[5.0])
+    assert load("hf:hf").test_x.tolist() == [[5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"c": [6.0], "a": [5.0], "label": [1]}, "hf/validation: no column 'b'"),
+        ({"a": [5.0], "b": [6.0]}, "hf/validation: no column 'label'"),
+        (
+            {"a": [5.0], "b": [6.0], "label": [1], "c": [6.0]},
+            "hf/validation: column 'c' is not in the training split; expected a, b and label",
+        ),
+    ],
+)
+def test_other_columns_than_those_of_the_training_split_are_named(columns: Any, said: str) -> None:
+    saved("hf/train", a=[1.0, 2.0], b=[3.0, 4.0], label=[0, 1])
+    saved("hf/validation", **columns)
+    with pytest.raises(UserError, match=said):
+        load("hf:hf")
+
+
+def test_an_option_that_is_not_known_is_named() -> None:
+    for part in ("train", "validation"):
+        saved(f"hf/{part}", a=[1.0, 2.0], label=[0, 1])
+    with pytest.raises(UserError, match="unknown option 'lable'; did you mean 'label'"):
+        load("hf:hf?lable=a")
 
 
 def test_encoded_images_are_refused_by_name() -> None:

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from tombola.data.arrays import from_arrays
 from tombola.data.dataset import Dataset
-from tombola.data.own_files import TEST, TRAIN, label_column
-from tombola.errors import UserError
+from tombola.data.own_files import TEST, TRAIN, label_column, options_of
+from tombola.errors import UserError, nearest
 from tombola.files import checked, read_object
 from tombola.text import listed
 
@@ -50,8 +50,8 @@ def read_hugging_face(name: str, given: str) -> Dataset:
 
     Images, which are stored encoded, are refused by name. Raises UserError that names folder and column.
     """
-    file, _, said = given.partition("?")
-    folder, label = Path(file).expanduser(), said.partition("label=")[2] or None
+    file, options = options_of(name, given, ("label",))
+    folder = Path(file).expanduser()
     if not (folder / "dataset_dict.json").is_file():
         raise UserError(
             f"{folder}: no dataset_dict.json in it; expected a folder of DatasetDict.save_to_disk"
@@ -61,11 +61,25 @@ def read_hugging_face(name: str, given: str) -> Dataset:
     found = [next((each for each in names if each in splits), None) for names in (TRAIN, TEST)]
     if None in found:
         raise UserError(f"{folder}: has the splits {listed(splits)}; expected 'train' and 'test'")
-    parts = [_hf_part(folder / str(split), label) for split in found]
+    places = [folder / str(split) for split in found]
+    train, test = (_table(place) for place in places)
+    label = label_column(places[0], train, options.get("label"))
+    for column in train.columns:
+        if column not in test.columns:
+            raise UserError(f"{places[1]}: no column '{column}'{nearest(column, test.columns)}")
+    for column in test.columns:
+        if column not in train.columns:
+            raise UserError(
+                f"{places[1]}: column '{column}' is not in the training split; expected {listed(train.columns)}"
+            )
+    parts = [
+        _numbers_of(place, table, train.columns, label)
+        for place, table in zip(places, (train, test), strict=True)
+    ]
     return from_arrays(parts[0], parts[1], name)
 
 
-def _hf_part(folder: Path, label: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
+def _table(folder: Path) -> pl.DataFrame:
     state = checked(folder / "state.json", read_object(folder / "state.json"), STATE)
     names = [each.filename for each in state.files]
     if state.indices or not names or any(Path(each).name != each for each in names):
@@ -74,15 +88,20 @@ def _hf_part(folder: Path, label: str | None) -> tuple[NDArray[Any], NDArray[Any
         )
     _require_harmless([folder / each for each in names])
     try:
-        table = pl.concat([pl.read_ipc_stream(folder / each) for each in names])
+        return pl.concat([pl.read_ipc_stream(folder / each) for each in names])
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as problem:
         raise UserError(f"{folder}: not readable ({str(problem).partition(chr(10))[0]})") from None
-    column = label_column(folder, table, label)
-    others = [np.asarray(_numbers(folder, table, each)) for each in table.columns if each != column]
+
+
+def _numbers_of(
+    folder: Path, table: pl.DataFrame, columns: Sequence[str], label: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Examples, of the columns in this order, and labels."""
+    others = [np.asarray(_numbers(folder, table, each)) for each in columns if each != label]
     if not others:
-        raise UserError(f"{folder}: no columns but '{column}'; expected numbers to tell classes by")
+        raise UserError(f"{folder}: no columns but '{label}'; expected numbers to tell classes by")
     x = others[0] if len(others) == 1 and others[0].ndim > 1 else np.column_stack(others)
-    return x, _numbers(folder, table, column)
+    return x, _numbers(folder, table, label)
 
 
 def _require_harmless(paths: Sequence[Path]) -> None:

@@ -84,7 +84,7 @@ def _files(folder: Path) -> tuple[list[tuple[Path, int, bool]], bool]:
         there = parts[0] or parts[1]
         raise UserError(f"{folder}: has '{there.name if there else ''}' alone; expected 'train' and 'test'")
     roots = [each for each in parts if each is not None] or [folder]
-    classes = sorted(each.name for each in roots[0].iterdir() if each.is_dir())
+    classes = sorted(each.name for each in _folders(roots[0]))
     files = [(path, label, root == roots[-1]) for root in roots for label, path in _images(root, classes)]
     if not files:
         raise UserError(f"{folder}: no images in folders of classes; expected FOLDER/CLASS/NAME.png")
@@ -93,15 +93,24 @@ def _files(folder: Path) -> tuple[list[tuple[Path, int, bool]], bool]:
 
 def _images(root: Path, classes: list[str]) -> list[tuple[int, Path]]:
     """(label, file) of a part. Raises UserError for a class that the training part lacks."""
-    for each in sorted(root.iterdir()):
-        if each.is_dir() and each.name not in classes:
+    for each in sorted(_folders(root)):
+        if each.name not in classes:
             raise UserError(f"{each}: no training images of this class{nearest(each.name, classes)}")
     return [
         (label, path)
         for label, name in enumerate(classes)
         for path in sorted((root / name).rglob("*"))
-        if path.suffix.lower() in IMAGES and not path.name.startswith(".")
+        if path.suffix.lower() in IMAGES and not any(map(_hidden, path.relative_to(root).parts))
     ]
+
+
+def _folders(root: Path) -> list[Path]:
+    """The folders of classes: those that are hidden, as .ipynb_checkpoints is, hold none."""
+    return [each for each in root.iterdir() if each.is_dir() and not _hidden(each.name)]
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _stacked(images: list[tuple[Path, Pixels]]) -> Pixels:
