@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from tombola.data.catalog import load
 from tombola.data.dataset import Dataset, classes_of
 from tombola.data.spec import DataSpec
 from tombola.errors import UserError
@@ -55,6 +56,13 @@ def test_digest_is_sixteen_hex_digits_of_the_contents_and_not_of_the_name():
 )
 def test_digest_changes_with_every_part(changed: dict[str, Any]):
     assert make(**changed).digest != make().digest
+
+
+def test_digest_knows_a_peak_where_no_name_fixes_it():
+    assert make(peak=255.0).digest == make().digest != make(peak=16.0).digest
+    assert make(peak=16.0).digest != make(peak=15.0).digest
+    assert make(peak=16.0, known=True).digest == make().digest
+    assert load("digits").digest == "80099697c42f8b62", "that of runs that are stored"
 
 
 def test_digest_knows_types_and_shapes_apart():

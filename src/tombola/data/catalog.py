@@ -73,7 +73,9 @@ def digits(data_dir: Path | None = None) -> Dataset:
     # Not from a study's seed: the test set is the same for all.
     in_test = torch.zeros(len(x), dtype=torch.bool)
     in_test[torch.from_numpy(stream("digits", "test").permutation(len(x))[:DIGITS_TEST])] = True
-    return Dataset("digits", x[~in_test], y[~in_test], x[in_test], y[in_test], classes=10, peak=16.0)
+    return Dataset(
+        "digits", x[~in_test], y[~in_test], x[in_test], y[in_test], classes=10, peak=16.0, known=True
+    )
 
 
 @DATASETS.register("digits-28")

@@ -19,6 +19,8 @@ from tombola.several import Several
 
 Raw = Tensor | Pictures
 """Examples in memory, or in files."""
+WHOLE_BYTE = 255.0
+"""The peak of images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +44,12 @@ class Dataset:
     test_x: Raw
     test_y: Tensor
     classes: int
-    peak: float = 255.0
+    peak: float = WHOLE_BYTE
     integral: bool = False
     several: Several | None = None
     places: tuple[str, ...] = ()
+    known: bool = False
+    """Whether its name fixes its peak, which the digest then leaves out, as it did always."""
 
     def __post_init__(self) -> None:
         _check_part(self, "training", self.train_x, self.train_y)
@@ -68,13 +72,16 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits over the four tensors: equal exactly when types, shapes and contents are."""
+        """16 hex digits over the four tensors, and a peak other than 255: equal exactly when types, shapes and contents
+        are."""
         parts = {"train_x": self.train_x, "test_x": self.test_x}
         kept = {name: x for name, x in parts.items() if isinstance(x, Tensor)}
         said = {place: torch.zeros(0) for place in self.places}
         several = self.several.table() if self.several else {}
         inputs = zip(several.get("shapes", ()), several.get("whole", ()), strict=True)
         told = {f"input {i}": torch.tensor([*shape, whole]) for i, (shape, whole) in enumerate(inputs)}
+        if self.peak != WHOLE_BYTE and not self.known and self.train_x.dtype == torch.uint8:
+            told["peak"] = torch.tensor(self.peak, dtype=torch.float64)
         return digest_of({**kept, **said, **told, "train_y": self.train_y, "test_y": self.test_y})
 
 
