@@ -97,6 +97,28 @@ def test_a_picture_that_no_transform_made_a_tensor_of_is_named() -> None:
         dataset_of((Words(), tensors()))
 
 
+class Pairs(Mapped):
+    """Hands out what it was made of."""
+
+    def __getitem__(self, i: int) -> Any:
+        return self.x[i], self.y[i]
+
+
+def test_the_first_example_does_not_cut_down_the_others() -> None:
+    numbers = Pairs([np.array([1, 2]), np.array([0.5, 1.5]), np.array([3, 4])], [0, 0.5, 1.7])
+    data = dataset_of((numbers, numbers))
+    assert data.train_x.tolist() == [[1, 2], [0.5, 1.5], [3, 4]]
+    assert data.train_y.tolist() == [[0], [0.5], [pytest.approx(1.7)]]
+
+
+def test_bytes_among_other_numbers_are_named() -> None:
+    mixed = Pairs([np.array([1, 2], np.uint8), np.array([0.5, 1], np.float32)], [0, 1])
+    with pytest.raises(
+        UserError, match="example 1 is of type float32, and those before it uint8; expected one type"
+    ):
+        dataset_of((mixed, mixed))
+
+
 def test_a_large_one_is_read_once_and_its_size_is_said_first(monkeypatch: pytest.MonkeyPatch) -> None:
     mapped = Mapped()
     monkeypatch.setattr(given_module, "LARGE", 96)
@@ -168,3 +190,11 @@ def test_the_keys_of_medmnist(tmp_path: Path) -> None:
     data = read_npz("npz:a.npz", tmp_path / "a.npz")
     assert data.shape == (3, 5, 7)
     assert np.array_equal(data.train_x.numpy(), images.transpose(0, 3, 1, 2))
+
+
+def test_channels_of_such_a_file_that_are_first_stay_there(tmp_path: Path) -> None:
+    for shape in ((6, 3, 5, 7), (6, 1, 9, 4), (6, 3, 8, 3)):
+        images = np.arange(np.prod(shape)).astype(np.uint8).reshape(shape)
+        arrays = {"train_images": images, "train_labels": Y, "test_images": images, "test_labels": Y}
+        np.savez(tmp_path / "a.npz", **arrays)
+        assert np.array_equal(read_npz("npz:a.npz", tmp_path / "a.npz").train_x.numpy(), images)

@@ -25,6 +25,8 @@ NPZ_KEYS = (
 )
 """Names of the four arrays; the last are those of MedMNIST (Yang et al. 2023), whose coloured images have channels
 last."""
+CHANNELS = (1, 3, 4)
+"""How many channels images have."""
 
 
 def from_arrays(train: Pair, test: Pair, name: str = "arrays", peak: float = 255.0) -> Dataset:
@@ -72,10 +74,14 @@ def read_npz(name: str, path: Path) -> Dataset:
     """
     stored = read_npz_members(path, lambda names: _keys_of(path, names))
     train_x, train_y, test_x, test_y = (
-        np.moveaxis(array, 3, 1) if key.endswith("_images") and array.ndim == 4 else array
+        np.moveaxis(array, 3, 1) if key.endswith("_images") and _has_channels_last(array) else array
         for key, array in stored.items()
     )
     return from_arrays((train_x, train_y), (test_x, test_y), name)
+
+
+def _has_channels_last(array: npt.NDArray[Any]) -> bool:
+    return array.ndim == 4 and array.shape[3] in CHANNELS and array.shape[1] not in CHANNELS
 
 
 def _keys_of(path: Path, present: list[str]) -> tuple[str, ...]:
@@ -142,7 +148,7 @@ def _numbers(values: Array, where: str) -> npt.NDArray[Any]:
 
 def _examples(x: npt.NDArray[Any], where: str) -> Tensor:
     """uint8 or float32 [n, *shape], its own copy."""
-    if x.ndim == 4 and min(x.shape[1:3]) > 4 and x.shape[3] in (1, 3, 4):
+    if x.ndim == 4 and min(x.shape[1:3]) > 4 and x.shape[3] in CHANNELS:
         raise UserError(
             f"{where}: examples of shape {list(x.shape)} have their channels last; "
             "expected [n, channels, height, width] (x.transpose(0, 3, 1, 2)), or a tombola.Dataset where they have not"

@@ -86,8 +86,17 @@ def _read(given: Any, where: str) -> tuple[Tensor | tuple[Tensor, ...], Tensor]:
             raise UserError(
                 f"data, {where}: example {i} has shape {shapes}, and example 0 {expected}; expected one shape"
             )
-        for column, each in zip(columns, example, strict=True):
-            column[i] = each
+        for place, each in enumerate(example):
+            kind, label = columns[place].dtype, place == len(columns) - 1
+            if each.dtype != kind:
+                if not label and torch.uint8 in (each.dtype, kind):  # maybe one of 0..255 and one of 0..1
+                    kinds = [str(dtype).removeprefix("torch.") for dtype in (each.dtype, kind)]
+                    raise UserError(
+                        f"data, {where}: example {i} is of type {kinds[0]}, and those before it {kinds[1]}; expected "
+                        "one type"
+                    )
+                columns[place] = columns[place].to(torch.promote_types(kind, each.dtype))
+            columns[place][i] = each
     *inputs, labels = columns
     return (tuple(inputs) if len(inputs) > 1 else inputs[0]), labels
 
