@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -202,6 +204,43 @@ def test_onnx_gives_the_same_logits(
         shown = [each[:count] for each in inputs]
         found = session.run(None, {name: each.numpy() for name, each in zip(names, shown, strict=True)})[0]
         assert torch.allclose(torch.from_numpy(found), module.eval()(*shown).detach(), atol=1e-5)
+
+
+class Fixed(nn.Module):
+    """As `plain`, with a buffer that no state dict has."""
+
+    def __init__(self, hidden: str = "fc1") -> None:
+        super().__init__()
+        self.add_module(hidden, nn.Linear(64, 24))
+        self.out = nn.Linear(24, 10)
+        self.register_buffer("scale", torch.tensor(2.0), persistent=False)
+
+
+@pytest.fixture
+def exported(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
+    """The modules that torch was asked to write."""
+    found: list[nn.Module] = []
+    for name in ("onnx", "onnxscript"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setattr(torch.onnx, "export", lambda module, *_, **__: found.append(module))
+    return found
+
+
+def test_what_is_written_has_the_weights_of_the_ticket(
+    trained: Ticket, exported: list[nn.Module], tmp_path: Path
+) -> None:
+    write_onnx(trained, tmp_path / "t.onnx", "end", Fixed)
+    state, weights = exported[0].state_dict(), trained.weights("end")
+    assert state.keys() == weights.keys()
+    assert all(torch.equal(state[name], weights[name]) for name in weights)
+
+
+def test_a_module_that_is_not_the_tickets_is_not_written_with_random_weights(
+    trained: Ticket, exported: list[nn.Module], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"state holds 'fc1\.(weight|bias)', which Fixed does not have"):
+        write_onnx(trained, tmp_path / "t.onnx", "end", lambda: Fixed("fc"))
+    assert exported == []
 
 
 @pytest.mark.skipif(ONNX, reason="it is installed")

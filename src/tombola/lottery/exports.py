@@ -17,6 +17,7 @@ from tombola.files import new_folder, write_bytes, write_json, write_tensors
 from tombola.lottery.checkpoint import write_checkpoint
 from tombola.lottery.ticket import CONFIG, MASK_FILE, MODEL_FILE, ExportForm, Ticket, Weights
 from tombola.metrics import metric_in
+from tombola.models.state import load_state, state_dict_names, state_of
 from tombola.several import Several
 from tombola.text import percent
 
@@ -51,7 +52,8 @@ def write_onnx(ticket: Ticket, path: Path, which: Weights, build: Callable[[], n
     """The network as one file of ONNX, with a batch of any size; inputs are normalised ones, `inputs`, or of several
     `input_1`, `input_2`, ... `build` makes the module.
 
-    Raises UserError where `onnx` is not installed, or the ticket does not say what its inputs are.
+    Raises UserError where `onnx` is not installed, the ticket does not say what its inputs are, or its weights are not
+    those of the module.
     """
     try:
         import onnx  # noqa: F401
@@ -63,7 +65,10 @@ def write_onnx(ticket: Ticket, path: Path, which: Weights, build: Callable[[], n
     examples = _examples(input_of(ticket))
     names = ["inputs"] if len(examples) == 1 else [f"input_{i + 1}" for i in range(len(examples))]
     module = build()
-    module.load_state_dict(ticket.export("dense", which), strict=False)
+    # Buffers that are not persistent are as they were built, where the ticket was read from a file without them.
+    built, stored = state_of(module), set(state_dict_names(module).values())
+    fixed = {name: tensor for name, tensor in built.items() if name not in stored}
+    load_state(module, {**fixed, **ticket.weights(which)})
     module.eval()
     batch = torch.export.Dim("batch")
     path.parent.mkdir(parents=True, exist_ok=True)
