@@ -46,6 +46,32 @@ def test_channels_of_unlike_size_compete_by_their_means() -> None:
     assert mask.counts() == {"a": 0, "b": 2}
 
 
+def test_a_random_channel_is_as_likely_to_stay_whatever_its_size() -> None:
+    """Of 8 small ones and 8 of a hundred weights a quarter stay, so two of each on average.
+
+    Over 400 draws the count of small ones (hypergeometric, of variance 0.8) has a standard error of 0.045.
+    """
+    state = {"a": torch.zeros(8, 1), "b": torch.zeros(8, 100)}
+    dense = Mask.dense({name: tuple(value.shape) for name, value in state.items()})
+    rule, rates = (
+        PruneRule(structure="channels", criterion="random", allocation="global"),
+        {"a": 0.75, "b": 0.75},
+    )
+    masks = [Pruner(rule, rates, stream(seed)).by_rate(dense, state, state) for seed in range(400)]
+    small = [mask.count("a") for mask in masks]
+    assert all(one + mask.count("b") // 100 == 4 for one, mask in zip(small, masks, strict=True))
+    assert abs(np.mean(small) - 2) < 0.27
+
+
+def test_random_groups_of_one_size_score_by_their_means_as_before() -> None:
+    state = {"fc": torch.zeros(6, 5)}
+    dense = Mask.dense({"fc": (6, 5)})
+    rule = PruneRule(structure="channels", criterion="random")
+    mask = Pruner(rule, {"fc": 0.5}, stream(3)).by_rate(dense, state, state)
+    means = stream(3).random((6, 5)).mean(1)
+    assert bits(mask, "fc") == [[int(mean >= np.sort(means)[3])] * 5 for mean in means]
+
+
 def test_a_channel_scores_by_its_living_weights() -> None:
     state = {"fc": torch.tensor([[5.0, 1.0], [3.0, 3.0], [2.0, 9.0]])}
     mask = Mask({"fc": torch.tensor([[True, False], [True, True], [True, False]])})

@@ -118,7 +118,10 @@ def large_final_diff_sign(weights: Weights) -> Tensor:
 
 @CRITERIA.register("random")
 def random(weights: Weights) -> Tensor:
-    """Random scores: what any criterion has to beat (Zhou et al. 2019, section 2)."""
+    """Random scores: what any criterion has to beat (Zhou et al. 2019, section 2).
+
+    Where groups of several sizes compete, each has one of them: every group is as likely to stay as another.
+    """
     return torch.from_numpy(weights.rng.random(tuple(weights.final.shape)))
 
 

@@ -19,7 +19,7 @@ from tombola.masks.ladder import check_ratio, in_proportion
 from tombola.masks.mask import Mask
 from tombola.masks.probe import Probe, Probing
 from tombola.masks.rule import PruneRule
-from tombola.masks.structure import Floats, Structure, structure
+from tombola.masks.structure import Bools, Floats, Structure, structure
 
 Tensors = Mapping[str, Tensor]
 Contests = Mapping[str, tuple[str, ...]]
@@ -150,9 +150,25 @@ class Pruner:
         for label, members in contests.items():
             alive = {name: mask[name].numpy() for name in members}
             scores = {name: self._scores(name, states, mask[name], probe) for name in members}
+            if self.rule.criterion == "random" and self._unlike(alive):
+                scores = {name: self._one_a_group(values) for name, values in scores.items()}
             remove = sum(map(self._groups.count, alive.values())) - stay[label]
             survivors.update(self._groups.survivors(scores, alive, remove, self.rng))
         return Mask({name: torch.from_numpy(living) for name, living in survivors.items()})
+
+    def _unlike(self, alive: Mapping[str, Bools]) -> bool:
+        """Whether groups of several sizes compete, of which the mean of many random scores is no extreme one."""
+        if self._groups.most is not None:
+            return False
+        sizes = [np.bincount(self._groups.groups(bits.shape)[bits.reshape(-1)]) for bits in alive.values()]
+        return len(np.unique(np.concatenate([each[each > 0] for each in sizes]))) > 1
+
+    def _one_a_group(self, scores: Floats) -> Floats:
+        """Each weight with the score of the first one of its group."""
+        groups = self._groups.groups(scores.shape)
+        first = np.unique(groups, return_index=True)[1]
+        spread: Floats = scores.reshape(-1)[first][groups].reshape(scores.shape)
+        return spread
 
     def _scores(self, name: str, states: States, alive: Tensor, probe: Probe | None) -> Floats:
         """Scores in double precision, which holds any float exactly and so neither makes nor breaks ties."""
