@@ -96,12 +96,12 @@ def require_unedited(folder: Path, study: Study, environment: Mapping[str, Any])
             )
     # Replicate r takes from ladder r (mod their number): of another number, from another one.
     for name, table in study.sources.items():
-        was = ladders.get(name, table.replicates)
+        count = ladders.get(name, table.replicates)
         arms_of_it = [arm.name for arm in study.route_arms if name in arm.sources]
-        if was != table.replicates and any(any(folder.glob(f"cells/r*/L*/{arm}")) for arm in arms_of_it):
+        if count != table.replicates and any(any(folder.glob(f"cells/r*/L*/{arm}")) for arm in arms_of_it):
             raise UserError(
                 f"{folder}: [sources.{name}] says replicates = {_text(table.replicates)}, but cells of "
-                f"'{arms_of_it[0]}' were made with {_text(was)}, and would have taken from other ladders; put it back "
+                f"'{arms_of_it[0]}' were made with {_text(count)}, and would have taken from other ladders; put it back "
                 "(a changed study is run into a folder of its own)"
             )
 
