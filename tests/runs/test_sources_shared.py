@@ -90,7 +90,7 @@ def test_a_study_of_its_own_may_be_a_source(tmp_path: Path) -> None:
     [
         ({"recipe": {"iterations": 21}}, NARROW),
         ({}, {**NARROW, "pruning": {"rate": 0.4}}),
-        ({}, {**NARROW, "seed": 1}),
+        ({"seed": 1}, NARROW),
         ({}, {**NARROW, "recipe": {"lr": 0.02}}),
     ],
 )
