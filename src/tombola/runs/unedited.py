@@ -101,7 +101,7 @@ def require_unedited(folder: Path, study: Study, environment: Mapping[str, Any])
         if count != table.replicates and any(any(folder.glob(f"cells/r*/L*/{arm}")) for arm in arms_of_it):
             raise UserError(
                 f"{folder}: [sources.{name}] says replicates = {_text(table.replicates)}, but cells of "
-                f"'{arms_of_it[0]}' were made with {_text(count)}, and would have taken from other ladders; put it back "
+                f"'{arms_of_it[0]}' were made with {_text(count)}, which took from other ladders; put it back "
                 "(a changed study is run into a folder of its own)"
             )
 
