@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,24 @@ def test_everyone_has_its_own_mask_start_and_end(run: Run) -> None:
 
 def test_arms_of_one_replicate_share_its_dense_network(run: Run) -> None:
     assert len({id(subject.dense) for subject in subjects_of(run, level=1)}) == 3
+
+
+def test_a_density_is_that_of_the_ticket_not_of_an_arm_that_has_another(tmp_path: Path) -> None:
+    """Tickets of 49% and 24%: at level 1 the inverted mask has 51%, at level 2 it has 76%."""
+    rates = {"rate": 0.51, "rates": {"output": 0.51}}
+    found = run_tiny(tmp_path, tiny(replicates=1, pruning=rates, arms=[{"name": "invert"}]))
+    for wanted, level in ((0.76, 1), (0.49, 1), (0.24, 2)):
+        names = {subject.name.partition(":")[2] for subject in subjects_of(found, density=wanted)}
+        assert names == {str(Cell(0, level, arm, 0)) for arm in (TICKET, "invert")}
+    inverted = subjects_of(found, density=0.24, arms=["invert"])
+    assert [subject.mask.density() for subject in inverted] == [pytest.approx(0.76, abs=0.01)]
+
+
+def test_without_tickets_a_density_is_that_of_the_arms(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.path, tmp_path / run.path.name)
+    alone = Run(tmp_path / run.path.name)
+    for r in range(3):
+        shutil.rmtree(alone.folder(Cell(r, 1, TICKET, 0)))
+    alone = Run(alone.path)
+    found = subjects_of(alone, density=0.7, arms=["random-mask"])
+    assert [(subject.arm, subject.density) for subject in found] == [("random-mask", None)] * 3

@@ -29,8 +29,8 @@ def subjects_of(
     density: Several[float] = None,
     arms: Collection[str] = (),
 ) -> list[Subject]:
-    """The trained cells of a run: of some levels, of the levels whose densities are nearest, or of all but dense; of
-    some arms, or of all.
+    """The trained cells of a run: of some levels, of the levels whose tickets' densities are nearest, or of all but
+    dense; of some arms, or of all.
 
     Raises UserError for levels and densities together, an arm the run does not have, a level that no cell is done at,
     and a density outside of 0 to 1.
@@ -66,7 +66,10 @@ class Subjects:
             if number not in frame["level"]:
                 done = ", ".join(map(str, sorted(set(frame["level"]))))
                 raise UserError(f"{name}: no cell is done at level {number}, only at {done}")
-        levels = levels or [_nearest(frame, fraction) for fraction in wanted]
+        rungs = _rungs(frame, arms) if wanted else frame
+        if rungs.is_empty():
+            raise UserError(f"{name}: no cell is done below dense")
+        levels = levels or [_nearest(rungs, fraction) for fraction in wanted]
         chosen = frame.filter(pl.col("level").is_in(levels) if levels else pl.col("level") > 0)
         if chosen.is_empty():
             raise UserError(f"{name}: no cell is done below dense")
@@ -97,6 +100,16 @@ def listed(given: Several[T]) -> list[T]:
     if given is None:
         return []
     return list(given) if isinstance(given, Sequence) else [given]
+
+
+def _rungs(frame: pl.DataFrame, arms: Collection[str]) -> pl.DataFrame:
+    """The cells below dense whose densities are those of their levels: the tickets, since an arm may have another
+    density at its level (`invert`); where there is none those of the given arms."""
+    below = frame.filter(pl.col("level") > 0)
+    tickets = below.filter(pl.col("arm") == TICKET)
+    if not tickets.is_empty():
+        return tickets
+    return below.filter(pl.col("arm").is_in(arms)) if arms else below
 
 
 def _nearest(frame: pl.DataFrame, density: float) -> int:
