@@ -80,3 +80,13 @@ def test_what_is_different_between_many() -> None:
     assert diff_many([study(), study()]) == {}
     options = diff_many([study(model={"name": "lenet-8-6", "options": {"dropout": 0.5}}), study()])
     assert options["model.options.dropout"] == [0.5, None]
+
+
+def test_on_ladders_with_small_steps_the_nearest_rungs_are_compared() -> None:
+    """45% and 49% are within 10% of each other, but 49% has a rung of its own in both, and 45% in the first alone."""
+    first = frame({0.54: [0.7], 0.49: [0.8], 0.45: [0.5]})
+    [claim] = contrasts({"a": first, "b": frame({0.54: [0.7], 0.49: [0.9]})})
+    assert claim.sentence == "b against a, ticket at 49.0%, test accuracy at early stop"
+    assert claim.mean == pytest.approx(10)
+    [claim] = contrasts({"a": frame({0.45: [0.5]}), "b": frame({0.45: [0.6], 0.42: [0.9]})})
+    assert claim.mean == pytest.approx(10)

@@ -148,7 +148,8 @@ def contrasts(runs: Mapping[str, pl.DataFrame]) -> list[Claim]:
     for label, other in others:
         if metric_in(other.columns) is not metric:
             continue
-        pairs = _sparsest(ladder, _ladder(other, metric))
+        rungs = _ladder(other, metric)
+        pairs = _sparsest(ladder, rungs) if rungs else None
         if pairs is not None:
             density, theirs, ours = pairs
             shared = sorted(theirs.keys() & ours.keys())
@@ -180,12 +181,24 @@ def _ladder(frame: pl.DataFrame, metric: Metric) -> list[Rung]:
 def _sparsest(
     first: list[Rung], other: list[Rung]
 ) -> tuple[float, dict[int, float], dict[int, float]] | None:
-    """The sparsest rung of the first ladder that the other has as well: density, the other's values, the first's."""
+    """The sparsest rung of the first ladder that the other has as well: density, the other's values, the first's.
+
+    Two rungs are one where each is the nearest to the other, by their quotient, and they are not too far apart: on
+    ladders with small steps several are within that distance.
+    """
     for density, ours in first:
-        for near, theirs in other:
-            if abs(math.log(near / density)) <= math.log1p(NEAR):
-                return density, theirs, ours
+        near, theirs = _nearest(other, density)
+        if _nearest(first, near)[0] == density and _apart(near, density) <= math.log1p(NEAR):
+            return density, theirs, ours
     return None
+
+
+def _nearest(ladder: list[Rung], density: float) -> Rung:
+    return min(ladder, key=lambda rung: _apart(rung[0], density))
+
+
+def _apart(one: float, other: float) -> float:
+    return abs(math.log(one / other))
 
 
 def diff_results(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
