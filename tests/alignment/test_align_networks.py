@@ -10,11 +10,12 @@ from torch import nn
 from support.compare_parts import shuffled, trained_looking
 from tombola.alignment.align import ALIGNMENTS, align, align_tensors
 from tombola.alignment.network import Network
+from tombola.alignment.outputs import unit_activations
 from tombola.alignment.subject import Subject
 from tombola.masks.mask import Mask
 from tombola.models.architecture import architecture
 from tombola.models.state import load_state
-from tombola.models.units import UnitGroup
+from tombola.models.units import UnitGroup, permute
 
 
 class ConvNet(nn.Module):
@@ -158,3 +159,25 @@ def test_each_tensor_finds_its_place_by_the_others(kind, by):
     assert len(right) >= len(subject.mask) - 1, right
     assert set(back.dense) == set(subject.mask)
     assert all(back.dense[name].equal(subject.dense[name]) for name in right)
+
+
+def test_a_transposed_convolution_that_reads_units_does_not_count_as_one_that_writes_them() -> None:
+    """Its weight lists inputs first, and outputs second."""
+
+    def build() -> nn.Module:
+        up, out = nn.ConvTranspose2d(4, 3, 2, stride=2), nn.Linear(3, 2)
+        return nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.ReLU(), up, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), out
+        )
+
+    made = architecture(build, (1, 6, 6), 2)
+    network = Network.of(made, torch.randn(20, 1, 6, 6, generator=torch.Generator().manual_seed(0)))
+    state = trained_looking(made.build(), 1)
+    answers = unit_activations(network, state)
+    assert [[len(each) for each in group] for group in answers] == [[4], [3]]
+    order = shuffled(network, 2)
+    mask = Mask.dense({name: tuple(state[name].shape) for name in made.prunable})
+    a = Subject("a", mask, dense=state)
+    b = Subject("b", mask, dense=permute(state, network.groups, order))
+    for one, found in zip(order, align(a, b, network, "activations@dense"), strict=True):
+        assert (one[found] == np.arange(len(one))).all()

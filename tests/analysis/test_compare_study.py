@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from support.simulated import claim
 from support.study_kit import run_tiny, times, tiny
+from tombola.alignment.subject import Subject
+from tombola.analysis import compare_runs as room_of_runs
 from tombola.analysis.compare_runs import compare_runs, compare_study
 from tombola.analysis.compared import COMPARED, compared_key, keep_tables, key_of
 from tombola.analysis.verdicts import measured as room
@@ -174,3 +177,20 @@ def test_a_comparison_of_one_run_that_names_nothing_is_what_its_study_asks_for(r
     assert compared_key(run) is None, "it may be of other nulls than the study's"
     compare_runs([run], level=2)
     assert {level for level, _ in subjects(run)} == {2}
+
+
+def test_levels_of_two_runs_are_one_where_their_mean_densities_differ_in_the_last_bits(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Means over another number of replicates: (x + x + x) / 3 may not be x."""
+    other = Run(shutil.copytree(run.path, tmp_path / "other"))
+    of = room_of_runs.subjects_of
+
+    def nearly(one: Run, **asked: Any) -> list[Subject]:
+        last = 1e-16 if one.path == other.path else 0.0
+        return [replace(each, density=(each.density or 0) + last) for each in of(one, **asked)]
+
+    monkeypatch.setattr(room_of_runs, "subjects_of", nearly)
+    pairs = compare_runs([run, other], level=2, arms=["ticket"], measures=["hamming"], alignments=["raw"]).pairs
+    across = pl.col("a").str.starts_with("other") != pl.col("b").str.starts_with("other")
+    assert len(pairs.filter(across, layer="all")) == 9

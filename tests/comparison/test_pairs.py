@@ -255,3 +255,17 @@ def test_it_tells_how_many_pairs_are_done() -> None:
     heard: list[tuple[int, int]] = []
     compare(trio(), told=lambda done, of: heard.append((done, of)))
     assert heard == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_units_as_they_come_are_scrambled_with_their_dense_network() -> None:
+    """The null keeps the largest weights of the dense network: it is not that of the mask alone, `rewire`."""
+    by = {
+        null: compare(trio(), network=mlp(*WIDTHS), measures=["jaccard"], nulls=[null], n_null=4, alignments=alignments)
+        for null, alignments in (("scramble", ["raw"]), ("rewire", ["raw"]))
+    }
+    both = compare(trio(), network=mlp(*WIDTHS), measures=["jaccard"], nulls=["scramble"], n_null=4, alignments=["raw", "mask"])
+    alone = compare(
+        [replace(each, dense=None) for each in trio()], network=mlp(*WIDTHS), measures=["jaccard"], nulls=["scramble"], n_null=4
+    )
+    assert by["scramble"]["expected"].to_list() == both.filter(aligned="raw")["expected"].to_list()
+    assert by["scramble"]["expected"].to_list() != alone["expected"].to_list()

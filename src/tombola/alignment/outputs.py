@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from tombola.alignment.network import Network
 from tombola.alignment.subject import Subject
@@ -122,8 +123,15 @@ def _writers(network: Network, module: nn.Module) -> list[list[str]]:
     """For each group, the layers whose outputs are its units, in the order of its places."""
     modules = dict(module.named_modules())
     written: list[list[str]] = []
+
+    def writes(name: str, axis: int) -> bool:
+        """Whether the axis is that of a layer's outputs: a transposed convolution has them second in its weight."""
+        layer, _, tensor = name.rpartition(".")
+        turned = tensor == "weight" and isinstance(modules.get(layer), _ConvTransposeNd)
+        return axis == (1 if turned else 0)
+
     for group in network.groups:
-        layers = (name.rpartition(".")[0] for name, axis, repeat in group.places if (axis, repeat) == (0, 1))
+        layers = (name.rpartition(".")[0] for name, axis, repeat in group.places if repeat == 1 and writes(name, axis))
         written.append(list(dict.fromkeys(layer for layer in layers if layer in modules)))
     return written
 

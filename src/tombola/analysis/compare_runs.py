@@ -16,7 +16,7 @@ from tombola.alignment.words import RAW
 from tombola.analysis.compared import COMPARED, compared_key, keep_tables, key_of
 from tombola.analysis.exams import exams_of, network_of, run_of
 from tombola.analysis.subjects import Several, listed, subjects_of
-from tombola.analysis.verdicts.share import ALIGNMENT, CONTROLS, OWN_MASK, primary
+from tombola.analysis.verdicts.share import ALIGNMENT, CONTROLS, primary
 from tombola.comparison.consensus import CONSENSUS, consensus
 from tombola.comparison.decisions import DECISIONS, decide
 from tombola.comparison.measures.base import MEASURES, Measure
@@ -140,7 +140,9 @@ def compare_runs(
     overlay = Overlay(_network(runs, subjects, names, alignments, data_dir) or Network(), seed)
 
     def among(a: Subject, b: Subject) -> bool:
-        return not same_density or None in (a.density, b.density) or a.density == b.density
+        if not same_density or a.density is None or b.density is None:
+            return True
+        return round(a.density, DIGITS) == round(b.density, DIGITS)
 
     pairs = compare(
         subjects,
@@ -192,7 +194,7 @@ def asked_by_study(run: Run) -> CompareKeywords | None:
     )
     frame = results_of(run, timed=False)
     there = set(frame.filter(pl.col("level") > 0, pl.col("status") == "ok")["arm"])
-    arms = [arm for arm in table.arms or (TICKET, *CONTROLS, *OWN_MASK) if arm in there]
+    arms = [arm for arm in table.arms or (TICKET, *CONTROLS, "reinit") if arm in there]
     beside = frame.filter(
         pl.col("arm").is_in(set(arms) - {TICKET}), pl.col("status") == "ok", pl.col("level") > 0
     )
@@ -210,6 +212,8 @@ def asked_by_study(run: Run) -> CompareKeywords | None:
     )
 
 
+DIGITS = 9
+"""To which densities are one: means over more or fewer replicates differ in the last bits."""
 QUICK = 2**21
 """Prunable weights up to which dense networks are matched unasked: a tensor of LeNet-300-100 in 0.05 s."""
 

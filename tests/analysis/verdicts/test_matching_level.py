@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from support.simulated import ACCURACY, DENSITIES, claim, frame_of, study_of
+from support.simulated import ACCURACY, DENSITIES, claim, frame_of, row, study_of
 from tombola.analysis.verdicts.matching_level import sparsest_match
 from tombola.analysis.verdicts.wording import match
+from tombola.runs.results import SCHEMA
 
 RNG = np.random.default_rng
 DENSE = [0.90, 0.91, 0.92, 0.93, 0.94]
@@ -162,3 +163,19 @@ def test_in_words() -> None:
     assert ended.endswith("on average 64.0% [64.0%, 64.0%]")
     table = sparsest_match(ladder(0.0), study_of()).table()
     assert (table["quantity"], table["level"], table["of_replicate"]["4"]) == (ACCURACY, 1, DENSITIES[1])
+
+
+def test_a_ladder_that_ended_in_another_arm_does_not_match_either() -> None:
+    """In `continued` the pruned arm collapses at level 1, in a search the search at level 2: no ticket at level 2."""
+    below = {(0, "ticket"): DENSE, (1, "ticket"): DENSE}
+    for mode, place in (("continued", (1, "continued")), ("gradual", (2, "gradual"))):
+        study = study_of(pruning={"mode": mode}, arms=[])
+        for lost in ([2], range(5)):
+            other = [None if r in lost else 0.9 for r in range(5)]
+            tickets = [value for r, value in enumerate(DENSE) if r not in lost]
+            there = [row(r, (2, "ticket"), **{ACCURACY: DENSE[r]}) for r in range(5) if r not in lost]
+            frame = pl.concat([frame_of({**below, place: other}), pl.DataFrame(there, schema=SCHEMA)])
+            found = sparsest_match(frame, study)
+            assert [(step.n, step.collapsed) for step in found.steps] == [(5, 0), (5, 5 - len(tickets))], mode
+            assert (found.level, found.at_end) == (1, False)
+            assert found.open_ended == tuple(r for r in range(5) if r not in lost)

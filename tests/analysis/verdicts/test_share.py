@@ -61,6 +61,9 @@ def test_the_control_is_the_rewired_ticket_else_random_masks_and_never_a_reinit(
     assert control(["reinit", "random-mask", "partner"]) == "random-mask"
     assert control(["reinit", "partner"]) == "partner"
     assert control(["reinit"]) is None
+    own = ["constant", "continued", "gradual", "flip-shared", "freeze", "noise-1", "reinit-signs", "ticket"]
+    assert control(own) is None, "arms that keep the ticket's mask, and the search for it"
+    assert control([*own, "twin"]) == "twin"
 
 
 @pytest.mark.usefixtures("data")

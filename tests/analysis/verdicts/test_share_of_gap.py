@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
-from support.simulated import Place, claim, decide_all, frame_of, study_of
+from support.simulated import Place, claim, decide_all, frame_of, row, study_of
 from tombola.analysis.verdicts.verdict import Verdict
+from tombola.runs.results import SCHEMA
 from tombola.stats.ratio import ratio_interval
 
 SHARE = claim(share_of=["ticket", "random-mask"])
@@ -41,3 +43,17 @@ def test_where_the_whole_may_be_0_there_is_none() -> None:
     one = found([0.02, -0.02, 0.02, -0.01])
     assert (one.share, one.share_low, one.share_high) == (None, None, None)
     assert one.difference == pytest.approx(0.015)
+
+
+def test_where_an_early_stop_was_not_reached_there_is_none() -> None:
+    """Of the whole's arm one training stops at its last evaluation: its stop may lie anywhere beyond."""
+    asked = claim(quantity="early_stop_iteration", share_of=["ticket", "random-mask"], direction="less")
+    stops = {"ticket": [300, 310, 290, 305], "reinit": [500, 520, 510, 490], "random-mask": [800, 820, 790, 1000]}
+    for end, there in ((1000, False), (None, True)):
+        rows = [
+            row(r, (3, arm), early_stop_iteration=value, early_stop_at_end=value == end)
+            for arm, values in stops.items()
+            for r, value in enumerate(values)
+        ]
+        [one] = decide_all(study_of(asked, replicates=4), pl.DataFrame(rows, schema=SCHEMA))
+        assert [each is not None for each in (one.share, one.share_low, one.share_high)] == [there] * 3

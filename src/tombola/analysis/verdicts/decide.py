@@ -122,11 +122,14 @@ def _by_results(claim: Hypothesis, blank: Verdict, level: int, study: Study, fra
 
 
 def _share(claim: Hypothesis, level: int, frame: pl.DataFrame, sides: Sequence[Side]) -> Ratio | None:
-    """The contrast as a share of that of two other arms, over the replicates that have all of them."""
+    """The contrast as a share of that of two other arms, over the replicates that have all of them; none where a
+    value of theirs was not reached, so that there is no mean to take a share of."""
     if claim.share_of is None:
         return None
     whole = [side(frame, claim.quantity, level, arm) for arm in claim.share_of]
     both = shared([*sides, *whole])
+    if any(each.unreached.intersection(both) for each in (*sides, *whole)):
+        return None
     return ratio_interval(contrasts(sides, both), contrasts(whole, both))
 
 

@@ -35,7 +35,8 @@ class Step:
     could be trained: those do not match, and neither does the level."""
 
     level: int
-    density: float
+    density: float | None
+    """None where no replicate has a ticket there."""
     n: int
     collapsed: int
     found: Contrasted
@@ -100,13 +101,15 @@ def sparsest_match(frame: pl.DataFrame, study: Study) -> Matching:
         said = f"no hypothesis says how much more {metric.noun} than dense still matches"
         return Matching(metric.early_stop, 0.0, ALPHA, "sign-flip", direction=direction, why=said)
     densities = densities_of(frame)
-    if len(densities) < 2:
+    beyond = _ended(frame, study, len(densities))  # a level that no replicate came to, since all ladders ended there
+    last = len(densities) - (not beyond)
+    if last < 1:
         return replace(blank, why="no level below dense is done")
     dense = side(frame, blank.quantity, 0, DENSE)
-    tickets = [side(frame, blank.quantity, level, TICKET) for level in range(1, len(densities))]
+    tickets = [_tickets(frame, study, blank.quantity, level) for level in range(1, last + 1)]
     steps = list[Step]()
     for level, ticket in enumerate(tickets, start=1):
-        step = _step(level, densities[level], ticket, dense, blank, study)
+        step = _step(level, dict(enumerate(densities)).get(level), ticket, dense, blank, study)
         if step is None:
             break
         steps.append(step)
@@ -132,7 +135,23 @@ def sparsest_match(frame: pl.DataFrame, study: Study) -> Matching:
     return replace(blank, why=why)
 
 
-def _step(level: int, density: float, ticket: Side, dense: Side, rule: Matching, study: Study) -> Step | None:
+def _tickets(frame: pl.DataFrame, study: Study, quantity: str, level: int) -> Side:
+    """The tickets of a level; with those that failed the replicates that have none, since the search for it did, or
+    since what is pruned did at the level before."""
+    found = side(frame, quantity, level, TICKET)
+    return replace(found, failed=found.failed | (_ended(frame, study, level) - found.values.keys()))
+
+
+def _ended(frame: pl.DataFrame, study: Study, level: int) -> frozenset[int]:
+    """The replicates whose ladder ended before their ticket of a level."""
+    pruned = [arm for arm in study.pruned_arms if arm != TICKET]  # a ticket that failed has failed at its own level
+    before = pl.col("arm").is_in(pruned) & (pl.col("level") == level - 1)
+    search = (pl.col("arm") == (study.search_arm or "")) & (pl.col("level") == level)
+    lost = frame.filter((pl.col("status") != "ok") & (before | search))["replicate"]
+    return frozenset(lost if 0 < level <= study.levels else ())
+
+
+def _step(level: int, density: float | None, ticket: Side, dense: Side, rule: Matching, study: Study) -> Step | None:
     """The test of a level; None where no replicate has come to it."""
     both, collapsed = shared([ticket, dense]), len(ticket.failed & set(dense.values))
     if not both and not collapsed:

@@ -8,11 +8,12 @@ from typing import Any
 
 import polars as pl
 
+from tombola import parts
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, WHOLE
 from tombola.analysis.verdicts.wording import DECIDED
 from tombola.comparison.measures.base import MEASURES
-from tombola.lottery.arms.catalog import TICKET
+from tombola.lottery.arms.catalog import ARMS, TICKET
 from tombola.stats.verdict import YES
 
 MEASURE = "jaccard"
@@ -22,8 +23,6 @@ share nothing overlap more than masks of their degrees do. Under a matching that
 CONTROLS = ("rewire", "random-mask")
 """Arms that the ticket is held against, the first that there is: random wiring of the ticket's degrees, else of its
 counts."""
-OWN_MASK = ("reinit",)
-"""Arms that have the ticket's own masks, so that measures of masks cannot tell them from it."""
 FAMILIES: Mapping[str, str] = {"overlap": MEASURE, "signs": "sign-agreement"}
 """Of measures that say nearly the same, the one that speaks for them."""
 LAYERS = 4
@@ -31,9 +30,15 @@ LAYERS = 4
 Row = Mapping[str, Any]
 
 
+def has_own_mask(arm: str) -> bool:
+    """Whether an arm has the ticket's own masks, so that measures of masks cannot tell it from the ticket: those that
+    keep them, and the search that found them."""
+    return (arm in ARMS and ARMS[arm].mask == "keep") or arm in parts.names("search")
+
+
 def control(arms: Collection[str]) -> str | None:
     """The arm that the ticket is held against: the first of the controls, else any other that has masks of its own."""
-    others = sorted(arm for arm in arms if arm not in (TICKET, *OWN_MASK))
+    others = sorted(arm for arm in arms if not has_own_mask(arm))
     return next((arm for arm in CONTROLS if arm in arms), others[0] if others else None)
 
 
@@ -107,7 +112,7 @@ def answers(decisions: pl.DataFrame, most: int = 7) -> Iterator[Answer]:
         found: dict[tuple[str, str, float], dict[tuple[str, str | None], Row]] = {}
         for row in frame.iter_rows(named=True):
             own = row["aligned"] == aligned or (row["aligned"] == RAW and not _ordered(row["measure"]))
-            if own and row["arm_b"] not in OWN_MASK and (row["measure"], row["side"]) in measures:
+            if own and not has_own_mask(row["arm_b"]) and (row["measure"], row["side"]) in measures:
                 place = (row["layer"], row["arm_b"], row["density"])
                 found.setdefault(place, {}).setdefault((row["measure"], row["side"]), row)
         rows = {key: [found[key].get(measure) for measure in measures] for key in _in_order(found, arm, most)}
