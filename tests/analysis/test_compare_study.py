@@ -191,6 +191,8 @@ def test_levels_of_two_runs_are_one_where_their_mean_densities_differ_in_the_las
         return [replace(each, density=(each.density or 0) + last) for each in of(one, **asked)]
 
     monkeypatch.setattr(room_of_runs, "subjects_of", nearly)
-    pairs = compare_runs([run, other], level=2, arms=["ticket"], measures=["hamming"], alignments=["raw"]).pairs
+    pairs = compare_runs(
+        [run, other], level=2, arms=["ticket"], measures=["hamming"], alignments=["raw"]
+    ).pairs
     across = pl.col("a").str.starts_with("other") != pl.col("b").str.starts_with("other")
     assert len(pairs.filter(across, layer="all")) == 9

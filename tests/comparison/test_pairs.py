@@ -260,12 +260,25 @@ def test_it_tells_how_many_pairs_are_done() -> None:
 def test_units_as_they_come_are_scrambled_with_their_dense_network() -> None:
     """The null keeps the largest weights of the dense network: it is not that of the mask alone, `rewire`."""
     by = {
-        null: compare(trio(), network=mlp(*WIDTHS), measures=["jaccard"], nulls=[null], n_null=4, alignments=alignments)
+        null: compare(
+            trio(), network=mlp(*WIDTHS), measures=["jaccard"], nulls=[null], n_null=4, alignments=alignments
+        )
         for null, alignments in (("scramble", ["raw"]), ("rewire", ["raw"]))
     }
-    both = compare(trio(), network=mlp(*WIDTHS), measures=["jaccard"], nulls=["scramble"], n_null=4, alignments=["raw", "mask"])
+    both = compare(
+        trio(),
+        network=mlp(*WIDTHS),
+        measures=["jaccard"],
+        nulls=["scramble"],
+        n_null=4,
+        alignments=["raw", "mask"],
+    )
     alone = compare(
-        [replace(each, dense=None) for each in trio()], network=mlp(*WIDTHS), measures=["jaccard"], nulls=["scramble"], n_null=4
+        [replace(each, dense=None) for each in trio()],
+        network=mlp(*WIDTHS),
+        measures=["jaccard"],
+        nulls=["scramble"],
+        n_null=4,
     )
     assert by["scramble"]["expected"].to_list() == both.filter(aligned="raw")["expected"].to_list()
     assert by["scramble"]["expected"].to_list() != alone["expected"].to_list()

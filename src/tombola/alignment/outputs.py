@@ -131,7 +131,11 @@ def _writers(network: Network, module: nn.Module) -> list[list[str]]:
         return axis == (1 if turned else 0)
 
     for group in network.groups:
-        layers = (name.rpartition(".")[0] for name, axis, repeat in group.places if repeat == 1 and writes(name, axis))
+        layers = (
+            name.rpartition(".")[0]
+            for name, axis, repeat in group.places
+            if repeat == 1 and writes(name, axis)
+        )
         written.append(list(dict.fromkeys(layer for layer in layers if layer in modules)))
     return written
 

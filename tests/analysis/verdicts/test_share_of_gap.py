@@ -48,7 +48,11 @@ def test_where_the_whole_may_be_0_there_is_none() -> None:
 def test_where_an_early_stop_was_not_reached_there_is_none() -> None:
     """Of the whole's arm one training stops at its last evaluation: its stop may lie anywhere beyond."""
     asked = claim(quantity="early_stop_iteration", share_of=["ticket", "random-mask"], direction="less")
-    stops = {"ticket": [300, 310, 290, 305], "reinit": [500, 520, 510, 490], "random-mask": [800, 820, 790, 1000]}
+    stops = {
+        "ticket": [300, 310, 290, 305],
+        "reinit": [500, 520, 510, 490],
+        "random-mask": [800, 820, 790, 1000],
+    }
     for end, there in ((1000, False), (None, True)):
         rows = [
             row(r, (3, arm), early_stop_iteration=value, early_stop_at_end=value == end)

@@ -101,7 +101,9 @@ def sparsest_match(frame: pl.DataFrame, study: Study) -> Matching:
         said = f"no hypothesis says how much more {metric.noun} than dense still matches"
         return Matching(metric.early_stop, 0.0, ALPHA, "sign-flip", direction=direction, why=said)
     densities = densities_of(frame)
-    beyond = _ended(frame, study, len(densities))  # a level that no replicate came to, since all ladders ended there
+    beyond = _ended(
+        frame, study, len(densities)
+    )  # a level that no replicate came to, since all ladders ended there
     last = len(densities) - (not beyond)
     if last < 1:
         return replace(blank, why="no level below dense is done")
@@ -144,14 +146,18 @@ def _tickets(frame: pl.DataFrame, study: Study, quantity: str, level: int) -> Si
 
 def _ended(frame: pl.DataFrame, study: Study, level: int) -> frozenset[int]:
     """The replicates whose ladder ended before their ticket of a level."""
-    pruned = [arm for arm in study.pruned_arms if arm != TICKET]  # a ticket that failed has failed at its own level
+    pruned = [
+        arm for arm in study.pruned_arms if arm != TICKET
+    ]  # a ticket that failed has failed at its own level
     before = pl.col("arm").is_in(pruned) & (pl.col("level") == level - 1)
     search = (pl.col("arm") == (study.search_arm or "")) & (pl.col("level") == level)
     lost = frame.filter((pl.col("status") != "ok") & (before | search))["replicate"]
     return frozenset(lost if 0 < level <= study.levels else ())
 
 
-def _step(level: int, density: float | None, ticket: Side, dense: Side, rule: Matching, study: Study) -> Step | None:
+def _step(
+    level: int, density: float | None, ticket: Side, dense: Side, rule: Matching, study: Study
+) -> Step | None:
     """The test of a level; None where no replicate has come to it."""
     both, collapsed = shared([ticket, dense]), len(ticket.failed & set(dense.values))
     if not both and not collapsed:
