@@ -52,7 +52,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "other": {"recipe": {"lr": 0.05}},
         "late": {"recipe": {"batch": 20}},
         "narrow": {"model": {"name": "lenet-8-8"}},
-        "elsewhere": {"seed": 7},  # starts from other weights, which says nothing
+        # Starts from other weights, which says nothing.
+        "elsewhere": {"model": {"options": {"init": "kaiming-normal"}}},
     }
     tables = [
         {"kind": "votes", "name": "both", "from": ["other", "late", "elsewhere"], "start": "own"},
