@@ -342,6 +342,18 @@ def assert_gradients(
             )
 
 
+def assert_trained_alike(
+    build: Callable[[], nn.Module], shape: Shape, rule: Recipe, state: State, mask: Mask
+) -> None:
+    """Every tensor ends as `modules` has it in float64, but for rounding."""
+    ours = ended("sparse-conv", build, shape, rule, state, mask)
+    with doubled():
+        theirs = ended("modules", build, shape, rule, state, mask)
+    for found, expected in zip(ours, theirs, strict=True):
+        for name, tensor in expected.end.items():
+            torch.testing.assert_close(found.end[name].double(), tensor.double(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_gradient_of_every_operation(name: str) -> None:
     shape, build = NETWORKS[name]
@@ -354,12 +366,7 @@ def test_several_steps_at_once(name: str) -> None:
     shape, build = NETWORKS[name]
     given = begun(build, shape, 0.6, "")
     rule = recipe(iterations=4, evaluate_every=4, optimizer="sgd", lr=0.05, batch=35)
-    ours = ended("sparse-conv", build, shape, rule, *given)
-    with doubled():
-        theirs = ended("modules", build, shape, rule, *given)
-    for found, expected in zip(ours, theirs, strict=True):
-        for weight, tensor in expected.end.items():
-            torch.testing.assert_close(found.end[weight].double(), tensor.double(), rtol=1e-4, atol=1e-5)
+    assert_trained_alike(build, shape, rule, *given)
 
 
 @pytest.mark.parametrize("batch", [1, 16, 65])
@@ -452,12 +459,7 @@ def test_flipped_and_cropped_images() -> None:
     shape, build = NETWORKS["batch norms and residual sums"]
     given = begun(build, shape, 0.5, "")
     rule = recipe(iterations=3, evaluate_every=3, optimizer="sgd", lr=0.05, batch=19, flip=True, crop=2)
-    ours = ended("sparse-conv", build, shape, rule, *given)
-    with doubled():
-        theirs = ended("modules", build, shape, rule, *given)
-    for found, expected in zip(ours, theirs, strict=True):
-        for name, tensor in expected.end.items():
-            torch.testing.assert_close(found.end[name].double(), tensor.double(), rtol=1e-4, atol=1e-5)
+    assert_trained_alike(build, shape, rule, *given)
 
 
 def test_dropout_of_later_steps() -> None:
@@ -465,12 +467,7 @@ def test_dropout_of_later_steps() -> None:
     shape, build = NETWORKS["one dropout in three places"]
     given = begun(build, shape, 0.7, "")
     rule = recipe(iterations=4, evaluate_every=2, optimizer="sgd", lr=0.05, batch=19)
-    ours = ended("sparse-conv", build, shape, rule, *given)
-    with doubled():
-        theirs = ended("modules", build, shape, rule, *given)
-    for found, expected in zip(ours, theirs, strict=True):
-        for name, tensor in expected.end.items():
-            torch.testing.assert_close(found.end[name].double(), tensor.double(), rtol=1e-4, atol=1e-5)
+    assert_trained_alike(build, shape, rule, *given)
 
 
 @pytest.mark.parametrize("dropped", [False, True])

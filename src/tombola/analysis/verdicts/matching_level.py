@@ -101,17 +101,15 @@ def sparsest_match(frame: pl.DataFrame, study: Study) -> Matching:
         said = f"no hypothesis says how much more {metric.noun} than dense still matches"
         return Matching(metric.early_stop, 0.0, ALPHA, "sign-flip", direction=direction, why=said)
     densities = densities_of(frame)
-    beyond = _ended(
-        frame, study, len(densities)
-    )  # a level that no replicate came to, since all ladders ended there
-    last = len(densities) - (not beyond)
+    # One more than have tickets, where all ladders ended before it.
+    last = len(densities) - (not _ended(frame, study, len(densities)))
     if last < 1:
         return replace(blank, why="no level below dense is done")
     dense = side(frame, blank.quantity, 0, DENSE)
     tickets = [_tickets(frame, study, blank.quantity, level) for level in range(1, last + 1)]
     steps = list[Step]()
     for level, ticket in enumerate(tickets, start=1):
-        step = _step(level, dict(enumerate(densities)).get(level), ticket, dense, blank, study)
+        step = _step(level, densities[level] if level < len(densities) else None, ticket, dense, blank, study)
         if step is None:
             break
         steps.append(step)
@@ -146,9 +144,8 @@ def _tickets(frame: pl.DataFrame, study: Study, quantity: str, level: int) -> Si
 
 def _ended(frame: pl.DataFrame, study: Study, level: int) -> frozenset[int]:
     """The replicates whose ladder ended before their ticket of a level."""
-    pruned = [
-        arm for arm in study.pruned_arms if arm != TICKET
-    ]  # a ticket that failed has failed at its own level
+    # A ticket that failed has failed at its own level.
+    pruned = [arm for arm in study.pruned_arms if arm != TICKET]
     before = pl.col("arm").is_in(pruned) & (pl.col("level") == level - 1)
     search = (pl.col("arm") == (study.search_arm or "")) & (pl.col("level") == level)
     lost = frame.filter((pl.col("status") != "ok") & (before | search))["replicate"]
