@@ -12,7 +12,7 @@ from torch import nn
 
 from support.compare_parts import mlp, random_subject, shuffled, tensors, ternary, trained_looking
 from tombola.alignment.align import align
-from tombola.alignment.matching import descend
+from tombola.alignment.matching import Gains, descend
 from tombola.alignment.network import Network
 from tombola.alignment.subject import Subject
 from tombola.comparison.pairs import compare
@@ -76,7 +76,7 @@ def test_coordinate_descent_never_makes_the_sum_smaller_and_ends():
                 for n, x in permute(b.dense, network.groups, order).items()
             )
 
-        found = descend(mine, theirs, network, network.identity(), np.random.default_rng(seed))
+        found = descend(Gains(mine, theirs, network), network.identity(), np.random.default_rng(seed))
         assert total(found) > total(network.identity())
         for group, (i, j) in product(range(2), [(0, 1), (2, 3), (1, 4)]):
             other = [units.copy() for units in found]
@@ -89,7 +89,7 @@ def test_coordinate_descent_ends_where_a_tensor_lists_a_group_twice():
     rng = np.random.default_rng(0)
     for seed in range(20):
         a, b = ({"w.weight": rng.standard_normal((8, 8))} for _ in range(2))
-        found = descend(a, b, loop, loop.identity(), np.random.default_rng(seed))[0]
+        found = descend(Gains(a, b, loop), loop.identity(), np.random.default_rng(seed))[0]
         matched = np.vdot(a["w.weight"], b["w.weight"][np.ix_(found, found)])
         assert matched >= np.vdot(a["w.weight"], b["w.weight"])
         assert sorted(found) == list(range(8))

@@ -9,6 +9,7 @@ from torch import nn
 
 from support.compare_parts import shuffled, trained_looking
 from tombola.alignment.align import ALIGNMENTS, align, align_tensors
+from tombola.alignment.matching import Gains
 from tombola.alignment.network import Network
 from tombola.alignment.outputs import unit_activations
 from tombola.alignment.subject import Subject
@@ -181,3 +182,57 @@ def test_a_transposed_convolution_that_reads_units_does_not_count_as_one_that_wr
     b = Subject("b", mask, dense=permute(state, network.groups, order))
     for one, found in zip(order, align(a, b, network, "activations@dense"), strict=True):
         assert (one[found] == np.arange(len(one))).all()
+
+
+TWICE = Network(
+    (
+        UnitGroup(8, (("w.weight", 0, 1), ("w.weight", 1, 1), ("v.weight", 1, 2))),
+        UnitGroup(3, (("v.weight", 0, 1),)),
+    )
+)
+
+
+def arrays_of(network: Network, seed: int) -> dict[str, np.ndarray]:
+    if network is TWICE:
+        rng = np.random.default_rng(seed)
+        return {"w.weight": rng.standard_normal((8, 8)), "v.weight": rng.standard_normal((3, 16, 2))}
+    _, subject = conv_subject(next(kind for kind in GROUPS if GROUPS[kind] == network.groups), seed)
+    return {name: x.double().numpy() for name, x in subject.dense.items() if name in network.axes}
+
+
+def gains_by_hand(
+    a: dict[str, np.ndarray],
+    b: dict[str, np.ndarray],
+    network: Network,
+    order: tuple[np.ndarray, ...],
+    group: int,
+) -> np.ndarray:
+    """Entry by entry: what unit i of a and unit j of b hold at places that the order says are the same."""
+    size = network.groups[group].size
+    found = np.zeros((size, size))
+    for name, axes in network.axes.items():
+        for axis, (_, repeat) in ((k, v) for k, v in axes.items() if v[0] == group):
+            for place in np.ndindex(a[name].shape):
+                theirs = list(place)
+                for other, (index, times) in axes.items():
+                    if other != axis:
+                        theirs[other] = order[index][place[other] // times] * times + place[other] % times
+                for unit in range(size):
+                    theirs[axis] = unit * repeat + place[axis] % repeat
+                    found[place[axis] // repeat, unit] += a[name][place] * b[name][tuple(theirs)]
+    return found
+
+
+@pytest.mark.parametrize("network", [*(Network(groups) for groups in GROUPS.values()), TWICE])
+def test_gains_of_one_order_after_another_are_those_computed_at_once_and_by_hand(network):
+    """A residual stream, channels that are flattened, and a tensor that lists a group on both axes."""
+    a, b = (arrays_of(network, seed) for seed in (1, 2))
+    gains, rng, order = Gains(a, b, network), np.random.default_rng(0), network.identity()
+    for step in range(9):
+        group = step % len(order)
+        order = (*order[:group], rng.permutation(network.groups[group].size), *order[group + 1 :])
+        for index in range(len(order)):
+            found = gains.of(order, index)
+            assert np.array_equal(found, Gains(a, b, network).of(order, index))
+            if step == 8:
+                assert np.allclose(found, gains_by_hand(a, b, network, order, index))

@@ -75,15 +75,55 @@ def _next(arrays: Arrays, network: Network, found: Mapping[int, Permutation]) ->
     return min(set(range(len(network.groups))) - found.keys()), []
 
 
-def descend(
-    a: Arrays, b: Arrays, network: Network, start: Permutations, rng: np.random.Generator
-) -> Permutations:
+class Gains:
+    """What matching unit i with unit j of a group adds to the sum of products, [units, units].
+
+    The part of each tensor is kept until the units at its other axes are in another order, so that a step of
+    coordinate descent reads again only what the steps before it have changed.
+    """
+
+    def __init__(self, a: Arrays, b: Arrays, network: Network) -> None:
+        self.a, self.b, self.network = a, b, network
+        self._rows: dict[tuple[str, int], tuple[Floats, Floats]] = {}
+        self._parts: dict[tuple[str, int], tuple[list[Permutation], Floats]] = {}
+
+    def of(self, permutations: Permutations, group: int) -> Floats:
+        """The gains of a group while the others are in the order of the permutations."""
+        scores = np.zeros((self.network.groups[group].size,) * 2)
+        for name, axis, repeat in places(self.a, self.network, group):
+            scores += self._part(name, axis, repeat, permutations)
+        return scores
+
+    def _part(self, name: str, axis: int, repeat: int, permutations: Permutations) -> Floats:
+        """What one axis of a tensor adds."""
+        others = {
+            other: (permutations[index], positions)
+            for other, (index, positions) in self.network.axes[name].items()
+            if other != axis
+        }
+        orders = [order for order, _ in others.values()]
+        known, part = self._parts.get((name, axis), (None, None))
+        if part is None or any(old is not new for old, new in zip(known or (), orders, strict=True)):
+            if (name, axis) not in self._rows:
+                fronts = (np.moveaxis(arrays[name], axis, 0) for arrays in (self.a, self.b))
+                mine, theirs = (np.ascontiguousarray(front) for front in fronts)
+                self._rows[name, axis] = mine.reshape(len(mine) // repeat, -1), theirs
+            mine, theirs = self._rows[name, axis]
+            for other, (order, positions) in others.items():  # axes before the one in front have moved by one
+                theirs = np.take(theirs, spread(order, positions), other + (other < axis))
+            part = inner(mine, theirs.reshape(len(mine), -1))
+            self._parts[name, axis] = orders, part
+        return part
+
+
+def descend(gains: Gains, start: Permutations, rng: np.random.Generator) -> Permutations:
     """Coordinate descent on the sum of products of matched entries (Ainsworth et al. 2023, section 3.2).
 
     One group is matched anew while the others stay, in random order, until no group can make the sum larger.
     Where no tensor lists a group on both axes each step is the best there is; where one does, the step is best
     for one axis and is taken only if it makes the whole sum larger. So it always ends.
     """
+    a, b, network = gains.a, gains.b, gains.network
     permutations, everyone = start, frozenset(range(len(start)))
     twice = {group for group in everyone if _lists_twice(a, network, group)}
     waiting = set(everyone)  # groups for which something that they are matched by has changed
@@ -92,7 +132,7 @@ def descend(
             if group not in waiting:
                 continue
             waiting.discard(group)
-            scores = _scores(a, b, network, permutations, group)
+            scores = gains.of(permutations, group)
             better = assigned(scores)
             tried = (*permutations[:group], better, *permutations[group + 1 :])
             if group in twice:
@@ -126,17 +166,6 @@ def _matched(a: Arrays, b: Arrays, network: Network, permutations: Permutations,
     return np.array(
         [np.vdot(a[name], relabelled(b, name, network, permutations, None)) for name in sorted(names)]
     )
-
-
-def _scores(a: Arrays, b: Arrays, network: Network, permutations: Permutations, group: int) -> Floats:
-    """What matching unit i with unit j adds to the sum, [units, units]."""
-    scores = np.zeros((network.groups[group].size,) * 2)
-    for name, axis, repeat in places(a, network, group):
-        scores += inner(
-            rows_of(a[name], axis, repeat),
-            rows_of(relabelled(b, name, network, permutations, axis), axis, repeat),
-        )
-    return scores
 
 
 def places(arrays: Arrays, network: Network, group: int) -> Iterator[tuple[str, int, int]]:

@@ -9,6 +9,7 @@ import numpy as np
 from tombola.alignment.matching import (
     Arrays,
     Floats,
+    Gains,
     assigned,
     descend,
     inner,
@@ -27,7 +28,8 @@ def best(
     a: Arrays, b: Arrays, network: Network, starts: Iterable[Permutations], rng: np.random.Generator
 ) -> Permutations:
     """Coordinate descent from each of the starts in turn; of the matchings with the largest sum, the first."""
-    found = [descend(a, b, network, start, rng) for start in starts]
+    gains = Gains(a, b, network)
+    found = [descend(gains, start, rng) for start in starts]
     return max(found, key=lambda permutations: total(a, b, network, permutations))
 
 

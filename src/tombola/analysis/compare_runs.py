@@ -221,13 +221,14 @@ QUICK = 2**21
 def _usual(
     runs: Sequence[Run], subjects: Sequence[Subject], measures: Sequence[str] | None, data_dir: Path | None
 ) -> list[str]:
-    """Units as they come, and matched by what is not measured where all hold small dense networks and a measure can be
-    read so; as they come alone where units cannot be followed, or the data are not there."""
+    """Units as they come, and matched by what is not measured where all hold dense networks, small or claimed of, and a
+    measure can be read so; as they come alone where units cannot be followed, or the data are not there."""
     asked = [MEASURES[name] for name, _ in chosen(measures).items() if MEASURES[name].subjects == 2]
     wholes = [name for name, demanded in chosen(measures).items() if demanded and _reads_all(MEASURES[name])]
     alike = bool(runs) and all(run.study.model == runs[0].study.model for run in runs)
-    small = subjects[0].mask.size() <= QUICK
-    if not (alike and small and all(subject.holds("dense") for subject in subjects)) or wholes:
+    claims = [claim.measure for run in runs for claim in run.study.hypothesis if claim.measure]
+    wanted = subjects[0].mask.size() <= QUICK or any(claim.aligned == ALIGNMENT for claim in claims)
+    if not (alike and wanted and all(subject.holds("dense") for subject in subjects)) or wholes:
         return [RAW]
     if not any(measure.tensorwise for measure in asked):
         return [RAW]

@@ -149,7 +149,9 @@ def run(
                 watcher.tell(f"{one.path.name}: tickets are compared")
         if until == "report":
             watcher.tell("deciding what was claimed, and drawing the page")
-            verdicts = [verdicts_of(one, data_dir=data_dir) for one in found.runs.values()]
+            verdicts = [
+                verdicts_of(one, data_dir=data_dir, told=watcher.compared) for one in found.runs.values()
+            ]
             for one, own in zip(found.runs.values(), verdicts, strict=True):
                 write_verdicts(one, own)
             page = write_reports([found])

@@ -96,7 +96,7 @@ class Study(Table):
     expect: tuple[Expectation, ...] = ()
     """Published numbers that the report holds beside its own."""
     compare: CompareTable | None = None
-    """How tickets are compared once they are trained; left out, they are not."""
+    """How tickets are compared once they are trained; left out, they are not, but for what hypotheses ask."""
     store: StoreSpec = StoreSpec()
     """What is kept on disk."""
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
 import polars as pl
 import pytest
 
@@ -9,13 +14,16 @@ from support.study_kit import run_tiny, tiny, toy_data
 from tombola.analysis import compare_runs as comparing
 from tombola.analysis import exams
 from tombola.analysis.compare_runs import compare_runs
+from tombola.analysis.verdicts import measured
 from tombola.analysis.verdicts.of_run import verdicts_of
 from tombola.analysis.verdicts.share import ALIGNMENT, answers, control, in_words
 from tombola.analysis.verdicts.wording import DECIDED
+from tombola.comparison import overlay
 from tombola.comparison.decisions import DECISIONS
 from tombola.runs.folder import Run
 from tombola.stats.verdict import CLOSE, UNRESOLVED, YES
 from tombola.study.bind import bind
+from tombola.study.claims import Hypothesis
 
 ARMS = [{"name": "reinit"}, {"name": "random-mask"}, {"name": "rewire"}]
 
@@ -97,6 +105,54 @@ def test_a_hypothesis_under_a_held_out_matching_is_what_the_comparison_decides(r
 
 
 @pytest.mark.usefixtures("data")
+def test_hypotheses_share_the_matchings_of_their_networks_and_the_tables_of_their_layers(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = [
+        CLAIM | {"name": name, "quantity": f"measure:{quantity}{ALIGNMENT}{layer}"}
+        for name, quantity, layer in (
+            ("one", "jaccard@", ",fc1.weight"),
+            ("two", "jaccard@", ",out.weight"),
+            ("three", "sign-agreement@start,", ""),
+        )
+    ]
+    alone = []
+    for claim in claims:
+        with claiming(run, [claim]):
+            alone += verdicts_of(run).verdicts
+    matched, tables = Counter[tuple[int, int]](), list[list[str]]()
+    align_tensors, compare = overlay.align_tensors, measured.compare
+
+    def matching(a: Any, b: Any, *given: Any) -> Any:
+        matched[id(a.dense), id(b.dense)] += 1
+        return align_tensors(a, b, *given)
+
+    def comparing_once(*given: Any, **named: Any) -> pl.DataFrame:
+        tables.append(named["measures"])
+        return compare(*given, **named)
+
+    monkeypatch.setattr(overlay, "align_tensors", matching)
+    monkeypatch.setattr(measured, "compare", comparing_once)
+    with claiming(run, claims):
+        together = verdicts_of(run).verdicts
+    assert tables == [["jaccard"], ["sign-agreement"]]
+    assert len(matched) == 6, "of three networks two by two, and of each with itself"
+    assert set(matched.values()) == {1}
+    assert [each.difference for each in together] == [each.difference for each in alone]
+    assert all(each.difference is not None for each in together)
+
+
+@contextmanager
+def claiming(run: Run, claims: Sequence[dict[str, Any]]) -> Iterator[None]:
+    """The run with other hypotheses in its study."""
+    claimed = tuple(Hypothesis.model_validate(claim) for claim in claims)
+    study = run.study.model_copy(update={"hypothesis": claimed})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "study", property(lambda _: study))
+        yield
+
+
+@pytest.mark.usefixtures("data")
 def test_a_matching_nobody_asked_for_is_left_out_where_it_says_nothing(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +161,10 @@ def test_a_matching_nobody_asked_for_is_left_out_where_it_says_nothing(
     assert set(compare_runs([run], measures=["jaccard", "nnstd"], **options).pairs["aligned"]) == {"raw"}
     assert set(compare_runs([run], measures=["jaccard"], **options).pairs["aligned"]) == {"raw", ALIGNMENT}
     monkeypatch.setattr(comparing, "QUICK", 10)
-    found = compare_runs([run], measures=["jaccard"], **options)
+    claimed = compare_runs([run], measures=["jaccard"], **options)
+    assert set(claimed.pairs["aligned"]) == {"raw", ALIGNMENT}, "a hypothesis of the study asks for it"
+    with claiming(run, []):
+        found = compare_runs([run], measures=["jaccard"], **options)
     assert set(found.pairs["aligned"]) == {"raw"}
     assert found.decisions is not None
     assert not found.decisions["primary"].any()

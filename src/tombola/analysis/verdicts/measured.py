@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import polars as pl
 
 from tombola import parts
+from tombola.alignment.network import Network
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, WHOLE
 from tombola.analysis.compared import compared, compared_key, key_of
@@ -18,6 +19,7 @@ from tombola.analysis.subjects import Subjects
 from tombola.analysis.verdicts.verdict import Verdict
 from tombola.comparison.decisions import decide
 from tombola.comparison.measures.base import MEASURES
+from tombola.comparison.overlay import Overlay
 from tombola.comparison.pairs import compare
 from tombola.comparison.table import SCHEMA
 from tombola.errors import UserError, nearest
@@ -33,42 +35,63 @@ NULLS = 100
 def measuring(
     run: Run, data_dir: Path | None, told: Callable[[int, int], None]
 ) -> Callable[[Hypothesis, Verdict], Verdict]:
-    """What measures of a run's tickets say of hypotheses, one after another: each ticket is read once. `told` hears how
-    many pairs are done, of how many, where they are not stored."""
-    return partial(_measured, Subjects(run), data_dir, told)
+    """What measures of a run's tickets say of hypotheses, one after another: each ticket is read once, two networks are
+    matched once, and the layers of a measure are taken together. `told` hears how many pairs are done, of how many,
+    where they are not stored."""
+    return partial(_measured, _Pairs(Subjects(run), data_dir, told))
 
 
-def _measured(
-    known: Subjects,
-    data_dir: Path | None,
-    told: Callable[[int, int], None],
-    claim: Hypothesis,
-    blank: Verdict,
-) -> Verdict:
-    """A verdict with what a measure says of a hypothesis at its level: the decision over replicates of `decide`.
+@dataclass(frozen=True)
+class _Pairs:
+    """The tables of pairs that hypotheses ask for, each taken once."""
 
-    `known` are the subjects of the run; what another hypothesis has read is not read again.
-    """
-    run = known.run
+    known: Subjects
+    data_dir: Path | None
+    told: Callable[[int, int], None]
+    taken: dict[tuple[str, ...], pl.DataFrame] = field(default_factory=dict)
+    """By the measure, the alignment and the subjects."""
+
+    @cached_property
+    def network(self) -> Network:
+        """The network of the run."""
+        return network_of([self.known.run], self.data_dir)
+
+    @cached_property
+    def overlay(self) -> Overlay:
+        """Matchings of dense networks, which hypotheses share."""
+        return Overlay(self.network, self.known.run.study.seed)
+
+    def of(self, at: MeasureAt, subjects: Sequence[Subject]) -> pl.DataFrame:
+        """The rows of a measure for all pairs of the subjects: those stored, or else taken now."""
+        run, key = self.known.run, (at.registered, at.aligned, *(subject.name for subject in subjects))
+        stored = _stored(run, at, subjects)
+        if stored is not None:
+            return stored
+        if key not in self.taken:
+            load_imports(run.study.imports)
+            table, laid = run.study.compare, at.aligned != RAW or MEASURES[at.registered].wired
+            self.taken[key] = compare(
+                subjects,
+                measures=[at.registered],
+                alignments=[at.aligned],
+                n_null=table.nulls if table else NULLS,
+                seed=run.study.seed,
+                exam=exams_of([run], self.data_dir),
+                overlay=self.overlay if laid else None,
+                told=self.told,
+            )
+        return self.taken[key]
+
+
+def _measured(pairs_of: _Pairs, claim: Hypothesis, blank: Verdict) -> Verdict:
+    """A verdict with what a measure says of a hypothesis at its level: the decision over replicates of `decide`."""
+    run = pairs_of.known.run
     at = claim.measure
     assert at is not None
     assert blank.level is not None
-    subjects = known.of(level=blank.level, arms=claim.arms)
+    subjects = pairs_of.known.of(level=blank.level, arms=claim.arms)
     facts = parts.facts(MEASURES.kind, at.registered)
-    pairs = _stored(run, at, subjects)
-    if pairs is None:
-        load_imports(run.study.imports)
-        measure, table = MEASURES[at.registered], run.study.compare
-        pairs = compare(
-            subjects,
-            network=network_of([run], data_dir) if at.aligned != RAW or measure.wired else None,
-            measures=[at.registered],
-            alignments=[at.aligned],
-            n_null=table.nulls if table else NULLS,
-            seed=run.study.seed,
-            exam=exams_of([run], data_dir),
-            told=told,
-        )
+    pairs = pairs_of.of(at, subjects)
     pairs = pairs.filter(
         pl.col("measure") == at.name,
         pl.col("side").eq_missing(pl.lit(at.side)),
