@@ -155,6 +155,26 @@ def test_tickets_that_go_back_to_a_later_iteration_cost_the_way_to_it(tmp_path: 
     assert found["iterations"] == 5 + 15  # of the dense training, and its own
 
 
+@pytest.mark.parametrize("mode", ["at-init", "early-bird", "short-rounds"])
+def test_aligning_costs_the_whole_dense_training_of_donors_and_twins(tmp_path: Path, mode: str) -> None:
+    """Their masks come before the end of it, or without it; what they are aligned by is its end."""
+    names = ["donor", "donor-fit", "donor-aligned", "twin", "core", "core-apart"]
+    search = {} if mode == "at-init" else {"search": {"window": 2, "threshold": 0.3, "every": 2}}
+    criterion = {"criterion": "synflow"} if mode == "at-init" else {}
+    table = {"mode": mode, **search, **criterion}
+    arms, split = [{"name": name} for name in names], {"name": "arrays", "validation": 30, "split": "study"}
+    run = run_tiny(tmp_path, tiny(pruning=table, arms=arms, data=split, levels=1, replicates=1, donors=1))
+    costs, own, beside = costs_of(run), STEPS, {}
+    for name in names:
+        found = row(costs, 0, 1, name)
+        beside[name] = found["iterations"] - own
+    part = beside["donor"]  # of the donor's dense training, as far as its mask took it
+    assert part < STEPS
+    assert beside["donor-fit"] == STEPS
+    assert beside["donor-aligned"] == beside["twin"] == 2 * STEPS, "and the replicate's own"
+    assert beside["core"] - beside["core-apart"] == pytest.approx(STEPS - part)
+
+
 def test_every_arm_takes_something_that_is_there() -> None:
     for name, arm in ARMS.items():
         traits, took = arm.traits, takes(arm, counts_are_fixed=True)

@@ -24,7 +24,7 @@ from tombola.study.routes import DONORS, OWN
 from tombola.study.spec import Study
 from tombola.training.search.bird import EARLY_BIRD, SHORT_ROUNDS
 from tombola.transfer.cost import Cost, Use, of_route, of_weights, uses_of
-from tombola.transfer.taking import Took, takes
+from tombola.transfer.taking import Took, looks_at_lenders, takes
 
 AMOUNTS = ("iterations", "operations", "seconds")
 """What a cost is told in."""
@@ -72,9 +72,14 @@ class Books:
         self.training = cache(self._training)
         self._uses = _uses_of(folder, study)
 
-    def mask(self, r: int, level: int) -> Cost:
-        """What the mask of the ticket of a replicate at a level took, and what it goes back to."""
+    def mask(self, r: int, level: int, whole: bool = False) -> Cost:
+        """What the mask of the ticket of a replicate at a level took, and what it goes back to; `whole`: and the end of
+        its dense training, by which it is aligned."""
         mode, rewind = self.study.pruning.mode, self.study.pruning.rewind
+
+        def dense(iteration: int | None) -> Cost:
+            return self.dense(r, None if whole else iteration)
+
         if mode in ("iterative", CONTINUED):
             arm = CONTINUED if mode == CONTINUED else TICKET
             below = [self.training(Cell(r, each, arm, 0)) for each in range(1, level)]
@@ -82,13 +87,13 @@ class Books:
         if mode == "one-shot":
             return self.dense(r)
         if mode == EARLY_BIRD:
-            return self.dense(r, self._found(r, level))
+            return dense(self._found(r, level))
         if mode == SHORT_ROUNDS:
             below = [
                 self._until(Cell(r, each, TICKET, 0), self._found(r, each + 1)) for each in range(1, level)
             ]
-            return sum(below, self.dense(r, self._found(r, 1)))
-        start = self.dense(r, rewind)
+            return sum(below, dense(self._found(r, 1)))
+        start = dense(rewind)
         return start if mode == "at-init" else start + self.training(Cell(r, level, mode, 0))
 
     def dense(self, r: int, iteration: int | None = None) -> Cost:
@@ -167,9 +172,9 @@ class Accounts:
                     1,
                 )
             elif took == Took.TWIN:
-                yield self.beside[TWINS].mask(r, level), 1
+                yield self.beside[TWINS].mask(r, level, whole=True), 1
             else:
-                yield from self._donors(r, level, every=took == Took.DONORS)
+                yield from self._donors(r, level, took == Took.DONORS, self._aligns(cell.arm))
         for source in self._routes[cell.arm].sources if cell.arm in self._routes else ():
             if source not in (OWN, DONORS):
                 yield from self._lent(self.beside[called(source)], r, level)
@@ -187,18 +192,23 @@ class Accounts:
             found.add(Took.START)
         return frozenset(found)
 
-    def _donors(self, r: int, level: int, every: bool) -> Iterator[tuple[Cost, int]]:
+    def _aligns(self, arm: str) -> bool:
+        """Whether an arm looks at the trained dense networks of the donors."""
+        route = self._routes.get(arm)
+        return route.aligned if route else looks_at_lenders(self._arms[arm])
+
+    def _donors(self, r: int, level: int, every: bool, whole: bool) -> Iterator[tuple[Cost, int]]:
         books = self.beside[DONORS]
         if not every:
-            yield from self._lent(books, r, level)
+            yield from self._lent(books, r, level, whole)
             return
         for number in range(books.study.replicates):
-            yield books.mask(number, level), self.study.replicates
+            yield books.mask(number, level, whole), self.study.replicates
 
-    def _lent(self, books: Books, r: int, level: int) -> Iterator[tuple[Cost, int]]:
+    def _lent(self, books: Books, r: int, level: int, whole: bool = False) -> Iterator[tuple[Cost, int]]:
         """What one ladder lends to replicate r, and to how many others."""
         count = books.study.replicates
-        yield books.mask(r % count, level), len(range(r % count, self.study.replicates, count))
+        yield books.mask(r % count, level, whole), len(range(r % count, self.study.replicates, count))
 
 
 def _uses_of(folder: Run, study: Study) -> dict[str, Use] | None:

@@ -25,8 +25,20 @@ CORES = ("core", "core-apart", "core-fit", "core-fit-apart", "guided", "guided-f
 """Mask actions that look at donors and at the ticket's counts."""
 SHARED = ("shared-rewired", "private-rewired", "fit-shared-rewired", "flip-shared", "flip-private")
 """Actions that look at the ticket and at all donors."""
-AS_IT_COMES = ("donor", "donor-shuffled", "donor-rewired", "donor-fit", "donor-input-map", "donor-start")
+UNREAD = ("donor", "donor-shuffled", "donor-rewired", "donor-input-map", "donor-start")
+"""Actions that take a donor's ticket without a look at its trained dense network."""
+AS_IT_COMES = (*UNREAD, "donor-fit")
 """Actions that take from a donor without aligning it to the replicate."""
+UNMATCHED = (*UNREAD, "donor-signs-shuffled", "core-apart")
+"""Actions that take from donors without a look at their trained dense networks, to align or to scramble by."""
+
+
+def looks_at_lenders(arm: Arm) -> bool:
+    """Whether an arm aligns or scrambles what it takes by the trained dense network of the donor, or of the twin."""
+    return any(
+        action not in UNMATCHED and {"donor", "twin"} & set(action_facts(kind, action)["traits"])
+        for kind, action in ((kind, getattr(arm, field)) for field, kind in ACTIONS.items())
+    )
 
 
 def takes(arm: Arm, counts_are_fixed: bool) -> frozenset[Took]:

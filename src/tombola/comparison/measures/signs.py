@@ -27,7 +27,12 @@ def table(a: Layer, b: Layer) -> Counts:
 
 
 def agreement(counts: Counts) -> Counts:
-    """Common survivors of the same sign, of all common survivors."""
+    """Common survivors of the same sign, of all common survivors.
+
+    In closed form its chance is given the signs that b has on the common survivors, in random order there (a
+    hypergeometric count); the drawn null `sign-shuffle` puts the signs of all of b's survivors in random order, so that
+    the number of positive ones among the common survivors varies as well. So it is for kappa and for `flips`.
+    """
     common, a, b, both = counts
     return quotient(common - a - b + 2 * both, common)
 

@@ -123,8 +123,8 @@ for _name, _arm, _line in (
     ("invert", Arm("invert"),
      "the weights that the ticket lacks, and only those (Frankle et al. 2021)"),
     ("partner", Arm("partner"),
-     "the mask of the partner replicate, 1 for 0 and 0 for 1, over its own weights (Adnan et al. 2025, "
-     "'naive')"),
+     "the mask of the partner replicate, 1 for 0 and 0 for 1, over its own weights; it has seen the validation "
+     "examples that choose the early stop, unless [data] split = \"study\" (Adnan et al. 2025, 'naive')"),
     ("rewire", Arm("rewire"),
      "random connections with the ticket's in- and out-degree of every unit (after Strona et al. 2014)"),
     ("input-map", Arm("input-map"),
