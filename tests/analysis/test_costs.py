@@ -175,6 +175,18 @@ def test_aligning_costs_the_whole_dense_training_of_donors_and_twins(tmp_path: P
     assert beside["core"] - beside["core-apart"] == pytest.approx(STEPS - part)
 
 
+def test_lenders_that_replicates_share_stand_beside_the_costs(run: Run) -> None:
+    costs = costs_of(run)
+    found = dict(
+        costs.filter(pl.col("level") == 2, pl.col("replicate") == 0).select("arm", "lenders").iter_rows()
+    )
+    assert found["by-votes"] == found["by-votes-apart"] == "3 donors", "votes are of all of them"
+    assert found["by-elastic"] == "1 ladder of narrow"
+    assert {arm for arm, lenders in found.items() if not lenders} >= {"ticket", "reinit", "donor", "by-carry"}
+    near = next(one for one in savings_of(costs, 0) if one.arm == "by-elastic")
+    assert near.lenders == "1 ladder of narrow"
+
+
 def test_every_arm_takes_something_that_is_there() -> None:
     for name, arm in ARMS.items():
         traits, took = arm.traits, takes(arm, counts_are_fixed=True)
@@ -203,6 +215,7 @@ def made_up(
                 "status": "ok",
                 "density": 0.2,
                 "way": "route",
+                "lenders": "4 donors" if arm == "near" else "",
             }
             amounts = {f"{part}{amount}": cost[arm][r] for part in ("", "alone_") for amount in AMOUNTS}
             rows.append({**keys, "early_stop_test_accuracy": value, **amounts})

@@ -8,10 +8,11 @@ these, each paying an equal part; what it would be to pay them alone stands besi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 
 import polars as pl
 
+from tombola.analysis.lenders import shared_lenders, sources_of, taken_by
 from tombola.errors import UserError
 from tombola.lottery.arms.catalog import CONTINUED, TICKET
 from tombola.lottery.cell import Cell
@@ -19,12 +20,12 @@ from tombola.metrics import ACCURACY, METRICS
 from tombola.models.architecture import architecture
 from tombola.runs.folder import Run
 from tombola.several import Several
-from tombola.study.ladders import TWINS, called
-from tombola.study.routes import DONORS, OWN
+from tombola.study.ladders import TWINS
+from tombola.study.routes import DONORS
 from tombola.study.spec import Study
 from tombola.training.search.bird import EARLY_BIRD, SHORT_ROUNDS
 from tombola.transfer.cost import Cost, Use, of_route, of_weights, uses_of
-from tombola.transfer.taking import Took, looks_at_lenders, takes
+from tombola.transfer.taking import Took, looks_at_lenders
 
 AMOUNTS = ("iterations", "operations", "seconds")
 """What a cost is told in."""
@@ -37,12 +38,13 @@ COSTS = {
     "density": pl.Float64,
     "early_stop_test_accuracy": pl.Float64,
     "way": pl.String,
+    "lenders": pl.String,
     **{f"{part}{amount}": pl.Float64 for part in ("", "alone_", "training_") for amount in AMOUNTS},
 }
 """Columns of `costs_of`: the whole cost of a ticket, shared out; the same where it had all sources to pay alone; and
 that of its own training. In studies by another metric than accuracy that is in its place. `way` says what sort of arm
 it is: the `ticket`, a `route`, a `control` of one, an arm `beside` the ticket that takes its ladder, or one that does
-`without`."""
+`without`; `lenders` are those that several replicates take from ('4 donors'; '' where each has its own)."""
 
 
 def costs_of(run: Run) -> pl.DataFrame:
@@ -55,7 +57,13 @@ def costs_of(run: Run) -> pl.DataFrame:
         # In the order of COSTS: shared out, alone, of its own training.
         parts = (of_route(own, shares), of_route(own, [(cost, 1) for cost, _ in shares]), own)
         amounts = [getattr(cost, amount) for cost in parts for amount in AMOUNTS]
-        known = (record.status, record.density, record.early_stop_test, every.way(cell))
+        known = (
+            record.status,
+            record.density,
+            record.early_stop_test,
+            every.way(cell),
+            every.lenders(cell.arm),
+        )
         rows.append((*vars(cell).values(), *known, *amounts))
     frame = pl.DataFrame(rows, schema=COSTS, orient="row")
     column = METRICS[run.study.recipe.metric].early_stop if rows else ACCURACY.early_stop
@@ -138,7 +146,8 @@ class Accounts:
         self.beside = {each.kind: Books(each, each.study) for each in run.ladders()}
         self._routes = {arm.name: arm for arm in study.route_arms}
         self._arms = study.treatments
-        self._taken = cache(self._taken_by)
+        self._taken = cache(partial(taken_by, study))
+        self.lenders = cache(lambda arm: shared_lenders(study, [arm]))
 
     def way(self, cell: Cell) -> str:
         """What sort of arm a cell's is, see `COSTS`."""
@@ -175,22 +184,8 @@ class Accounts:
                 yield self.beside[TWINS].mask(r, level, whole=True), 1
             else:
                 yield from self._donors(r, level, took == Took.DONORS, self._aligns(cell.arm))
-        for source in self._routes[cell.arm].sources if cell.arm in self._routes else ():
-            if source not in (OWN, DONORS):
-                yield from self._lent(self.beside[called(source)], r, level)
-
-    def _taken_by(self, arm: str) -> frozenset[Took]:
-        """What an arm took of the replicate's own ladder and of the donors."""
-        route = self._routes.get(arm)
-        if route is None:
-            return takes(self._arms[arm], counts_are_fixed=self.study.pruning.allocation != "global")
-        found = {Took.LADDER} if OWN in route.sources else set()
-        if DONORS in route.sources:
-            several = route.several
-            found |= {Took.DONORS if several else Took.DONOR} | ({Took.DENSE} if route.aligned else set())
-        if route.start == "own" and not found & {Took.LADDER, Took.DENSE}:
-            found.add(Took.START)
-        return frozenset(found)
+        for source in sources_of(self.study, cell.arm):
+            yield from self._lent(self.beside[source], r, level)
 
     def _aligns(self, arm: str) -> bool:
         """Whether an arm looks at the trained dense networks of the donors."""

@@ -36,7 +36,7 @@ class Saving:
     it is `against`, from `low` to `high`; `p` that of the claim that it is above -`margin` (by `test`, corrected by
     Holm over all rows), and `as_good` whether that is at most 0.05. `means` are its whole costs, `alone` the same with
     nothing shared out, and `ratios` these over the ladder's with Fieller's interval; None where there are fewer than
-    three replicates, or no number.
+    three replicates, or no number. `lenders` are those that several replicates take from: it holds for these.
     """
 
     arm: str
@@ -52,6 +52,7 @@ class Saving:
     as_good: bool
     margin: float
     against: Against
+    lenders: str
     means: Mapping[str, float | None]
     alone: Mapping[str, float | None]
     ratios: Mapping[str, Ratio | None]
@@ -107,6 +108,7 @@ def savings_of(
                 as_good=p <= ALPHA,
                 margin=margin,
                 against=against,
+                lenders=str(here["lenders"].first() or ""),
                 means={amount: _mean(values.beside_ticket(amount, arm, level)) for amount in AMOUNTS},
                 alone={
                     amount: _mean(values.beside_ticket(f"alone_{amount}", arm, level)) for amount in AMOUNTS

@@ -21,7 +21,7 @@ from tombola.analysis.connection import Connection, connection_estimates, connec
 from tombola.analysis.costs import AMOUNTS, costs_of
 from tombola.analysis.membership.prediction import prediction_of
 from tombola.analysis.savings import ACCURACY, savings_of
-from tombola.analysis.verdicts.verdict import VERDICTS, Verdict
+from tombola.analysis.verdicts.verdict import REQUIRED, VERDICTS, Verdict
 from tombola.comparison.consensus import CONSENSUS
 from tombola.comparison.table import SCHEMA
 from tombola.errors import UserError
@@ -122,7 +122,7 @@ def verdicts_in(run: Run) -> pl.DataFrame | None:
     stored = read_object(path) if path.is_file() else {}
     rows = unsealed(path, stored, path.name).get("verdicts")
     if not isinstance(rows, list) or not all(
-        isinstance(row, dict) and VERDICTS.keys() <= row.keys() for row in rows
+        isinstance(row, dict) and row.keys() >= REQUIRED for row in rows
     ):
         return None
     found = checked(path, rows, ROWS)

@@ -80,7 +80,7 @@ def test_routes_have_a_colour_among_many_arms_and_only_where_there_are_some() ->
         assert any("routes" in domain for domain in domains) == (expected == "routes")
 
 
-def saving(arm: str, ratio: Ratio | None, p: float = 0.01) -> Saving:
+def saving(arm: str, ratio: Ratio | None, p: float = 0.01, lenders: str = "") -> Saving:
     amounts = dict.fromkeys(("iterations", "operations", "seconds"), 1234.0)
     return Saving(
         arm=arm,
@@ -96,6 +96,7 @@ def saving(arm: str, ratio: Ratio | None, p: float = 0.01) -> Saving:
         as_good=p <= 0.05,
         margin=0.01,
         against="ticket",
+        lenders=lenders,
         means=amounts,
         alone={**amounts, "iterations": None},
         ratios=dict.fromkeys(amounts, ratio),
@@ -135,3 +136,18 @@ def test_amounts_at_three_figures() -> None:
         "1,250",
         "3.1e+09",
     ]
+
+
+def test_the_table_says_which_arms_hold_for_their_lenders_alone() -> None:
+    lent = [
+        saving("donor", None, lenders="4 donors"),
+        saving("core", None, lenders="4 donors"),
+        saving("own", None),
+    ]
+    [ledger] = saving_ledgers(replace(tables(), savings=lent))
+    assert ledger.caption.endswith(
+        "Replicates take from the same: donor and core from 4 donors; what is said of these holds for them, not in "
+        "general."
+    )
+    [ledger] = saving_ledgers(replace(tables(), savings=[saving("own", None), saving("ticket", None)]))
+    assert "Replicates take from" not in ledger.caption

@@ -118,7 +118,7 @@ def _main(verdict: Verdict, named: bool) -> str:
     decided = wording.decided(verdict) + (f" ({why})" if why else "")
     said = f"{verdict.claim.rstrip('.')}: {decided}" if named else _capital(decided)
     where = f"{place(verdict)}, " if place(verdict) else ""
-    return f"{said}: {where}{plain.compared(verdict)} (n = {verdict.n})."
+    return f"{said}: {where}{plain.compared(verdict)} (n = {verdict.n}{wording.lenders(verdict)})."
 
 
 def _beside(verdicts: Sequence[Verdict], main: Verdict) -> str:

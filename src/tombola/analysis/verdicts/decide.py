@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from tombola.analysis.lenders import shared_lenders
 from tombola.analysis.verdicts.outcomes import Side, compared, contrasts, place_of, shared, side
 from tombola.analysis.verdicts.verdict import Verdict
 from tombola.errors import UserError
@@ -72,6 +73,7 @@ def _tested(one: Asked, study: Study, frame: pl.DataFrame, measured: Measured) -
         planned=study.replicates,
         answers=claim.answers or "",
         share_of=" less ".join(claim.share_of or ()),
+        lenders=shared_lenders(study, claim.arms),
         why=one.why,
     )
     if one.level is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import polars as pl
@@ -32,8 +32,9 @@ class Verdict:
     at the effect that was seen, at alpha / tests. `changed_after` is how many cells were done when the family was
     last changed: None where it was fixed before the first, -1 where nobody knows. `control` names what the claim
     needs and did not come out. `answers` is the question that it answers, if any; `share` the difference as a share of
-    that of two arms (`Hypothesis.share_of`), None where the latter may be 0. `why` is what stands against an answer, a
-    sentence without its full stop.
+    that of two arms (`Hypothesis.share_of`), None where the latter may be 0. `lenders` are those that several
+    replicates of the arms take from ('8 donors'; '' where each has its own): it holds for these. `why` is what stands
+    against an answer, a sentence without its full stop.
     """
 
     family: str
@@ -80,6 +81,7 @@ class Verdict:
     share: float | None = None
     share_low: float | None = None
     share_high: float | None = None
+    lenders: str = ""
     why: str = ""
 
     @property
@@ -100,3 +102,5 @@ class Verdict:
 TYPES = {"str": pl.String, "float": pl.Float64, "int": pl.Int64}
 VERDICTS = {each.name: TYPES[str(each.type).split(" ")[0]] for each in fields(Verdict)}
 """Columns of the table of verdicts and their types."""
+REQUIRED = {each.name for each in fields(Verdict) if each.default is MISSING}
+"""Columns that a stored table of verdicts has, by whatever version it was made; others have their default."""

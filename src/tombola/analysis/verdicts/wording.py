@@ -72,7 +72,15 @@ def estimate(verdict: Verdict) -> str:
     n = f"n = {verdict.n}" + (f" of {verdict.planned}" if verdict.n != verdict.planned else "")
     left = f", {verdict.left_out} cells without a number left out" if verdict.left_out else ""
     draws = f", {verdict.draws}" if verdict.draws else ""
-    return f"{said}, {n}{left}{draws}{_at_end(verdict)}"
+    return f"{said}, {n}{lenders(verdict)}{left}{draws}{_at_end(verdict)}"
+
+
+def lenders(verdict: Verdict) -> str:
+    """', for these 8 donors' where replicates share lenders; else ''."""
+    if not verdict.lenders:
+        return ""
+    one = verdict.lenders.startswith("1 ") and " and " not in verdict.lenders
+    return f", for {'this' if one else 'these'} {verdict.lenders}"
 
 
 def _at_end(verdict: Verdict) -> str:
@@ -217,6 +225,10 @@ def how(verdicts: Sequence[Verdict]) -> str:
         said.append("of measures the difference of means over pairs of replicates")
         if any(each.low is not None for each in measures):
             said[-1] += " with the 95% interval of a U-statistic"
+    if any(each.lenders for each in verdicts):
+        said.append(
+            "where replicates take from the same donors or ladders, what is decided holds for these, not in general"
+        )
     text = "; ".join(said)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 

@@ -9,7 +9,7 @@ from tombola.analysis.savings import Saving
 from tombola.lottery.arms.catalog import TICKET
 from tombola.report.page.tables import Ledger
 from tombola.report.tables import Tables
-from tombola.text import percent
+from tombola.text import listed, percent
 
 TESTS = {
     "sign-flip": "exact sign-flip test",
@@ -57,7 +57,21 @@ def saving_ledger(label: str, savings: Sequence[Saving]) -> Ledger:
         "are floating-point operations on living weights. Donors and sources that lend to several replicates are "
         "shared out evenly among these; alone, each would pay them whole. Accuracy is that at early stop less "
         f"{whose}, mean paired difference over {replicates} replicates with its 95% interval; as good is shown where "
-        f"it is not below by {margin} or more ({tests}, p by Holm over this table).",
+        f"it is not below by {margin} or more ({tests}, p by Holm over this table).{_lenders(savings)}",
+    )
+
+
+def _lenders(savings: Sequence[Saving]) -> str:
+    """A sentence on the arms whose replicates take from the same donors or sources; '' where there are none."""
+    arms: dict[str, list[str]] = {}
+    for one in savings:
+        if one.lenders and one.arm not in arms.setdefault(one.lenders, []):
+            arms[one.lenders].append(one.arm)
+    said = "; ".join(f"{listed(names)} from {lenders}" for lenders, names in arms.items())
+    return (
+        f" Replicates take from the same: {said}; what is said of these holds for them, not in general."
+        if said
+        else ""
     )
 
 
