@@ -78,6 +78,13 @@ def test_an_empty_label_is_no_class(empty: str) -> None:
         load("csv:a.csv?label=kind")
 
 
+def test_a_label_that_is_not_a_number_is_no_class() -> None:
+    """NaN is unequal to itself, so that each would be a class of its own."""
+    Path("a.csv").write_text("w,label\n1,0.0\n2,1.0\n3,NaN\n4,NaN\n5,1.0\n")
+    with pytest.raises(UserError, match=r"a.csv: row 3 has an empty label in column 'label'"):
+        load("csv:a.csv")
+
+
 def saved(folder: str, **columns: Any) -> None:
     """A part as `datasets` saves it: a stream of Arrow, and a state that names it."""
     Path(folder).mkdir(parents=True)

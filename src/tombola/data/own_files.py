@@ -52,7 +52,9 @@ def read_csv(name: str, given: str) -> Dataset:
     if not x.width:
         raise UserError(f"{path}: no columns but '{label}'; expected numbers to tell classes by")
     labels = table[label].to_list()
-    if empty := [row for row, each in enumerate(labels, 1) if each is None or each == ""]:
+    if empty := [
+        row for row, each in enumerate(labels, 1) if each is None or each == "" or each != each
+    ]:  # NaN
         raise UserError(
             f"{path}: row {empty[0]} has an empty label in column '{label}'; expected a class, or leave the row out"
         )
