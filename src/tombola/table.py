@@ -30,12 +30,12 @@ class Table(BaseModel, metaclass=Spoken):
 
 def explain(error: ErrorDetails, model: Any) -> str:
     """One sentence for a validation error of a model: where, what was found, what was expected."""
-    parts = [str(part) for part in error["loc"]]
+    parts = list(error["loc"])
     if parts and parts[-1] in ("int", "float", "str", "bool"):  # a branch of a union, no key of the user's
         parts.pop()
-    place = ".".join(parts)
+    place = place_of(parts)
     if error["type"] == "extra_forbidden":
-        return f"unknown key '{place}'{nearest(parts[-1], _fields(model, parts[:-1]))}"
+        return f"unknown key '{place}'{nearest(str(parts[-1]), _fields(model, parts[:-1]))}"
     if error["type"] == "model_type":
         fields = _fields(model, parts)
         begun = f", such as [{place}] {fields[0]} = ..." if fields and isinstance(error["input"], str) else ""
@@ -48,16 +48,27 @@ def explain(error: ErrorDetails, model: Any) -> str:
     return f"{place} is {_found(error)}: {message[0].lower()}{message[1:]}"
 
 
+def place_of(parts: Sequence[int | str]) -> str:
+    """Where it is, as people count: 'recipe.lr'; 'arms, entry 2, draws' for the second of them."""
+    said = ""
+    for before, part in zip((None, *parts), parts, strict=False):
+        if isinstance(part, int):
+            said += f", entry {part + 1}"
+        else:
+            said += (", " if isinstance(before, int) else "." if said else "") + part
+    return said
+
+
 def _found(error: ErrorDetails) -> str:
     """The wrong value, as far as it fits into a sentence."""
     found = repr(error["input"])
     return found if len(found) <= FOUND else f"{found[:FOUND]}..."
 
 
-def _fields(model: Any, tables: Sequence[str]) -> list[str]:
+def _fields(model: Any, tables: Sequence[int | str]) -> list[str]:
     """Names that a table of a model may hold."""
     for name in tables:
-        if name.isdigit():
+        if isinstance(name, int):
             continue
         info = model.model_fields.get(name) if hasattr(model, "model_fields") else None
         if info is None:

@@ -33,7 +33,7 @@ from tombola.study.compare_table import CompareTable
 from tombola.study.fields import MOST_CELLS, MOST_LEVELS, MOST_REPLICATES, Name, Replicates
 from tombola.study.pruning import Pruning
 from tombola.study.routes import DONORS, OWN, RouteArm, RouteSpec, SourceSpec
-from tombola.table import Table
+from tombola.table import Table, place_of
 from tombola.text import counted
 from tombola.training.recipe import Recipe
 
@@ -230,7 +230,7 @@ class Study(Table):
             )
         except ValidationError as problem:
             error = problem.errors()[0]
-            place, said = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
+            place, said = place_of(error["loc"]), error["msg"].removeprefix("Value error, ")
             raise UserError(f"[sources.{name}] {place}: {said[:1].lower()}{said[1:]}") from None
 
     @property

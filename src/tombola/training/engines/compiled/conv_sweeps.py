@@ -15,8 +15,9 @@ from tombola.training.engines.compiled.sparse_layout import Bools, Ints
 ROWS = 448
 """Rows that are read for a tile from one block of channels: 28 of the 32 to 48 KB of a first cache."""
 
-LEAST = 8
-"""Weights of a run that are worth reading and writing its sums for."""
+LEAST = 24
+"""Weights of a run that are worth reading and writing its sums for, which takes as long as eight to sixteen of them:
+blocks of so many are read, also where their rows are more than a first cache holds."""
 
 
 @dataclass(frozen=True)
