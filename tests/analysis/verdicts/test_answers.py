@@ -146,9 +146,11 @@ def test_the_share_of_the_gap_leads_where_a_claim_tells_it() -> None:
     *_, last = sentences([transfers, gap])
     assert last.said.startswith(
         "What carries over is 31% [-24, 72] of the gap between the ticket and a donor's mask as it is. What is shared "
-        "matters: yes: at 10% of the weights, the ticket is"
+        "matters (yes): at 10% of the weights, the ticket is"
     )
+    assert last.word == "31% [-24, 72]; the claim on it: yes"
     *_, last = sentences([replace(transfers, share=None), gap])
+    assert last.word == "yes"
     assert last.said.startswith(
         "No share can be told, since there may be no gap between the ticket and a donor's"
     )

@@ -57,7 +57,7 @@ def sentences(verdicts: Sequence[Verdict]) -> list[Sentence]:
                 asked,
                 " ".join(filter(None, (share + _main(first, bool(share)), _beside(beside, main)))),
                 _more([each for each in others if each not in beside], main),
-                wording.decided(main),
+                _word(main, question, verdicts),
                 main.decision,
                 main.difference,
                 main.low,
@@ -67,6 +67,12 @@ def sentences(verdicts: Sequence[Verdict]) -> list[Sentence]:
             )
         )
     return found
+
+
+def _word(main: Verdict, question: Question, verdicts: Sequence[Verdict]) -> str:
+    """The verdict in words; where a share is asked for, that first: '37% [-9, 76]; the claim on it: yes'."""
+    share = _share(verdicts) if question == "gap" else ""
+    return f"{share}; the claim on it: {wording.decided(main)}" if share else wording.decided(main)
 
 
 def families(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
@@ -115,8 +121,11 @@ def _leads(verdict: Verdict, main: Verdict) -> bool:
 def _main(verdict: Verdict, named: bool) -> str:
     """The verdict, then what was found; with the claim, where the verdict is not on the question itself (`named`)."""
     why = wording.reason(verdict) if verdict.decision in (CLOSE, UNRESOLVED) else ""
-    decided = wording.decided(verdict) + (f" ({why})" if why else "")
-    said = f"{verdict.claim.rstrip('.')}: {decided}" if named else _capital(decided)
+    decided = wording.decided(verdict)
+    if named:
+        said = f"{verdict.claim.rstrip('.')} ({decided}{f'; {why}' if why else ''})"
+    else:
+        said = _capital(decided) + (f" ({why})" if why else "")
     where = f"{place(verdict)}, " if place(verdict) else ""
     return f"{said}: {where}{plain.compared(verdict)} (n = {verdict.n}{wording.lenders(verdict)})."
 
@@ -194,11 +203,19 @@ def _of_the_gap(verdicts: Sequence[Verdict]) -> str:
     one = asked[0]
     if one.control:
         return f"No share can be told, since {one.control} did not come out. "
-    gap = " and ".join(map(plain.arm, one.share_of.split(" less ")))
-    if one.share is None or one.share_low is None or one.share_high is None:
+    gap, share = " and ".join(map(plain.arm, one.share_of.split(" less "))), _share(verdicts)
+    if not share:
         return f"No share can be told, since there may be no gap between {gap}. "
-    low, high = (f"{100 * end:.0f}" for end in (one.share_low, one.share_high))
-    return f"What carries over is {percent(one.share, 0)} [{low}, {high}] of the gap between {gap}. "
+    return f"What carries over is {share} of the gap between {gap}. "
+
+
+def _share(verdicts: Sequence[Verdict]) -> str:
+    """'25% [2, 49]'; '' where no claim asks for a share, where a control did not come out, or where there may be no
+    gap."""
+    one = next((each for each in verdicts if each.answers == "transfers" and each.share_of), None)
+    if one is None or one.control or one.share is None or one.share_low is None or one.share_high is None:
+        return ""
+    return f"{percent(one.share, 0)} [{100 * one.share_low:.0f}, {100 * one.share_high:.0f}]"
 
 
 def _capital(text: str) -> str:

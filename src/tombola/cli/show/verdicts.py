@@ -17,11 +17,9 @@ from tombola.text import percent
 
 
 def print_verdicts(found: Verdicts, published: bool = True) -> None:
-    """The answers, the notes, then each claim with its estimate, its test and its decision; what was published comes
+    """The answers and notes, then each claim with its estimate, its test and its decision; what was published comes
     last."""
     print_sentences(found)
-    for note in found.notes:
-        print(note)
     for verdict in found.verdicts:
         print(f"\n{verdict.claim}")
         for line in (wording.estimate(verdict), wording.test_of(verdict), wording.changed(verdict)):
@@ -40,11 +38,13 @@ def print_verdicts(found: Verdicts, published: bool = True) -> None:
 
 
 def print_sentences(found: Verdicts) -> None:
-    """The answer: each question of the study in a sentence."""
+    """The answer: each question of the study in a sentence; then what a reader has to know."""
     for number, each in enumerate(sentences(found.verdicts), start=1):
         console().print(f"{number}. {each.asked}", style="bold", markup=False, highlight=False)
         for text in filter(None, (each.said, each.more)):
             console().print(Padding(Text(text), (0, 0, 0, 3)))
+    for note in found.notes:
+        print(note)
 
 
 def prospect_rows(spec: Study, densities: list[float]) -> list[dict[str, Any]]:
