@@ -28,6 +28,8 @@ from tombola.seals import digest_of_file, require_digest, sealed, unsealed
 KEY = TypeAdapter[str | None](str | None)
 COMPARED = "compared.json"
 """The digests of the tables of the last comparison and, where the study asked for it, which cells they are of."""
+ASKED = "asked.json"
+"""The same of `asked.parquet`: rows that hypotheses asked for, and that the comparison does not hold."""
 DIGESTS = TypeAdapter[dict[str, str]](dict[str, str])
 
 
@@ -89,7 +91,7 @@ def key_of(run: Run) -> str:
     return hashlib.sha256(canonical([*asked, cells]).encode()).hexdigest()[:16]
 
 
-def compared_key(run: Run) -> str | None:
-    """What the tables of the last comparison are of; None where the study did not ask for them."""
-    path = run.path / COMPARED
+def compared_key(run: Run, index: str = COMPARED) -> str | None:
+    """What the tables of an index are of, the last comparison's; None where the study did not ask for them."""
+    path = run.path / index
     return checked(path, _index(path).get("key"), KEY)

@@ -9,6 +9,7 @@
     results.parquet   one row a cell                hypotheses.json   what was claimed, and when
     verdicts.json     what came of the claims        track/NAME       what a tracker was told
     measures.parquet, decisions.parquet, consensus.parquet            of the last comparison
+    asked.parquet     rows that claims on measures asked for, and that the comparison does not hold
     prediction.parquet, reliability.parquet, seeding.parquet   which weights will live, and what seeding does
     connect/          copies trained with another data order, and what lies between networks
     donors/, twins/, sources/NAME/   ladders that arms take from: cells and starts of their own

@@ -140,6 +140,15 @@ def test_hypotheses_share_the_matchings_of_their_networks_and_the_tables_of_thei
     assert set(matched.values()) == {1}
     assert [each.difference for each in together] == [each.difference for each in alone]
     assert all(each.difference is not None for each in together)
+    with claiming(run, claims):
+        assert verdicts_of(run).verdicts == together
+        assert len(tables) == 2, "they are stored"
+        (run.path / "asked.parquet").write_bytes(b"no")
+        assert {each.difference for each in verdicts_of(run).verdicts} == {None}
+        assert "remove asked.json" in verdicts_of(run).verdicts[0].why
+        (run.path / "asked.json").unlink()
+        assert verdicts_of(run).verdicts == together
+        (run.path / "asked.json").unlink()
 
 
 @contextmanager

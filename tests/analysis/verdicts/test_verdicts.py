@@ -20,6 +20,7 @@ from tombola.analysis.verdicts.verdict import Verdict
 from tombola.comparison.decisions import decide
 from tombola.comparison.pairs import compare
 from tombola.errors import UserError
+from tombola.runs.check.damage import damages_of
 from tombola.runs.folder import Run
 from tombola.runs.results import results_of
 from tombola.study.spec import Study
@@ -79,7 +80,10 @@ def test_a_measure_is_decided_as_compare_decides_it(finished: Run) -> None:
 def test_verdicts_on_measures_leave_the_tables_of_compare_alone(finished: Run) -> None:
     before = sorted(path.name for path in finished.path.iterdir())
     verdicts_of(finished)
-    assert sorted(path.name for path in finished.path.iterdir()) == before
+    assert sorted(path.name for path in finished.path.iterdir()) == sorted(
+        [*before, "asked.json", "asked.parquet"]
+    )
+    assert damages_of(finished) == []
 
 
 def test_a_layer_and_its_absence(finished: Run) -> None:

@@ -13,7 +13,7 @@ from tombola import parts
 from tombola.alignment.network import Network
 from tombola.alignment.subject import Subject
 from tombola.alignment.words import RAW, WHOLE
-from tombola.analysis.compared import compared, compared_key, key_of
+from tombola.analysis.compared import ASKED, COMPARED, compared_key, keep_tables, key_of, stored_table
 from tombola.analysis.exams import exams_of, network_of
 from tombola.analysis.subjects import Subjects
 from tombola.analysis.verdicts.verdict import Verdict
@@ -23,6 +23,7 @@ from tombola.comparison.overlay import Overlay
 from tombola.comparison.pairs import compare
 from tombola.comparison.table import SCHEMA
 from tombola.errors import UserError, nearest
+from tombola.files import unless_read_only
 from tombola.plugins.load import load_imports
 from tombola.runs.folder import Run
 from tombola.stats.permutation import Contrasted
@@ -80,6 +81,7 @@ class _Pairs:
                 overlay=self.overlay if laid else None,
                 told=self.told,
             )
+            _keep(run, self.taken[key])
         return self.taken[key]
 
 
@@ -125,21 +127,41 @@ def _measured(pairs_of: _Pairs, claim: Hypothesis, blank: Verdict) -> Verdict:
     return replace(blank, **found, n=row["replicates"], why=why)
 
 
-def _stored(run: Run, at: MeasureAt, subjects: Sequence[Subject]) -> pl.DataFrame | None:
-    """The rows of the comparison that the run's study asks for, where it has every pair of the subjects; else None."""
-    table = compared(run, "measures", SCHEMA) if compared_key(run) == key_of(run) else None
-    if table is None:
+def _table(run: Run, name: str, index: str) -> pl.DataFrame | None:
+    """A stored table of the run's cells as they are; None where there is none."""
+    if compared_key(run, index) != key_of(run):
         return None
+    return stored_table(
+        run.path / f"{name}.parquet", index, SCHEMA, f"remove {index}, and it is measured again"
+    )
+
+
+def _keep(run: Run, taken: pl.DataFrame) -> None:
+    """Store rows with those that hypotheses asked for before, so that no other command measures them again."""
+    before = _table(run, "asked", ASKED)
+    rows = taken if before is None else pl.concat([before, taken]).unique(maintain_order=True)
+    with unless_read_only(run.path, "what hypotheses asked for"):
+        keep_tables(run.path, ASKED, {"asked": rows}, key_of(run))
+
+
+def _stored(run: Run, at: MeasureAt, subjects: Sequence[Subject]) -> pl.DataFrame | None:
+    """The rows of a stored table that has every pair of the subjects; else None."""
     names = [subject.name for subject in subjects]
-    rows = table.filter(
-        pl.col("aligned") == at.aligned,
-        pl.col("a").is_in(names),
-        pl.col("b").is_null() | pl.col("b").is_in(names),
-    )
-    mine = rows.filter(
-        pl.col("measure") == at.name, pl.col("layer") == WHOLE, pl.col("side").eq_missing(pl.lit(at.side))
-    )
-    pairs = mine.select("a", "b").unique()
     alone = parts.facts(MEASURES.kind, at.registered)["subjects"] == 1
     wanted = len(names) if alone else len(names) * (len(names) - 1) // 2
-    return rows if len(pairs) == wanted else None
+    for table in (_table(run, "measures", COMPARED), _table(run, "asked", ASKED)):
+        if table is None:
+            continue
+        rows = table.filter(
+            pl.col("aligned") == at.aligned,
+            pl.col("a").is_in(names),
+            pl.col("b").is_null() | pl.col("b").is_in(names),
+        )
+        mine = rows.filter(
+            pl.col("measure") == at.name,
+            pl.col("layer") == WHOLE,
+            pl.col("side").eq_missing(pl.lit(at.side)),
+        )
+        if len(mine.select("a", "b").unique()) == wanted:
+            return rows
+    return None

@@ -30,7 +30,7 @@ DERIVED = {
         ("measures.parquet", "decisions.parquet", "consensus.parquet", "compared.json"), "compare"
     ),
     **dict.fromkeys(("connect.parquet", "paths.parquet", "connected.json"), "connect"),
-    "verdicts.json": "verdicts",
+    **dict.fromkeys(("asked.parquet", "asked.json", "verdicts.json"), "verdicts"),
 }
 """Files that are made of the cells -> the command that makes them again."""
 
