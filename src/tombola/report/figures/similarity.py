@@ -23,6 +23,8 @@ LAYERS = 3
 """Layers shown beside the whole network: first, last, and between them."""
 NETWORK = "whole network"
 SECTION = "Structure"
+TWO_LINES = "split(replace(datum.label, ' (', '|('), '|')"
+"""Of a panel's name, what stands in brackets below the rest: both beside each other are wider than a panel."""
 OTHERS = (
     "Pairs are of one arm, from different replicates; pairs describe, decisions are taken over replicates."
 )
@@ -46,8 +48,14 @@ def times_chance(tables: Tables, measure: str, side: str | None, label: str) -> 
         .with_columns(pl.col("density") * 100, times=pl.col("value") / pl.col("expected"))
     )
     y = alt.Y("times:Q", title=label, scale=alt.Scale(zero=False))
+    x = density_axis(means, "density (%)", highest=float(means["density"].max()))  # type: ignore[arg-type]
+    if means["density"].round_sig_figs(3).n_unique() == 1:
+        # One level makes no line: its arms stand beside each other, as the legend names them.
+        title = f"arms, at {percent(means['density'][0] / 100)} density"
+        axis = alt.Axis(labels=False, ticks=False, grid=False)
+        x = alt.X("arm:N", title=title, sort=list(arm_styles(means["arm"])), axis=axis)
     return line_panels(
-        alt.Chart().encode(x=density_axis(means, "density (%)"), y=y),
+        alt.Chart().encode(x=x, y=y),
         tidy(means),
         describe(means, f"{label.capitalize()}, against density", "panel"),
         {"density:N": "density (%)"},
@@ -174,7 +182,8 @@ def consensus(tables: Tables) -> Picture:
         axis = alt.Axis(grid=False, tickCount=4, format="~s")
         return alt.Y(field, title="weights", scale=alt.Scale(type="log"), axis=axis)
 
-    x = alt.X("kept:O", title="replicates that keep it", axis=alt.Axis(labelAngle=0))
+    axis = alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=4)
+    x = alt.X("kept:O", title="replicates that keep it", axis=axis)
     base = alt.Chart().encode(x=x)
     chance = base.mark_line(color=GREY, strokeWidth=1.2).encode(y=weights("expected:Q"), detail="arm:N")
     means = ", ".join(
@@ -188,7 +197,7 @@ def consensus(tables: Tables) -> Picture:
         f"Histograms of how many replicates keep each weight at {density} density, beside independent "
         f"masks, for {listed(panels)}. Variance over chance in the whole network: {means}.",
         {"kept:N": "replicates"},
-        panels_of(panels, title=f"{density} remain"),
+        panels_of(panels, title=f"{density} remain").header(labelExpr=TWO_LINES),
         4,
         PANEL,
         marks="points",
