@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from tombola.report.figures.style import ARM_STYLES, arm_channels, arm_styles, round_steps
+from tombola.report.figures.style import (
+    ARM_STYLES,
+    SPARE_COLOURS,
+    arm_channels,
+    arm_styles,
+    round_steps,
+    styled_with,
+)
 
 MANY = [*ARM_STYLES, *(f"other-{i:02}" for i in range(20))]
 
@@ -17,6 +24,17 @@ def luminance(colour: str) -> float:
 def test_a_known_arm_looks_the_same_whoever_is_beside_it() -> None:
     alone = arm_styles(["reinit"])["reinit"]
     assert arm_styles(["zebra", "aardvark", "ticket", "reinit"])["reinit"] == alone
+
+
+def test_an_arm_of_a_run_looks_the_same_in_each_picture_and_unlike_the_others() -> None:
+    others = [f"other-{i}" for i in range(len(SPARE_COLOURS))]
+    with styled_with(["ticket", *others]):
+        apart = {name: arm_styles([name, "to the donor"])[name] for name in others}
+        assert arm_styles(["ticket", *others]).items() >= apart.items()
+    assert len({style.colour for style in apart.values()}) == len(others)
+    assert arm_styles(["other-7"]) == {"other-7": apart["other-0"]}  # as it is without a run
+    with styled_with([*others, "one-more"]):
+        assert arm_styles(["other-7"]) == {"other-7": apart["other-0"]}
 
 
 def test_arms_are_told_apart_without_colour() -> None:
