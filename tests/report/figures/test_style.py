@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import polars as pl
 import pytest
 
+from support.report_frames import odd_tables
+from tombola.report.figures.base import FIGURES
 from tombola.report.figures.style import (
     ARM_STYLES,
     SPARE_COLOURS,
@@ -35,6 +40,16 @@ def test_an_arm_of_a_run_looks_the_same_in_each_picture_and_unlike_the_others() 
     assert arm_styles(["other-7"]) == {"other-7": apart["other-0"]}  # as it is without a run
     with styled_with([*others, "one-more"]):
         assert arm_styles(["other-7"]) == {"other-7": apart["other-0"]}
+
+
+def test_a_picture_of_a_few_arms_has_them_as_the_run_does() -> None:
+    run = odd_tables()["twelve arms"]
+    few = {name: frame.filter(pl.col("arm") == "arm-9") for name, frame in run.summaries.items()}
+    drawn = FIGURES["early-stop"](replace(run, summaries=few)).to_dict()
+    with styled_with(run.results["arm"]):
+        colour = arm_styles(["arm-9"])["arm-9"].colour
+    assert colour != SPARE_COLOURS[0]
+    assert drawn["layer"][-1]["encoding"]["color"]["scale"] == {"domain": ["arm-9"], "range": [colour]}
 
 
 def test_arms_are_told_apart_without_colour() -> None:

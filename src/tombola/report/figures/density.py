@@ -128,6 +128,17 @@ def density_axis(
     )
 
 
+def levels_axis(means: pl.DataFrame) -> alt.X:
+    """`density` (%) over the levels of `means` alone. One level makes no line: its arms stand beside each other, in the
+    order of the legend, which names them."""
+    densities = means["density"]
+    if densities.round_sig_figs(3).n_unique() > 1:
+        return density_axis(means, "density (%)", highest=max(densities))
+    title = f"arms, at {percent(densities[0] / 100)} density"
+    axis = alt.Axis(labels=False, ticks=False, grid=False)
+    return alt.X("arm:N", title=title, sort=list(arm_styles(means["arm"])), axis=axis)
+
+
 def describe(frame: pl.DataFrame, label: str, digits: int) -> str:
     """Alternative text: what is drawn, and each arm's values at its densest, middle and sparsest level."""
     named = as_series(frame) if "run" in frame.columns else frame

@@ -208,7 +208,13 @@ def similarity(tables: Tables) -> Picture:
     if len(order) > MOST_NAMED:
         blocks = [[name for name in order if name.rpartition(" ")[0] == arm] for arm in arms]
         middles = [block[len(block) // 2] for block in blocks]
-        labels = {"values": middles, "labelExpr": ARM_ALONE, "labelOverlap": True, "ticks": False}
+        labels = {
+            "values": middles,
+            "labelExpr": ARM_ALONE,
+            "labelOverlap": True,
+            "tickSize": 0,
+            "labelPadding": 6,
+        }
     picture: Picture = (
         alt.Chart(alt.InlineData(values=tidy(both)))
         .mark_rect(aria=False)

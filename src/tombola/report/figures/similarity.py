@@ -11,7 +11,7 @@ from tombola.alignment.words import RAW, WHOLE
 from tombola.comparison.consensus import DISPERSION
 from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.base import Picture, figure
-from tombola.report.figures.density import density_axis
+from tombola.report.figures.density import levels_axis
 from tombola.report.figures.panels import first_arm, line_panels, panels_of, spread, tidy
 from tombola.report.figures.style import GREY, arm_styles
 from tombola.report.tables import NothingToDrawError, Tables
@@ -48,14 +48,8 @@ def times_chance(tables: Tables, measure: str, side: str | None, label: str) -> 
         .with_columns(pl.col("density") * 100, times=pl.col("value") / pl.col("expected"))
     )
     y = alt.Y("times:Q", title=label, scale=alt.Scale(zero=False))
-    x = density_axis(means, "density (%)", highest=float(means["density"].max()))  # type: ignore[arg-type]
-    if means["density"].round_sig_figs(3).n_unique() == 1:
-        # One level makes no line: its arms stand beside each other, as the legend names them.
-        title = f"arms, at {percent(means['density'][0] / 100)} density"
-        axis = alt.Axis(labels=False, ticks=False, grid=False)
-        x = alt.X("arm:N", title=title, sort=list(arm_styles(means["arm"])), axis=axis)
     return line_panels(
-        alt.Chart().encode(x=x, y=y),
+        alt.Chart().encode(x=levels_axis(means), y=y),
         tidy(means),
         describe(means, f"{label.capitalize()}, against density", "panel"),
         {"density:N": "density (%)"},
