@@ -202,3 +202,10 @@ def test_a_table_is_no_wider_than_its_place_where_there_is_room_and_else_has_a_s
     assert "linear-gradient" in chromium.see(
         "getComputedStyle(document.querySelector('#level-table').parentNode).backgroundImage"
     )
+
+
+def test_what_differs_between_runs_is_read_without_scrolling(chromium: Chromium, tmp_path: Path) -> None:
+    differences = {"hypothesis": ["tickets are no worse than the dense network " * 9, "none"]}
+    chromium.open(write(tmp_path, tables(), ["a claim"], {}, "", differences=differences, beside=()), 1200)
+    place = "document.querySelector('#runs .scroll')"
+    assert chromium.see(f"{place}.scrollWidth - {place}.clientWidth") == 0
