@@ -148,7 +148,7 @@ def test_a_heading_sorts_and_says_so(chromium: Chromium, page: Path) -> None:
     assert chromium.see("document.querySelectorAll('th[aria-sort]').length") == 1
 
 
-WIDER = """[...document.querySelectorAll('body *')].filter(each => !each.closest('.scroll, .chart, .controls, pre')
+WIDER = """[...document.querySelectorAll('body *')].filter(each => !each.closest('.scroll, .chart, pre')
   && each.getBoundingClientRect().right > innerWidth + 1).map(each => each.tagName + '.' + each.className)"""
 
 
@@ -161,3 +161,51 @@ def test_odd_pages_fit_a_phone(chromium: Chromium, tmp_path: Path, odd: str) -> 
     assert chromium.see("document.documentElement.scrollWidth") <= 360
     assert chromium.see(WIDER) == []
     assert chromium.complaints == []
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_play_and_slider_show_however_many_arms_there_are(
+    chromium: Chromium, tmp_path: Path, width: int
+) -> None:
+    page = write(tmp_path, odd_tables()["twelve arms"], ["a claim"], {"seed": 7}, "", beside=())
+    chromium.open(page, width)
+    chromium.see("scrollTo(0, 2000)")
+    for part in ("#play", "#density input"):
+        box = f"document.querySelector('{part}').getBoundingClientRect()"
+        assert 0 < chromium.see(f"{box}.width") <= chromium.see(f"{box}.right") <= width
+        assert 0 <= chromium.see(f"{box}.top") < 100
+    assert chromium.see("document.querySelector('#controls').offsetHeight") < 140
+    bar = "document.querySelector('#controls').getBoundingClientRect().bottom"
+    chromium.wait("parseFloat(document.documentElement.style.scrollPaddingTop) > 0")
+    chromium.see("document.querySelector('#findings').scrollIntoView()")
+    assert chromium.see("document.querySelector('#findings').getBoundingClientRect().top") >= chromium.see(
+        bar
+    )
+
+
+def test_a_table_is_no_wider_than_its_place_where_there_is_room_and_else_has_a_shadow(
+    chromium: Chromium, page: Path
+) -> None:
+    cell = "2.34e+10 (150.7% to 150.8%)"
+    fill = (
+        "document.querySelectorAll('#level-table td:nth-child(n+3)').forEach(each => "
+        f"{{ each.textContent = '{cell}'; }})"
+    )
+    wider = (
+        "(place => place.scrollWidth - place.clientWidth)(document.querySelector('#level-table').parentNode)"
+    )
+    chromium.open(page, 1200)
+    chromium.see(fill)
+    assert chromium.see(wider) == 0
+    chromium.open(page, 360)
+    assert chromium.see(wider) > 0
+    assert "linear-gradient" in chromium.see(
+        "getComputedStyle(document.querySelector('#level-table').parentNode).backgroundImage"
+    )
+
+
+def test_what_differs_between_runs_is_read_without_scrolling(chromium: Chromium, tmp_path: Path) -> None:
+    differences = {"hypothesis": ["tickets are no worse than the dense network " * 9, "none"]}
+    chromium.open(write(tmp_path, tables(), ["a claim"], {}, "", differences=differences, beside=()), 1200)
+    place = "document.querySelector('#runs .scroll')"
+    assert chromium.see(f"{place}.scrollWidth - {place}.clientWidth") == 0

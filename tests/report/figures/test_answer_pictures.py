@@ -12,7 +12,7 @@ from support.answer_verdicts import verdict
 from support.report_frames import tables
 from tombola.analysis.verdicts.verdict import VERDICTS, Verdict
 from tombola.analysis.verdicts.wording import DECIDED
-from tombola.report.figures.answers import COLOURS
+from tombola.report.figures.answers import COLOURS, ROW, TALL
 from tombola.report.figures.base import FIGURES
 from tombola.report.tables import NothingToDrawError
 from tombola.stats.verdict import CLOSE, DECISIONS, NO, YES
@@ -59,6 +59,17 @@ def test_a_claim_without_an_estimate_has_no_row_and_one_without_an_interval_has_
         drawn("shares", verdict("mine", "wins"))
     with pytest.raises(NothingToDrawError):
         FIGURES["answer-wins"].draw(replace(tables(), verdicts=None))
+
+
+def test_the_line_of_no_difference_stands_below_the_words() -> None:
+    lines = {False: ROW, True: TALL}
+    four = verdict("mine", "transfers", c="donor", d="donor-fit")
+    for claim in (verdict("mine", "wins"), four):
+        [zero] = [each for each in drawn(claim.answers, claim)["layer"] if "strokeDash" in each["mark"]]
+        row = lines[bool(claim.c)]
+        words = 4 + (2 if claim.c else 1) * 13
+        assert words <= zero["encoding"]["y"]["bandPosition"] * row < row - 9
+        assert zero["encoding"]["y2"] == {"field": "row", "bandPosition": 1}
 
 
 def test_every_question_has_a_picture_and_every_decision_a_colour() -> None:

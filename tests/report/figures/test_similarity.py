@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tombola.comparison.consensus import CONSENSUS
 from tombola.comparison.table import SCHEMA
 from tombola.errors import UserError
 from tombola.report.collect import with_structure
-from tombola.report.figures.base import FIGURES
+from tombola.report.figures.base import FIGURES, Picture
 from tombola.report.figures.export import rows, save
 from tombola.report.tables import NothingToDrawError, Tables
 
@@ -191,6 +192,52 @@ def test_consensus_under_alignments_has_a_panel_for_each_in_order(folder: Folder
     layers = ["fc1", "fc2", "whole network"]
     expected = [f"{layer} ({aligned})" for aligned in ("raw", "mask") for layer in layers]
     assert chart.to_dict()["facet"]["sort"] == expected
+
+
+def test_one_level_has_its_arms_beside_each_other_and_several_an_axis_of_their_own(folder: Folder) -> None:
+    chart = FIGURES["overlap"](with_structure(tables(), folder))  # type: ignore[arg-type]
+    low, high = x_of(chart)["scale"]["domain"]
+    assert 20 < low < 25
+    assert 50 < high < 55
+    write(folder, [row for row in pair_rows(folder.path.name) if "/L02/" in row[0]], [])
+    x = x_of(FIGURES["overlap"](with_structure(tables(), folder)))  # type: ignore[arg-type]
+    assert (x["field"], x["title"]) == ("arm", "arms, at 25% density")
+    assert x["sort"] == ["ticket", "reinit"]
+
+
+def x_of(chart: Picture) -> dict[str, Any]:
+    """The x encoding of the points in a chart of panels."""
+    found: dict[str, Any] = chart.to_dict()["spec"]["layer"][-1]["encoding"]["x"]
+    return found
+
+
+def test_panels_of_alignments_have_names_of_two_lines_and_ticks_that_stand_apart(
+    folder: Folder, tmp_path: Path
+) -> None:
+    aligned = [(*row[:5], "weights@dense-held-out", *row[6:]) for row in consensus_rows(folder.path.name)]
+    write(folder, pair_rows(folder.path.name), aligned + consensus_rows(folder.path.name))
+    chart = FIGURES["consensus"](with_structure(tables(), folder))  # type: ignore[arg-type]
+    assert x_of(chart)["axis"]["labelSeparation"] > 0
+    save(chart, tmp_path / "x.svg")
+    drawn = (tmp_path / "x.svg").read_text()
+    assert ">(weights@dense-held-out)<" in drawn
+    assert ">whole network<" in drawn
+
+
+def test_of_many_masks_the_arms_alone_are_written(folder: Folder, tmp_path: Path) -> None:
+    def likeness(count: int) -> set[str]:
+        cells = [f"{folder.path.name}:r{r}/L01/{arm}/0" for arm in ("ticket", "reinit") for r in range(count)]
+        found = [
+            (a, b, "all", "jaccard", None, "raw", "x", 0, 0.3, 0.25, 1.0, 0.1)
+            for i, a in enumerate(cells)
+            for b in cells[i + 1 :]
+        ]
+        write(folder, found, [])
+        save(FIGURES["similarity"](with_structure(tables(), folder)), tmp_path / "x.svg")  # type: ignore[arg-type]
+        return set(re.findall(">((?:ticket|reinit)[ 0-9]*)<", (tmp_path / "x.svg").read_text()))
+
+    assert likeness(12) == {f"{arm} {r}" for arm in ("ticket", "reinit") for r in range(12)}
+    assert likeness(16) == {"ticket", "reinit"}
 
 
 def test_similarity_is_symmetric_and_saturates_at_the_most_alike_of_two_replicates(found: Tables) -> None:

@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import polars as pl
 import pytest
 
-from tombola.report.figures.style import ARM_STYLES, arm_channels, arm_styles, round_steps
+from support.report_frames import odd_tables
+from tombola.report.figures.base import FIGURES
+from tombola.report.figures.style import (
+    ARM_STYLES,
+    SPARE_COLOURS,
+    arm_channels,
+    arm_styles,
+    round_steps,
+    styled_with,
+)
 
 MANY = [*ARM_STYLES, *(f"other-{i:02}" for i in range(20))]
 
@@ -17,6 +29,27 @@ def luminance(colour: str) -> float:
 def test_a_known_arm_looks_the_same_whoever_is_beside_it() -> None:
     alone = arm_styles(["reinit"])["reinit"]
     assert arm_styles(["zebra", "aardvark", "ticket", "reinit"])["reinit"] == alone
+
+
+def test_an_arm_of_a_run_looks_the_same_in_each_picture_and_unlike_the_others() -> None:
+    others = [f"other-{i}" for i in range(len(SPARE_COLOURS))]
+    with styled_with(["ticket", *others]):
+        apart = {name: arm_styles([name, "to the donor"])[name] for name in others}
+        assert arm_styles(["ticket", *others]).items() >= apart.items()
+    assert len({style.colour for style in apart.values()}) == len(others)
+    assert arm_styles(["other-7"]) == {"other-7": apart["other-0"]}  # as it is without a run
+    with styled_with([*others, "one-more"]):
+        assert arm_styles(["other-7"]) == {"other-7": apart["other-0"]}
+
+
+def test_a_picture_of_a_few_arms_has_them_as_the_run_does() -> None:
+    run = odd_tables()["twelve arms"]
+    few = {name: frame.filter(pl.col("arm") == "arm-9") for name, frame in run.summaries.items()}
+    drawn = FIGURES["early-stop"](replace(run, summaries=few)).to_dict()
+    with styled_with(run.results["arm"]):
+        colour = arm_styles(["arm-9"])["arm-9"].colour
+    assert colour != SPARE_COLOURS[0]
+    assert drawn["layer"][-1]["encoding"]["color"]["scale"] == {"domain": ["arm-9"], "range": [colour]}
 
 
 def test_arms_are_told_apart_without_colour() -> None:

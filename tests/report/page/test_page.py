@@ -10,7 +10,7 @@ import pytest
 from support.page_reader import Reader
 from support.report_frames import odd_tables, results_frame, spoilt, tables
 from tombola.report.figures.base import FIGURES
-from tombola.report.page.page import notes, write
+from tombola.report.page.page import held, notes, write
 from tombola.report.page.tables import level_rows
 
 ALWAYS = {"accuracy-early-stop", "accuracy-final", "early-stop", "gap", "input-map"} | {
@@ -185,3 +185,15 @@ def test_writing_again_replaces_the_page(tmp_path: Path) -> None:
     page = write(tmp_path, empty, ["second"], {}, "")
     assert "second" in page.read_text()
     assert "first<" not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("cell", "parts"),
+    [
+        ("-0.10 [-0.27, +0.07]", ["-0.10", "[-0.27,~+0.07]"]),
+        ("1.55e+10 (99.9% to 100%)", ["1.55e+10", "(99.9%~to~100%)"]),
+        ("not shown, p = 0.23", ["not~shown,", "p~=~0.23"]),
+    ],
+)
+def test_a_cell_breaks_between_a_number_and_its_brackets_alone(cell: str, parts: list[str]) -> None:
+    assert held(cell).replace("\N{NO-BREAK SPACE}", "~").split(" ") == parts

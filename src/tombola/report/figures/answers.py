@@ -24,6 +24,8 @@ COLOURS = {YES: "#1b7837", NO: "#b2182b", CLOSE: "#5b6675", UNRESOLVED: "#8a8f98
 """The colour of each decision, as on the page."""
 ROW, TALL = 34, 48
 """Height of a claim in px: a line of words above its interval, or two."""
+BESIDE = 17
+"""How much of it, from below, is beside the interval."""
 
 
 def effects(tables: Tables, question: Question) -> Picture:
@@ -42,9 +44,18 @@ def effects(tables: Tables, question: Question) -> Picture:
             legend=None,
         ),
     )
-    zero = alt.Chart().mark_rule(strokeDash=[3, 3], color=GREY).encode(x=alt.datum(0))
     # Words at the left edge whatever the width: beside the axis they would take half of a narrow page.
     row = TALL if any(each.c for each in found) else ROW
+    # Beside the intervals alone: through the words it would strike letters out.
+    zero = (
+        alt.Chart()
+        .mark_rule(strokeDash=[3, 3], color=GREY)
+        .encode(
+            x=alt.datum(0),
+            y=alt.Y("row:O", axis=None, bandPosition=1 - (BESIDE / row)),
+            y2=alt.Y2("row:O", bandPosition=1),
+        )
+    )
     words: dict[str, Any] = {
         "align": "left",
         "baseline": "top",

@@ -17,6 +17,7 @@ from tombola.report.figures.style import (
     ArmStyle,
     config,
     series_styles,
+    styled_with,
 )
 from tombola.report.tables import NothingToDrawError, Tables
 
@@ -43,7 +44,8 @@ class Figure:
     def __call__(self, tables: Tables) -> Picture:
         if tables.runs and not self.holds_several(tables):
             raise NothingToDrawError("This picture shows one run at a time.")
-        chart = self.draw(tables)
+        with styled_with(tables.results["arm"].unique()):
+            chart = self.draw(tables)
         chart.config = config()
         return chart
 

@@ -113,16 +113,30 @@ def _dense_rule(frame: pl.DataFrame) -> list[alt.Chart]:
     return [rule, name]
 
 
-def density_axis(frame: pl.DataFrame, title: str = "density (% of prunable weights that remain)") -> alt.X:
-    """`density` (%) on a log scale from 100 at the left down to the least of the frame, ticks at 1-2-5 steps."""
-    lowest = min(*frame["density"], 50.0)
+def density_axis(
+    frame: pl.DataFrame, title: str = "density (% of prunable weights that remain)", highest: float = 100
+) -> alt.X:
+    """`density` (%) on a log scale from `highest` at the left down to the least of the frame, ticks at 1-2-5 steps."""
+    lowest = min(*frame["density"], highest / 2)
+    steps = round_steps(0.97 * lowest, highest)
     return alt.X(
         "density:Q",
         title=title,
         # Room for half a marker at both ends.
-        scale=alt.Scale(type="log", reverse=True, domain=[lowest * 0.94, 106], nice=False),
-        axis=alt.Axis(values=round_steps(0.97 * lowest, 100), format="~g", grid=False),
+        scale=alt.Scale(type="log", reverse=True, domain=[lowest * 0.94, highest * 1.06], nice=False),
+        axis=alt.Axis(values=steps, format="~g", grid=False),
     )
+
+
+def levels_axis(means: pl.DataFrame) -> alt.X:
+    """`density` (%) over the levels of `means` alone. One level makes no line: its arms stand beside each other, in the
+    order of the legend, which names them."""
+    densities = means["density"]
+    if densities.round_sig_figs(3).n_unique() > 1:
+        return density_axis(means, "density (%)", highest=max(densities))
+    title = f"arms, at {percent(densities[0] / 100)} density"
+    axis = alt.Axis(labels=False, ticks=False, grid=False)
+    return alt.X("arm:N", title=title, sort=list(arm_styles(means["arm"])), axis=axis)
 
 
 def describe(frame: pl.DataFrame, label: str, digits: int) -> str:

@@ -8,7 +8,7 @@ import polars as pl
 from tombola.alignment.words import RAW, WHOLE
 from tombola.comparison.measures.base import MEASURES
 from tombola.report.figures.base import Picture, figure
-from tombola.report.figures.density import density_axis
+from tombola.report.figures.density import levels_axis
 from tombola.report.figures.panels import first_arm, line_panels, panels_of, tidy
 from tombola.report.figures.similarity import OTHERS, SECTION, of_one_arm
 from tombola.report.figures.style import GREY, arm_styles
@@ -39,7 +39,7 @@ def function(tables: Tables) -> Picture:
         .sort("measure", "arm", "density", descending=[False, False, True])
         .with_columns(pl.col("density") * 100)
     )
-    base = alt.Chart().encode(x=density_axis(means, "density (%)"))
+    base = alt.Chart().encode(x=levels_axis(means))
     # Points, so that a single density shows too: a line of one point is none. A panel of its own axis where nothing has
     # a chance level would have an extent of nothing, so there it is the value, unseen.
     known = "isValid(datum.expected)"

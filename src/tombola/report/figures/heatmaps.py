@@ -164,12 +164,19 @@ def describe_looks(panels: dict[str, Looks]) -> str:
     )
 
 
+MOST_NAMED = 24
+"""Masks along a side that are each named there; of more, only their arms are, in the middle of each."""
+ARM_ALONE = "slice(datum.label, 0, lastindexof(datum.label, ' '))"
+"""What is left of 'ticket 3' without the replicate."""
+
+
 @figure(
     "similarity",
     "Which tickets are alike",
     SECTION,
     "Jaccard index of every two masks over chance (1), whole networks, unit for unit, at the sparsest density that was "
-    "compared; the scale ends at the most alike pair of different replicates. A reinit has the ticket's own mask.",
+    "compared; the scale ends at the most alike pair of different replicates. Masks go by arm, then by replicate; the "
+    "pointer names them. A reinit has the ticket's own mask.",
 )
 def similarity(tables: Tables) -> Picture:
     """Raw Jaccard over its expectation, by arm and replicate."""
@@ -197,12 +204,23 @@ def similarity(tables: Tables) -> Picture:
     order = [f"{arm} {r}" for arm, r in sorted(places, key=lambda place: (arms.index(place[0]), place[1]))]
     across = frame.filter(pl.col("replicate_a") != pl.col("replicate_b"))["times"].to_list() or [1.0]
     side = min(420, max(120, 14 * len(order)))
+    labels: dict[str, Any] = {"labelOverlap": False}
+    if len(order) > MOST_NAMED:
+        blocks = [[name for name in order if name.rpartition(" ")[0] == arm] for arm in arms]
+        middles = [block[len(block) // 2] for block in blocks]
+        labels = {
+            "values": middles,
+            "labelExpr": ARM_ALONE,
+            "labelOverlap": True,
+            "tickSize": 0,
+            "labelPadding": 6,
+        }
     picture: Picture = (
         alt.Chart(alt.InlineData(values=tidy(both)))
         .mark_rect(aria=False)
         .encode(
-            x=alt.X("one:N", title=None, sort=order, axis=alt.Axis(labelAngle=-60, labelOverlap=False)),
-            y=alt.Y("other:N", title=None, sort=order, axis=alt.Axis(labelOverlap=False)),
+            x=alt.X("one:N", title=None, sort=order, axis=alt.Axis(labelAngle=-60, **labels)),
+            y=alt.Y("other:N", title=None, sort=order, axis=alt.Axis(**labels)),
             color=heat("times:Q", "overlap, times chance", min(1.0, *frame["times"]), max(1.05, *across)),
             tooltip=[
                 alt.Tooltip("one:N"),

@@ -11,7 +11,7 @@ from tombola.alignment.words import RAW, WHOLE
 from tombola.comparison.consensus import DISPERSION
 from tombola.lottery.arms.catalog import TICKET
 from tombola.report.figures.base import Picture, figure
-from tombola.report.figures.density import density_axis
+from tombola.report.figures.density import levels_axis
 from tombola.report.figures.panels import first_arm, line_panels, panels_of, spread, tidy
 from tombola.report.figures.style import GREY, arm_styles
 from tombola.report.tables import NothingToDrawError, Tables
@@ -23,6 +23,8 @@ LAYERS = 3
 """Layers shown beside the whole network: first, last, and between them."""
 NETWORK = "whole network"
 SECTION = "Structure"
+TWO_LINES = "split(replace(datum.label, ' (', '|('), '|')"
+"""Of a panel's name, what stands in brackets below the rest: both beside each other are wider than a panel."""
 OTHERS = (
     "Pairs are of one arm, from different replicates; pairs describe, decisions are taken over replicates."
 )
@@ -47,7 +49,7 @@ def times_chance(tables: Tables, measure: str, side: str | None, label: str) -> 
     )
     y = alt.Y("times:Q", title=label, scale=alt.Scale(zero=False))
     return line_panels(
-        alt.Chart().encode(x=density_axis(means, "density (%)"), y=y),
+        alt.Chart().encode(x=levels_axis(means), y=y),
         tidy(means),
         describe(means, f"{label.capitalize()}, against density", "panel"),
         {"density:N": "density (%)"},
@@ -174,7 +176,8 @@ def consensus(tables: Tables) -> Picture:
         axis = alt.Axis(grid=False, tickCount=4, format="~s")
         return alt.Y(field, title="weights", scale=alt.Scale(type="log"), axis=axis)
 
-    x = alt.X("kept:O", title="replicates that keep it", axis=alt.Axis(labelAngle=0))
+    axis = alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=4)
+    x = alt.X("kept:O", title="replicates that keep it", axis=axis)
     base = alt.Chart().encode(x=x)
     chance = base.mark_line(color=GREY, strokeWidth=1.2).encode(y=weights("expected:Q"), detail="arm:N")
     means = ", ".join(
@@ -188,7 +191,7 @@ def consensus(tables: Tables) -> Picture:
         f"Histograms of how many replicates keep each weight at {density} density, beside independent "
         f"masks, for {listed(panels)}. Variance over chance in the whole network: {means}.",
         {"kept:N": "replicates"},
-        panels_of(panels, title=f"{density} remain"),
+        panels_of(panels, title=f"{density} remain").header(labelExpr=TWO_LINES),
         4,
         PANEL,
         marks="points",

@@ -7,7 +7,9 @@ the same a second time, so that a picture keeps its meaning in grey.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -40,22 +42,42 @@ ARM_STYLES: Mapping[str, ArmStyle] = {
 }
 
 # The spare shapes are none of the above and 4 of them meet 5 dashes: 20 more arms are told apart even in grey.
-SPARE_COLOURS = ("#56a0d3", "#8c5a2b", "#882255", "#8a8a1f", "#3b8f8f", "#b8860b", "#5b4a9c")
+SPARE_COLOURS = (
+    *("#56a0d3", "#8c5a2b", "#882255", "#8a8a1f", "#3b8f8f", "#b8860b", "#5b4a9c"),
+    *("#ee3377", "#9a1b1b", "#a87bd8"),
+)
 SPARE_SHAPES = ("cross", "triangle-down", "triangle-right", "triangle-left")
 SPARE_DASHES = ((5, 2), (2, 3), (10, 3), (6, 2, 1, 2), (12, 3, 3, 3))
 
 
+_of_run: ContextVar[frozenset[str]] = ContextVar("_of_run", default=frozenset())
+
+
+@contextmanager
+def styled_with(arms: Iterable[str]) -> Iterator[None]:
+    """While it is open, arms have the styles they have among all these, so that an arm looks the same in each picture
+    of a run; not where these are more than there are colours, since two arms of a picture might then share one."""
+    few = frozenset(arms) - ARM_STYLES.keys()
+    token = _of_run.set(few if len(few) <= len(SPARE_COLOURS) else frozenset())
+    try:
+        yield
+    finally:
+        _of_run.reset(token)
+
+
 def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
-    """A style for each arm, known arms first in their fixed order, then the others by name."""
+    """A style for each arm, known arms first in their fixed order, then the others by name; see `styled_with`."""
     names = set(arms)
     known = {name: style for name, style in ARM_STYLES.items() if name in names}
+    others, together = names - known.keys(), _of_run.get()
+    places = {name: i for i, name in enumerate([*sorted(together), *sorted(others - together)])}
     spare = {
         name: ArmStyle(
-            SPARE_COLOURS[i % len(SPARE_COLOURS)],
-            SPARE_SHAPES[i % len(SPARE_SHAPES)],
-            SPARE_DASHES[i % len(SPARE_DASHES)],
+            SPARE_COLOURS[places[name] % len(SPARE_COLOURS)],
+            SPARE_SHAPES[places[name] % len(SPARE_SHAPES)],
+            SPARE_DASHES[places[name] % len(SPARE_DASHES)],
         )
-        for i, name in enumerate(sorted(names - known.keys()))
+        for name in sorted(others)
     }
     return known | spare
 

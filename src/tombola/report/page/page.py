@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -30,6 +31,9 @@ ANSWER = "Answer"
 """The section of the pictures that stand beside the sentences of a study's answer."""
 BESIDE = (".svg", ".pdf", ".png")
 """Formats that each figure is saved as, beside the page."""
+
+HELD = re.compile(r"\[[^]]*\]|\([^)]*\)|p = |not shown")
+"""Parts of a cell that stand on one line."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def write(
         metric=tables.metric,
         layers=layer_ledgers(tables),
         costs=cost_ledgers(tables) + saving_ledgers(tables),
+        held=held,
         provenance=provenance,
         spec=spec_toml,
         formats=[suffix.removeprefix(".") for suffix in (*beside, ".csv")] if beside else [],
@@ -98,6 +103,11 @@ def write(
     sweep(folder, "**/.*.tmp")
     write_bytes(page, text.encode())
     return page
+
+
+def held(cell: str) -> str:
+    """The text of a cell, which where it is narrow breaks between a number and its brackets, not within either."""
+    return HELD.sub(lambda part: part[0].replace(" ", "\N{NO-BREAK SPACE}"), cell)
 
 
 def _reasons(figures: Sequence[Shown]) -> dict[str, str]:
