@@ -70,7 +70,7 @@ MISTAKES = [
 def test_mistake(tombola: Tombola, tmp_path: Path, args: list[str], parts: list[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert_one_sentence(tombola(*args), *parts)
-    assert not list(tmp_path.glob("runs/*/cells"))
+    assert not list(tmp_path.glob("runs/*"))
 
 
 def test_study_file_mistakes(tombola: Tombola, tmp_path: Path) -> None:
