@@ -35,7 +35,8 @@ def explain(error: ErrorDetails, model: Any) -> str:
         parts.pop()
     place = place_of(parts)
     if error["type"] == "extra_forbidden":
-        return f"unknown key '{place}'{nearest(str(parts[-1]), _fields(model, parts[:-1]))}"
+        table = "" if any(isinstance(part, int) for part in parts) else place.rpartition(".")[0]
+        return f"unknown key '{place}'{nearest(str(parts[-1]), _fields(model, parts[:-1]), table)}"
     if error["type"] == "model_type":
         fields = _fields(model, parts)
         begun = f", such as [{place}] {fields[0]} = ..." if fields and isinstance(error["input"], str) else ""

@@ -23,7 +23,10 @@ def assert_one_sentence(said: Said, *parts: str) -> None:
 MISTAKES = [
     (["run", "quikc"], ["unknown preset 'quikc'", "did you mean 'quick'"]),
     (["run", "nowhere.toml"], ["nowhere.toml", "no such study file"]),
-    (["run", "quick", "--set", "recipe.itertions=5"], ["recipe.itertions", "did you mean 'iterations'"]),
+    (
+        ["run", "quick", "--set", "recipe.itertions=5"],
+        ["recipe.itertions", "did you mean 'recipe.iterations'?"],
+    ),
     (["run", "quick", "--set", "itertions=5"], ["itertions", "did you mean 'iterations'"]),
     (["run", "quick", "--set", "recipe.iterations=many"], ["recipe.iterations", "many", "integer"]),
     (["run", "quick", "--set", "recipe.nesterov=maybe"], ["recipe.nesterov", "maybe"]),
@@ -41,6 +44,13 @@ MISTAKES = [
     (["run", "quick", "--device", "gpu"], ["unknown device 'gpu'"]),
     (["run", "quick", "--engine", "mpl"], ["unknown engine 'mpl'", "did you mean 'mlp'"]),
     (["run", "quick", "--nope"], ["--nope"]),
+    (["run", "quick", "--replicate", "4"], ["run has no option --replicate", "--set replicates=4\n"]),
+    (["run", "quick", "--levels=4", "--json"], ["run has no option --levels", "--set levels=4\n"]),
+    (["run", "quick", "--iterations"], ["run has no option --iterations", "--set iterations=VALUE\n"]),
+    (["run", "quick", "--set", "data.validation=3600"], ["study 'quick': data.validation is 3600, which"]),
+    (["run", "quick", "--engine", "sparse-conv"], ["engine 'sparse-conv' cannot"]),
+    (["verdicts", "nothing"], ["no run 'nothing' under runs; there are none\n"]),
+    (["figure", "nothing", "gapp"], ["no run 'nothing' under runs", "no figure 'gapp'; did you mean 'gap'?"]),
     (
         ["run", "lenet-mnist", "--data-dir", "empty"],
         ["mnist", "train-images-idx3-ubyte", "tombola data fetch mnist"],
@@ -70,7 +80,7 @@ MISTAKES = [
 def test_mistake(tombola: Tombola, tmp_path: Path, args: list[str], parts: list[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert_one_sentence(tombola(*args), *parts)
-    assert not list(tmp_path.glob("runs/*/cells"))
+    assert not list(tmp_path.glob("runs/*"))
 
 
 def test_study_file_mistakes(tombola: Tombola, tmp_path: Path) -> None:

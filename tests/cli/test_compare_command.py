@@ -65,6 +65,7 @@ def test_the_answer_is_a_dozen_lines_at_most(tombola: Tombola, folder: Path) -> 
         said = tombola("compare", "tiny", *options)
         assert said.code == 0, said.err
         assert len(said.out.splitlines()) <= 12
+        assert said.out.endswith("\n`tombola report tiny` draws them on the run's page\n")
         assert "--all has the table" in said.out
         assert ("reinit" in said.out) == (
             "--arms" in options
@@ -81,6 +82,7 @@ def test_the_answer_is_a_dozen_lines_at_most(tombola: Tombola, folder: Path) -> 
         "out.weight",
         "all",
         "nothing",
+        "`tombola",
     ]
     raw = tombola("compare", "tiny", "--aligned", "raw").out
     assert raw.splitlines()[0].endswith("units as they come")

@@ -24,6 +24,7 @@ def test_a_table_is_printed_and_kept(tombola: Tombola, done: Path) -> None:
     for part in ("instability", "levels", "dense", "random-mask", "80.0%", "below 2 points"):
         assert part in said.out
     assert "±" not in said.out, "two replicates have no interval"
+    assert said.out.endswith("\n`tombola report tiny` draws them on the run's page\n")
     assert (done / "connect.parquet").is_file()
     assert (done / "paths.parquet").is_file()
     assert "2 networks trained (random-mask)" in said.err

@@ -35,6 +35,7 @@ def test_widths(tombola: Tombola, done: Path) -> None:
     ("args", "sentence"),
     [
         (["gapp", "tiny"], "unknown figure 'gapp'; did you mean 'gap'"),
+        (["quick", "nonesuch"], "no run 'quick' under runs"),
         (["gap"], "figure 'gap' of which run?"),
         (["gap", "tinny"], "no run 'tinny' under runs"),
         (["overlap", "tiny"], "figure 'overlap' cannot be drawn: No tickets were compared yet"),

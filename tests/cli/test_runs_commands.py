@@ -92,7 +92,12 @@ def test_diff_names_what_differs(tombola: Tombola, study_file: Path, done: Path)
     found = json.loads(tombola("diff", "tiny", "other", "--json").out)
     assert found["spec"] == {"name": ["tiny", "other"], "recipe.lr": [0.0012, 0.01]}
     assert {(row["arm"], row["level"]) for row in found["results"]} >= {("ticket", 0), ("reinit", 2)}
-    assert "recipe.lr" in tombola("diff", "tiny", "other").out
+    assert all(
+        row["density"] == row["density_b"] and row["n_a"] == row["n_b"] == 2 for row in found["results"]
+    )
+    words = tombola("diff", "tiny", "other").out
+    assert "recipe.lr" in words
+    assert "A / B" not in words
     same = tombola("diff", "tiny", "tiny").out
     assert "equal specs" in same
     assert "In 14 of 14 trainings the early stop is the last evaluation" in same
@@ -193,6 +198,37 @@ def test_results_hold_tickets_against_the_dense_network_where_asked(tombola: Tom
         refused = tombola("results", done.name, *wrong)
         assert refused.code == 2
         assert sentence in refused.err
+
+
+@pytest.mark.usefixtures("done")
+def test_diff_says_densities_and_replicates_of_both(tombola: Tombola, study_file: Path) -> None:
+    changes = ("pruning.rate=0.5", "replicates=1", "name=other")
+    assert tombola("run", study_file, *(part for each in changes for part in ("--set", each))).code == 0
+    said = tombola("diff", "tiny", "other").out
+    assert "means over n replicates" in said
+    assert "where A and B differ, A / B" in said
+    [level] = [line.split() for line in said.splitlines() if line.split()[:2] == ["reinit", "2"]]
+    assert level[3] == level[6] == "/"
+    assert level[2] != level[4]
+    assert (level[5], level[7]) == ("2", "1")
+
+
+@pytest.mark.usefixtures("done")
+def test_a_dry_run_says_how_many_replicates_are_there(tombola: Tombola, study_file: Path) -> None:
+    said = tombola("run", study_file, "--set", "replicates=1", "--dry-run")
+    assert "2 replicates are there already, and all of them count; 1 were asked for" in said.err
+
+
+@pytest.mark.parametrize("words", [(), ("--format", "md")])
+def test_there_is_no_report_of_a_run_without_a_cell(
+    tombola: Tombola, done: Path, words: tuple[str, ...]
+) -> None:
+    shutil.rmtree(done / "cells")
+    shutil.rmtree(done / "report", ignore_errors=True)
+    said = tombola("report", "tiny", *words)
+    assert said.code == 2
+    assert "no cell is trained yet, so that there is nothing to report" in said.err
+    assert not (done / "report").exists()
 
 
 @pytest.mark.usefixtures("done")

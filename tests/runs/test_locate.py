@@ -26,7 +26,7 @@ def test_runs_are_found_by_folder_name_and_unique_beginning(tmp_path: Path) -> N
         find_run("alp", tmp_path)
     with pytest.raises(UserError, match="did you mean 'alpine-"):
         find_run(f"alpina-{two.study.identity()}", tmp_path)
-    with pytest.raises(UserError, match="there are none under"):
+    with pytest.raises(UserError, match=r"^no run 'alpha' under .*nowhere; there are none$"):
         find_run("alpha", tmp_path / "nowhere")
 
 

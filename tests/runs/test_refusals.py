@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from support.study_kit import Notes, bound, run_tiny, times, tiny
+from support.study_kit import Notes, bound, run_tiny, times, tiny, tiny_options
 from tombola.data.dataset import DATASETS
 from tombola.errors import UserError
+from tombola.lottery.cell import Drawn
 from tombola.models.initializers import glorot
 from tombola.runs import folder
 from tombola.runs.folder import LOCK, Run
+from tombola.runs.presence import WORK
+from tombola.runs.runner import run_study, run_sweep
+from tombola.study.sweep import Member, Sweep
 
 ARCHITECTURE = importlib.import_module("tombola.models.architecture")
 
@@ -125,15 +130,78 @@ def test_other_initial_weights_are_refused(
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"device": "cuda:99"}, "'cuda:99' is not here"),
         ({"engine": "mpl"}, "unknown engine 'mpl'; did you mean 'mlp'"),
+        ({"engine": "sparse-conv"}, "engine 'sparse-conv' cannot hold lenet-8-6"),
+        ({"engine": "sparse-conv", "shard": "1/2"}, "engine 'sparse-conv' cannot hold lenet-8-6"),
         ({"dataset": None}, "handed in from Python"),
     ],
 )
-def test_a_wrong_option_makes_no_folder_with_anything_in_it(
-    options: dict[str, Any], words: str, tmp_path: Path
-) -> None:
+def test_a_wrong_option_makes_no_folder(options: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=words):
         run_tiny(tmp_path, **options)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != LOCK]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": {"validation": 90}}, "study 'tiny': data.validation is 90, which takes 90 of 90 training"),
+        ({"pruning": {"rates": {"ouput": 0.1}}}, "study 'tiny': pruning.rates: 'ouput' matches no parameter"),
+    ],
+)
+def test_what_does_not_fit_the_data_or_the_network_is_named_by_study_and_key(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=f"^{words}"):
+        run_tiny(tmp_path, tiny(**changes))
+    assert not list(tmp_path.iterdir())
+
+
+def refuse(run: Run) -> None:
+    raise UserError("the last moment before training")
+
+
+def test_a_refusal_before_the_first_training_removes_what_was_begun(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the last moment"):
+        run_study(tiny(), tiny_options(tmp_path, tiny()), beginning=refuse)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_removes_no_folder_that_was_there(tmp_path: Path) -> None:
+    folder = tmp_path / bound(tiny()).folder
+    folder.mkdir()
+    with pytest.raises(UserError, match="the last moment"):
+        run_study(tiny(), tiny_options(tmp_path, tiny()), beginning=refuse)
+    assert (folder / "study.toml").is_file()
+
+
+def test_a_refusal_removes_no_folder_in_which_another_works(tmp_path: Path) -> None:
+    def joined(run: Run) -> None:
+        (run.path / WORK).mkdir()
+        (run.path / WORK / "other.beat").write_text("{}")
+        refuse(run)
+
+    with pytest.raises(UserError, match="the last moment"):
+        run_study(tiny(), tiny_options(tmp_path, tiny(), shard="1/2"), beginning=joined)
+    assert len(list(tmp_path.glob("*/study.toml"))) == 1
+
+
+def test_a_refusal_removes_nothing_that_was_trained(tmp_path: Path) -> None:
+    class Refused(Notes):
+        def landed(self, drawn: Sequence[Drawn]) -> None:
+            super().landed(drawn)
+            if len(self.landed_cells) > 2:
+                raise UserError("after the first cells")
+
+    with pytest.raises(UserError, match="after the first cells"):
+        run_tiny(tmp_path, progress=Refused())
+    assert list(tmp_path.glob("*/cells/r0/L00/ticket/0/cell.json"))
+
+
+def test_a_sweep_that_is_refused_before_the_first_training_leaves_nothing(tmp_path: Path) -> None:
+    members = [Member({"seed": seed}, tiny(seed=seed)) for seed in (0, 1)]
+    with pytest.raises(UserError, match="engine 'sparse-conv' cannot hold"):
+        run_sweep(Sweep(("seed",), tuple(members)), tiny_options(tmp_path, tiny(), engine="sparse-conv"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_data_under_the_same_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,10 @@ BILLION = 1_000_000_000
             "1 replicate of 1,000 levels with these arms are 10,001,001 networks",
         ),
         (f'{BASE}[[arms]]\nname = "reinit"\ndraws = {BILLION}\n', "draws is 1000000000: .* equal to 10000"),
-        (f'{BASE}[[arms]]\nname = "reinit"\nlevels = [{BILLION}]\n', "levels.0 is 1000000000: .* to 1000"),
+        (
+            f'{BASE}[[arms]]\nname = "reinit"\nlevels = [{BILLION}]\n',
+            "levels, entry 1 is 1000000000: .* to 1000",
+        ),
         *(
             (f"{BASE}[recipe]\n{key} = {BILLION}\n", f"recipe.{key} is 1000000000: .* equal to 100000000")
             for key in ("iterations", "batch", "warmup", "evaluate_every", "curve_every")

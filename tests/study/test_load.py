@@ -50,7 +50,7 @@ def test_a_last_part_that_two_tables_have_must_be_dotted(monkeypatch: pytest.Mon
 
 WRONG: list[tuple[str, tuple[str, ...]]] = [
     # setting -> what the sentence must name: the key, what was found, what was expected
-    ("recipe.lrr=1", ("recipe.lrr", "did you mean 'lr'")),
+    ("recipe.lrr=1", ("recipe.lrr", "did you mean 'recipe.lr'")),
     ("lrr=1", ("lrr", "did you mean 'lr'")),
     ("recipee.lr=1", ("recipee", "did you mean 'recipe'")),
     ("zzz=1", ("zzz", "iterations", "rate")),
@@ -83,7 +83,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("keep=weights", ("store.keep", "'weights'", "'masks'")),
     ("data.name=mnst", ("data.name", "'mnst'", "did you mean 'mnist'")),
     ("model=conv-2", ("model", "'conv-2'", "such as [model] name = ...")),
-    ("model.nam=conv-2", ("model.nam", "did you mean 'name'")),
+    ("model.nam=conv-2", ("model.nam", "did you mean 'model.name'")),
     ("model.options.dropout=[1]", ("model.options.dropout is [1]",)),
     ("validation=5000.0", ("data.validation", "5000.0", "count")),
     ("rewind=1500", ("pruning.rewind", "1500", "less than")),

@@ -140,7 +140,7 @@ def test_the_folder_of_a_sweep_stays_what_it_is() -> None:
 
 WRONG = {
     "unknown table": ('"prunning.rate" = [0.1]', ("[sweep] prunning.rate", "did you mean 'pruning'")),
-    "unknown key": ('"pruning.rat" = [0.1]', ("pruning.rat", "did you mean 'rate'")),
+    "unknown key": ('"pruning.rat" = [0.1]', ("pruning.rat", "did you mean 'pruning.rate'")),
     "unknown short key": ("rat = [0.1]", ("[sweep] rat", "did you mean 'rate'")),
     "unknown value": (
         '"pruning.criterion" = ["random", "larg-final"]',

@@ -18,6 +18,7 @@ from typing import Any
 from support.study_kit import run_tiny, tiny
 from tombola.runs import stacks
 from tombola.training.checkpoint import Checkpoint
+from tombola.training.engines.base import ENGINES
 
 STUDY = tiny(recipe={"iterations": 30, "evaluate_every": 3, "curve_every": 6}, pruning={"rewind": 6})
 
@@ -73,6 +74,7 @@ def die_at(operation: int) -> None:
 
 def main(out: pathlib.Path, deaths: list[str]) -> None:
     """Run the study once for each death."""
+    list(ENGINES)  # imported once, as torch is
     for death in deaths:
         death, _, place = death.partition("@")
         kind, _, when = death.partition(":")

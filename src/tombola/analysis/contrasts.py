@@ -202,21 +202,23 @@ def _apart(one: float, other: float) -> float:
 
 
 def diff_results(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
-    """Means over replicates for each (arm, level) that both have: arm, level, density (of A), test_a, test_b
-    (test accuracy at early stop, 0..1, or the metric that both are measured by), stop_a, stop_b (early-stop iteration).
-    Raises UserError for two that are measured by different metrics."""
+    """Means over replicates for each (arm, level) that both have: arm, level, density (of A), density_b, n_a, n_b (the
+    replicates), test_a, test_b (test accuracy at early stop, 0..1, or the metric that both are measured by), stop_a,
+    stop_b (early-stop iteration). Raises UserError for two that are measured by different metrics."""
     first, second = metric_in(a.columns), metric_in(b.columns)
     if first is not second:
         raise UserError(
             f"one run is measured by {first.noun} and the other by {second.noun}; expected one metric in both"
         )
-    return _means(a, "a").join(_means(b, "b").drop("density"), on=["arm", "level"]).sort("level", "arm")
+    of_b = _means(b, "b").rename({"density": "density_b"})
+    return _means(a, "a").join(of_b, on=["arm", "level"]).sort("level", "arm")
 
 
 def _means(frame: pl.DataFrame, side: str) -> pl.DataFrame:
     def mean(value: str, name: str) -> pl.DataFrame:
         grouped = by_replicate(frame, value).group_by("arm", "level")
-        return grouped.agg(pl.col("density").mean(), pl.col(value).mean().alias(f"{name}_{side}"))
+        n = pl.len().cast(pl.Int64).alias(f"n_{side}")
+        return grouped.agg(pl.col("density").mean(), n, pl.col(value).mean().alias(f"{name}_{side}"))
 
     test = mean(metric_in(frame.columns).early_stop, "test")
-    return test.join(mean("early_stop_iteration", "stop").drop("density"), on=["arm", "level"])
+    return test.join(mean("early_stop_iteration", "stop").drop("density", f"n_{side}"), on=["arm", "level"])

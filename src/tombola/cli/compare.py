@@ -18,6 +18,7 @@ from tombola.cli.options import (
     RunsFolder,
     Several,
     argument,
+    drawn_by,
     exclusive,
     listed,
     numbers,
@@ -89,6 +90,7 @@ def compare(
     from tombola.cli.show.comparison import print_comparison
     from tombola.cli.show.tables import print_csv, print_json
     from tombola.cli.show.watcher import Watcher
+    from tombola.runs.locate import is_run
 
     exclusive(as_json, as_csv)
     if sources:
@@ -120,6 +122,9 @@ def compare(
         print_csv(found.pairs)
     else:
         (print_comparison if everything else print_answer)(found)
+        stored = [name for name in names if is_run(Path(name)) or not Path(name).exists()]
+        if stored and out is None:
+            print(drawn_by(stored[0], runs))
 
 
 def _compare_sources(

@@ -19,6 +19,7 @@ from tombola.cli.options import (
     RunName,
     RunsFolder,
     Several,
+    drawn_by,
     exclusive,
     listed,
     numbers,
@@ -87,3 +88,4 @@ def connect(
         print_csv(found.pairs)
     else:
         print_connection(found)
+        print(f"\n{drawn_by(name, runs)}")

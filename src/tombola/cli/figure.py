@@ -90,12 +90,15 @@ def _told_apart(first: str, second: str | None, runs: Path) -> tuple[str, str]:
         return first, second
     if second in FIGURES:
         return second, first
-    try:
-        find(first, runs)
-        name = second
-    except UserError:
-        name = first
-    raise UserError(f"unknown figure '{name}'{nearest(name, FIGURES)}")
+    absent: UserError | None = None
+    for run, name in ((first, second), (second, first)):
+        try:
+            find(run, runs)
+        except UserError as problem:
+            absent = absent or problem
+            continue
+        raise UserError(f"unknown figure '{name}'{nearest(name, FIGURES)}")
+    raise UserError(f"{absent}, and no figure '{second}'{nearest(second, FIGURES)}")
 
 
 def _millimetres(width: str) -> float:

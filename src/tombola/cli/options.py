@@ -102,6 +102,12 @@ def numbers(option: str, given: Sequence[str] | None, kind: Callable[[str], T]) 
     raise UserError(f"{option} takes {what} with commas between, 0 or more, found '{','.join(given or ())}'")
 
 
+def drawn_by(name: str, runs: Path) -> str:
+    """What draws the tables that are stored in a run now: its page is older."""
+    place = "" if runs == RUNS else f" --runs {runs}"
+    return f"`tombola report {name}{place}` draws them on the run's page"
+
+
 def exclusive(as_json: bool, as_csv: bool) -> None:
     """Raise UserError where both are asked for."""
     if as_json and as_csv:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from tombola.cli import complete, names
 from tombola.cli.options import (
@@ -38,7 +39,31 @@ ALONE = (
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command(context_settings=spelt(runs="out"))(run)
+    app.command(cls=Hinting, context_settings=spelt(runs="out"))(run)
+
+
+class Hinting(TyperCommand):
+    """A command that, given a key of a study as an option, says how such keys are set."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As any command, but for that."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as problem:
+            if not hasattr(problem, "possibilities"):  # it is no unknown option
+                raise
+            option = str(getattr(problem, "option_name", ""))
+            from tombola.study.load import key_like
+
+            if (key := key_like(option.lstrip("-").replace("-", "_"))) is None:
+                raise
+            rest = given[given.index(option) + 1 :] if option in given else []
+            of_one = [each.partition("=")[2] for each in given if each.startswith(f"{option}=")]
+            value = [*of_one, *(each for each in rest[:1] if not each.startswith("-")), "VALUE"][0]
+            raise UserError(
+                f"{self.name} has no option {option}; keys of a study are set by --set, here --set {key}={value}"
+            ) from None
 
 
 def run(
@@ -85,7 +110,7 @@ def run(
     from tombola.analysis.verdicts.of_run import verdicts_of, write_verdicts
     from tombola.cli.serve import Beside
     from tombola.cli.show.dry_run import dry_run as print_dry_run
-    from tombola.cli.show.run import print_results
+    from tombola.cli.show.run import print_results, say_of_more
     from tombola.cli.show.verdicts import print_sentences, print_verdicts
     from tombola.cli.show.watcher import Watcher, announcer
     from tombola.report.page.compose import write_reports
@@ -136,9 +161,7 @@ def run(
     dismiss()
     asked = sweep.first.replicates
     for one in found.runs.values():
-        if one.study.replicates > asked:
-            there = f"{one.study.replicates} replicates are there already, and all of them count"
-            print(f"{one.path.name}: {there}; {asked} were asked for", file=sys.stderr)
+        say_of_more(one, asked)
     place = f"{'sweep' if sweep.keys else 'run  '}   {found.path}"
     if shard and any(one.headway().state != "finished" for one in found.runs.values()):
         print(f"{place}\nothers are still at it; the last of them goes on to the report")

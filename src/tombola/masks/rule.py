@@ -84,8 +84,8 @@ def rates_for(rule: PruneRule, roles: Mapping[str, str]) -> dict[str, float]:
         known = {*roles, *roles.values(), *(GENERAL.get(role, role) for role in roles.values())}
         if key not in known and not any(fnmatchcase(name, key) for name in roles):
             if key in ROLES:
-                raise UserError(f"pruning rates: the network has no '{key}' layer")
-            raise UserError(f"pruning rates: '{key}' matches no parameter or role{nearest(key, known)}")
+                raise UserError(f"pruning.rates: the network has no '{key}' layer")
+            raise UserError(f"pruning.rates: '{key}' matches no parameter or role{nearest(key, known)}")
     rates = {name: _rate(rule, name, role) for name, role in roles.items()}
     for name, rate in rates.items():
         if rule.structure == "channels" and roles[name] == MATRIX and rate:
@@ -106,7 +106,7 @@ def _rate(rule: PruneRule, name: str, role: str) -> float:
     rivals = [key for key in patterns if _literals(key) == closest]
     for rival in rivals:
         if rule.rates[rival] != rule.rates[rivals[0]]:
-            raise UserError(f"pruning rates: '{rivals[0]}' and '{rival}' both match '{name}' but differ")
+            raise UserError(f"pruning.rates: '{rivals[0]}' and '{rival}' both match '{name}' but differ")
     return rule.rates[rivals[0]]
 
 

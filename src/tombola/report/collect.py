@@ -33,9 +33,16 @@ from tombola.runs.cells.index import INDEX
 from tombola.runs.folder import Run
 from tombola.runs.progress import missing
 from tombola.runs.results import by_replicate, histories, results_of, summary
+from tombola.runs.sweeps import SweepRun
 from tombola.seals import unsealed
 from tombola.study.title import title_of
 from tombola.training.search.bird import Bird
+
+
+def require_cells(found: Run | SweepRun) -> None:
+    """Raise UserError where no cell of a run, or of any member of a sweep, is trained yet."""
+    if not any(run.cells() for run in found.runs.values()):
+        raise UserError(f"{found.path}: no cell is trained yet, so that there is nothing to report")
 
 
 def tables_of(run: Run) -> Tables:

@@ -51,6 +51,8 @@ from tombola.study.load import parse_study, read_text
 from tombola.study.spec import Study
 
 LOCK = ".lock"
+CHECKPOINT = ".checkpoint"
+"""How the names of checkpoints begin in a run folder."""
 LEAVING = 15.0
 """Seconds that workers are given to leave, whose run was stopped or killed."""
 PATIENCE = 0.5
@@ -146,18 +148,27 @@ class Run(Cells):
     def _environment_place(self) -> str:
         return f"{self.ladder}/{ENVIRONMENT_FILE}"
 
-    def make(self) -> None:
-        """Make the folder, unless it is there. Raises UserError where none can be."""
+    def make(self) -> bool:
+        """Make the folder, unless it is there; returns whether it was not. Raises UserError where none can be."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True)
         except (FileExistsError, NotADirectoryError, PermissionError) as problem:
+            if self.path.is_dir():
+                return False
             raise UserError(f"{self.path}: cannot be a run folder ({problem.strerror})") from None
+        return True
+
+    def is_untouched(self) -> bool:
+        """Whether no worker is in the folder, and no cell and no checkpoint of a training in it or within it."""
+        trained = any(any(self.path.rglob(name)) for name in ("cell.json", f"{CHECKPOINT}*"))
+        return not trained and not anyone_at_work(self.path)
 
     @contextmanager
     def held(self, patience: float | None = None, *, alone: bool = True) -> Iterator[None]:
         """Within it the folder, made if need be, is this process's alone; without `alone` there may be workers in it,
-        who do not hold the lock. Raises UserError where it is another's for longer than the seconds of `patience`."""
-        self.make()
+        who do not hold the lock. A folder that was made is removed again where a UserError leaves it with nothing
+        trained. Raises UserError where it is another's for longer than the seconds of `patience`."""
+        made = self.make()
         try:
             lock = FileLock(self.path / LOCK).acquire(timeout=PATIENCE if patience is None else patience)
         except Timeout:
@@ -165,7 +176,12 @@ class Run(Cells):
         with lock:
             if alone:
                 self._require_nobody()
-            yield
+            try:
+                yield
+            except UserError:
+                if made and self.is_untouched():
+                    shutil.rmtree(self.path)
+                raise
 
     def _require_nobody(self) -> None:
         """Raise UserError where workers are in the folder, and stay; those of a process that was killed soon leave."""

@@ -49,7 +49,7 @@ def find(named: Named, out: Path | str = "runs") -> Run | SweepRun:
         raise UserError(f"'{name}' is the beginning of several runs: {', '.join(matches)}")
     if Path(name).is_dir():
         raise UserError(f"{name}: not a run folder (no study.toml in it)")
-    hint = nearest(name, known) if known else f"; there are none under {out}"
+    hint = nearest(name, known) if known else "; there are none"
     raise UserError(f"no run '{name}' under {out}{hint}")
 
 

@@ -15,11 +15,12 @@ from tombola.errors import UserError, notice
 from tombola.models.architecture import Architecture
 from tombola.runs.progress import Progress, Silent
 from tombola.runs.trackers.base import Tracker, open_trackers
-from tombola.study.bind import bind, bind_sources
+from tombola.study.bind import bind, bind_sources, require_split
 from tombola.study.plan import Plan, make_plan
 from tombola.study.spec import Study
 from tombola.text import as_url
 from tombola.training.device import pick_device, prepare
+from tombola.training.engines.base import ENGINES
 
 HERE = Path("runs")
 """Where run folders lie."""
@@ -81,8 +82,11 @@ class RunOptions:
         return f"runs are trained in {self.out.absolute()}, and copied to {self.mirror} while they go on"
 
     def prepare(self) -> dict[str, Tracker]:
-        """Set torch up and open the trackers. Raises UserError for a tracker or a device that is not there."""
+        """Set torch up and open the trackers. Raises UserError for a tracker, an engine or a device that is not
+        there."""
         trackers = open_trackers(self.track)
+        if self.engine != "auto":
+            ENGINES[self.engine]
         prepare(self.threads)
         pick_device(self.device)
         return trackers
@@ -96,7 +100,11 @@ class RunOptions:
         cannot be run."""
         study, dataset, net = self.bind(study)
         study, sources = bind_sources(study, dataset, self.data_dir, self.model)
-        return make_plan(study, net, sources), dataset
+        try:
+            require_split(study, dataset)
+            return make_plan(study, net, sources), dataset
+        except UserError as problem:
+            raise UserError(f"study '{study.name}': {problem}") from None
 
 
 class RunKeywords(TypedDict, total=False):

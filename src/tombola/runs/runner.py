@@ -10,11 +10,12 @@ run. The next call makes good what was interrupted: `training/checkpoint.py` has
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from tombola.errors import notice
+from tombola.errors import UserError, notice
 from tombola.runs.folder import Run
 from tombola.runs.run_options import RunOptions
 from tombola.runs.sweeps import SweepRun
@@ -94,16 +95,25 @@ def run_sweep(
     folders = [Run(options.out / member.study.folder) for member in sweep.members]
     values = [member.values for member in sweep.members]
     found = SweepRun(options.out / sweep.folder, sweep.title, tuple(zip(values, folders, strict=True)))
-    for member, folder in zip(sweep.members, folders, strict=True):
-        # Written beforehand, so that the sweep can be looked at before a member's turn comes.
-        folder.make()
-        folder.require_own()
-        if not folder.has_study():
-            folder.write_study(member.study)
-    found.save()
-    for index, member in enumerate(sweep.members):
-        beginning(member)
-        run_study(member.study, options, dense_from=folders[:index])
+    made = list[Run]()
+    try:
+        for folder in (Run(found.path), *folders):
+            if folder.make():
+                made.append(folder)
+        for member, folder in zip(sweep.members, folders, strict=True):
+            # Written beforehand, so that the sweep can be looked at before a member's turn comes.
+            folder.require_own()
+            if not folder.has_study():
+                folder.write_study(member.study)
+        found.save()
+        for index, member in enumerate(sweep.members):
+            beginning(member)
+            run_study(member.study, options, dense_from=folders[:index])
+    except UserError:
+        if all(folder.is_untouched() and not folder.is_locked() for folder in folders):
+            for folder in made:
+                shutil.rmtree(folder.path)
+        raise
     return found
 
 

@@ -12,7 +12,7 @@ from tombola.lottery.cell import Begin, Cell, Drawn, train_cells
 from tombola.lottery.lottery import Lottery
 from tombola.models.architecture import Architecture
 from tombola.runs.environment import EngineRecord, training_clock
-from tombola.runs.folder import Run
+from tombola.runs.folder import CHECKPOINT, Run
 from tombola.runs.progress import Progress
 from tombola.study.ladders import goes_to, steps_at_most
 from tombola.study.spec import Study
@@ -22,9 +22,6 @@ from tombola.training.memory import networks_that_fit
 from tombola.training.parallel import ranks
 from tombola.training.start import Start
 from tombola.training.trained import Trained
-
-CHECKPOINT = ".checkpoint"
-"""How the names of checkpoints begin in a run folder."""
 
 
 def name_of(stack: Sequence[Cell]) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 from tombola.data.catalog import load
 from tombola.data.dataset import DATASETS, Dataset
 from tombola.data.resident import Resident
+from tombola.data.split import validation_count
 from tombola.errors import UserError, notice
 from tombola.metrics import METRICS
 from tombola.models.architecture import Architecture, architecture
@@ -84,10 +85,19 @@ def bind_sources(
                 table = study.sources[name]
                 table = table.model_copy(update={"data": {**table.data, "digest": spec.data.digest}})
                 study = study.model_copy(update={"sources": {**study.sources, name: table}})
+            require_split(spec, own)
             found[name] = Source(make_plan(spec, net), own)
         except UserError as problem:
             raise UserError(f"[sources.{name}]: {problem}") from None
     return study, found
+
+
+def require_split(study: Study, dataset: Dataset) -> None:
+    """Raise UserError where the data have too few examples for what the study keeps for validation."""
+    try:
+        validation_count(len(dataset.train_y), study.data.validation)
+    except UserError as problem:
+        raise UserError(f"data.{problem}") from None
 
 
 def _require_other_starts(net: Architecture, replicates: int, instance: bool) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tombola.cli.show.run import say_of_more
 from tombola.cli.show.tables import print_json, print_table, time_of
 from tombola.cli.show.verdicts import print_prospects, prospect_rows
 from tombola.errors import notice
@@ -49,6 +50,8 @@ def _planned(study: Study, options: RunOptions) -> tuple[Plan, dict[str, Any]]:
         notice(sentence)
     folder = Run(options.out / study.folder)
     say_of_siblings(folder, study, dataset.digest)
+    if folder.has_study():
+        say_of_more(folder, study.replicates)
     facts = _facts(plan, folder)
     left = facts["trainings_done"] < facts["trainings"]
     time = estimate_time(plan, dataset, pick_device(options.device), options.engine) if left else NOTHING

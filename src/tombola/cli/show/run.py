@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from tombola.study.sweep import label_of
 from tombola.text import percent, ticket_first
 
 Facts = dict[str, Any]
+BOTH = " / "
+"""Between what one run has and what the other has."""
 
 
 def print_runs(folder: Path, as_json: bool) -> None:
@@ -159,6 +162,18 @@ def print_by_class(run: Run, data_dir: Path | None, as_json: bool, as_csv: bool)
         print_table(heads, table)
 
 
+def _of_both(a: str, b: str) -> str:
+    """What two runs have: once where it is the same."""
+    return a if a == b else f"{a}{BOTH}{b}"
+
+
+def say_of_more(run: Run, asked: int) -> None:
+    """Say on standard error where a run has more replicates than were asked for."""
+    if (there := run.study.replicates) > asked:
+        said = f"{there} replicates are there already, and all of them count; {asked} were asked for"
+        print(f"{run.path.name}: {said}", file=sys.stderr)
+
+
 def print_difference(first: Run, second: Run, as_json: bool) -> None:
     """What the specs and the results of two runs have different."""
     keys = diff_many([first.study, second.study])
@@ -175,14 +190,21 @@ def print_difference(first: Run, second: Run, as_json: bool) -> None:
         print("equal specs")
     if rows:
         table = [
-            [row["arm"], str(row["level"]), percent(row["density"], 2)]
+            [
+                row["arm"],
+                str(row["level"]),
+                _of_both(percent(row["density"], 2), percent(row["density_b"], 2)),
+                _of_both(str(row["n_a"]), str(row["n_b"])),
+            ]
             + [metric.shown(row[c]).removesuffix(metric.unit) for c in ("test_a", "test_b")]
             + [metric.difference(row["test_b"] - row["test_a"]), f"{row['stop_b'] - row['stop_a']:+z.0f}"]
             for row in rows
         ]
         tests = [f"test {metric.head} A", f"test {metric.head} B", f"B - A,{metric.points}".rstrip(",")]
-        heads = ["arm", "level", "density", *tests, "early stop, B - A"]
-        console().print(f"\nmeans over replicates; test {metric.noun} at early stop")
+        heads = ["arm", "level", "density", "n", *tests, "early stop, B - A"]
+        differ = any(BOTH in cell for cells in table for cell in cells)
+        both = f"; where A and B differ, A{BOTH}B" if differ else ""
+        console().print(f"\nmeans over n replicates; test {metric.noun} at early stop{both}")
         print_table(heads, table)
         for run in (first, second):
             if said := ends_in_words(results_of(run, timed=False), marks=False):

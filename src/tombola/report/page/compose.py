@@ -9,7 +9,7 @@ from typing import Any
 
 from tombola.analysis.contrasts import claims, contrasts
 from tombola.analysis.verdicts.published import expectations
-from tombola.report.collect import tables_of, tables_together
+from tombola.report.collect import require_cells, tables_of, tables_together
 from tombola.report.page.page import BESIDE, write
 from tombola.report.page.provenance import commands, registered
 from tombola.report.page.tables import verdict_rows, verdict_section
@@ -34,8 +34,10 @@ def write_reports(found: Sequence[Run | SweepRun], out: Path | None = None) -> P
     """Write the report of a run or a sweep, or of several on one page, which lies in `out`, else in the first one's
     `report/`.
 
-    Returns the page's path.
+    Returns the page's path. Raises UserError where no cell is trained yet.
     """
+    for each in found:
+        require_cells(each)
     first, *others = {each.path.resolve(): each for each in found}.values()
     if not others:
         if isinstance(first, Run):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tombola.errors import UserError, nearest
 from tombola.files import write_bytes
+from tombola.report.collect import require_cells
 from tombola.report.figures.base import FIGURES, Picture
 from tombola.report.figures.export import POINTS, SHRINK, fitted
 from tombola.report.paper.document import Document, Drawing
@@ -41,7 +42,8 @@ def write_document(
     """Write a document of a run, or the proposal of a study that was not begun; returns the path of its main file.
 
     `form` is pdf (`out`/TEMPLATE.pdf), md or typst (in the folder `out`/TEMPLATE, with the figures), or slides
-    (`out`/slides.pdf). Raises UserError for an unknown form or template, and for a paper of what was not run.
+    (`out`/slides.pdf). Raises UserError for an unknown form or template, and for a paper of what was not run, or
+    of which no cell is trained yet.
     """
     if form not in FORMATS:
         raise UserError(f"unknown format '{form}'{nearest(form, ('html', *FORMATS))}")
@@ -51,6 +53,8 @@ def write_document(
         raise UserError(
             f"study '{what.name}' was not run, and a paper takes a run; --template proposal writes a proposal"
         )
+    if isinstance(what, Run) and template == "paper":
+        require_cells(what)
     m = material_of_run(what, data_dir) if isinstance(what, Run) else material_of_study(what, data_dir)
     charts = drawable(m) | (forests(m) if form == "slides" else {})
     compose = slides if form == "slides" else TEMPLATES[template]

@@ -15,13 +15,13 @@ from tombola.runs.beside.lender import Lender
 from tombola.runs.beside.reuse import take_dense, take_source
 from tombola.runs.beside.siblings import say_of_siblings
 from tombola.runs.environment import EngineRecord
-from tombola.runs.folder import Ladders, Run
+from tombola.runs.folder import CHECKPOINT, Ladders, Run
 from tombola.runs.preregistration import Registration
 from tombola.runs.presence import anyone_at_work
 from tombola.runs.progress import Progress, forget, missing, require_weights, require_whole
 from tombola.runs.results import results_of
 from tombola.runs.run_options import RunOptions
-from tombola.runs.stacks import CHECKPOINT, StackTrainer
+from tombola.runs.stacks import StackTrainer
 from tombola.runs.unedited import require_unedited
 from tombola.runs.work.edges import Part
 from tombola.runs.work.worker import Worker
