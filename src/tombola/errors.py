@@ -48,11 +48,15 @@ LONGEST = 200
 """Characters of a name that others are held against."""
 
 
+def closest(name: str, valid: Iterable[str], least: float = 0.5) -> str | None:
+    """The name that is most like another one, by a share of at least so much; None where none is."""
+    return next(iter(difflib.get_close_matches(name[:LONGEST], list(valid), n=1, cutoff=least)), None)
+
+
 def nearest(name: str, valid: Iterable[str], table: str = "") -> str:
     """`; did you mean 'x'?`, or the valid names when none is near, to end an error sentence with; of keys of a `table`
     the one that is meant with the table before it, as it has to be typed."""
     names = sorted(valid)
-    close = difflib.get_close_matches(name[:LONGEST], names, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean '{f'{table}.' if table else ''}{close[0]}'?"
+    if close := closest(name, names):
+        return f"; did you mean '{f'{table}.' if table else ''}{close}'?"
     return f"; expected one of: {', '.join(names)}" if names else ""

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from support.answer_verdicts import verdict
+from support.simulated import frame_of
 from support.study_kit import tiny
 from tombola.analysis.lenders import shared_lenders
 from tombola.analysis.verdicts import wording
 from tombola.analysis.verdicts.answers import sentences
+from tombola.analysis.verdicts.decide import decided
 
 ARMS = ("donor", "donor-aligned", "core", "shared-rewired", "twin", "reinit")
 
@@ -45,6 +47,21 @@ def test_donors_are_shared_where_they_are_few_and_where_they_vote(
     for arm in (*ARMS, "ticket", "dense", "donor-ticket"):
         assert shared_lenders(study, [arm]) == expected.get(arm, ""), arm
     assert shared_lenders(study, ["ticket", "core", "donor"]) == f"{donors} donor{'s' * (donors > 1)}"
+
+
+def test_a_verdict_has_the_lenders_of_its_arms() -> None:
+    claim = {
+        "name": "core", "claim": "Cores win.", "quantity": "early_stop_test_accuracy", "arms": ["core", "reinit"],
+        "direction": "greater",
+    }  # fmt: skip
+    own = claim | {"name": "own", "arms": ["ticket", "reinit"]}
+    data = {"name": "arrays", "validation": 30, "split": "study"}
+    study = tiny(
+        arms=[{"name": arm} for arm in ARMS], data=data, replicates=4, donors=2, hypothesis=[claim, own]
+    )
+    nothing = frame_of({(1, "ticket"): [0.9] * 4, (1, "core"): [0.9] * 4, (1, "reinit"): [0.8] * 4})
+    found = decided(study, nothing, [1.0, 0.5], lambda _, blank: blank)
+    assert {each.name: each.lenders for each in found} == {"core": "2 donors", "own": ""}
 
 
 def test_it_is_said_beside_n() -> None:

@@ -12,8 +12,10 @@ import pytest
 from support.simulated import claim
 from support.study_kit import contents, run_tiny, tiny
 from tombola.analysis.verdicts.of_run import verdicts_of
+from tombola.cli.show.verdicts import print_sentences, print_verdicts
 from tombola.errors import UserError
 from tombola.lottery.cell import Cell
+from tombola.report.page.compose import write_reports
 from tombola.runs.folder import Run
 from tombola.runs.preregistration import Registration, hypotheses_digest
 from tombola.runs.progress import Silent
@@ -114,6 +116,22 @@ def test_replicates_added_after_a_look_are_noted(tmp_path: Path) -> None:
     assert [entry["replicates"] for entry in record(run)["history"]] == [2, 3]
     assert changed(run) == {"a": None}
     assert any(note.startswith("Replicates were added after 8 cells") for note in verdicts_of(run).notes)
+
+
+@pytest.mark.parametrize("answers", [{}, {"answers": "wins"}])
+def test_they_are_said_once_with_the_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answers: dict[str, str]
+) -> None:
+    run_tiny(tmp_path, study(A | answers))
+    run = run_tiny(tmp_path, study(A | answers, replicates=3))
+    found, note = verdicts_of(run), "Replicates were added after 8 cells"
+    for shown in (print_sentences, print_verdicts):
+        capsys.readouterr()
+        shown(found)
+        assert capsys.readouterr().out.count(note) == 1
+    page = write_reports([run]).read_text()
+    assert page.count(note) == 1
+    assert (note in page.partition('id="findings"')[0]) == bool(answers)
 
 
 def test_hypotheses_change_no_cell_and_their_record_alone_differs(tmp_path: Path) -> None:

@@ -102,17 +102,18 @@ class Gains:
             if other != axis
         }
         orders = [order for order, _ in others.values()]
-        known, part = self._parts.get((name, axis), (None, None))
-        if part is None or any(old is not new for old, new in zip(known or (), orders, strict=True)):
-            if (name, axis) not in self._rows:
-                fronts = (np.moveaxis(arrays[name], axis, 0) for arrays in (self.a, self.b))
-                mine, theirs = (np.ascontiguousarray(front) for front in fronts)
-                self._rows[name, axis] = mine.reshape(len(mine) // repeat, -1), theirs
-            mine, theirs = self._rows[name, axis]
-            for other, (order, positions) in others.items():  # axes before the one in front have moved by one
-                theirs = np.take(theirs, spread(order, positions), other + (other < axis))
-            part = inner(mine, theirs.reshape(len(mine), -1))
-            self._parts[name, axis] = orders, part
+        if (name, axis) in self._parts:
+            known, part = self._parts[name, axis]
+            if all(old is new for old, new in zip(known, orders, strict=True)):
+                return part
+        if (name, axis) not in self._rows:
+            front = np.ascontiguousarray(np.moveaxis(self.b[name], axis, 0))
+            self._rows[name, axis] = rows_of(self.a[name], axis, repeat), front
+        mine, theirs = self._rows[name, axis]
+        for other, (order, positions) in others.items():  # axes before the one in front have moved by one
+            theirs = np.take(theirs, spread(order, positions), other + (other < axis))
+        part = inner(mine, theirs.reshape(len(mine), -1))
+        self._parts[name, axis] = orders, part
         return part
 
 

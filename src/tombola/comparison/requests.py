@@ -82,9 +82,8 @@ def lightened(subject: Subject, asked: Sequence[Question], alignments: Sequence[
     """The subject without the weights that nobody reads, which every null would otherwise move along."""
     reads = {MEASURES[question.measure].reads for question in asked}
     aligned = any(alignment != RAW for alignment in alignments)
-    scrambled = any(
-        question.null == "scramble" for question in asked
-    )  # which moves the mask with its dense network
+    # This null moves the mask with its dense network.
+    scrambled = any(question.null == "scramble" for question in asked)
     if not any("dense" in each for each in reads):
         subject = replace(subject, dense_start=None, dense=subject.dense if aligned or scrambled else None)
     if reads <= {"mask"} and not aligned:

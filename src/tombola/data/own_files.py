@@ -52,15 +52,18 @@ def read_csv(name: str, given: str) -> Dataset:
     if not x.width:
         raise UserError(f"{path}: no columns but '{label}'; expected numbers to tell classes by")
     labels = table[label].to_list()
-    if empty := [
-        row for row, each in enumerate(labels, 1) if each is None or each == "" or each != each
-    ]:  # NaN
+    if empty := [row for row, each in enumerate(labels, 1) if _is_empty(each)]:
         raise UserError(
             f"{path}: row {empty[0]} has an empty label in column '{label}'; expected a class, or leave the row out"
         )
     y = _numbered(labels)
     x = x.cast({pl.Int128: pl.Float64})  # which numpy has not
     return split_off(name, x.to_numpy().astype(np.float32), y, None if parts is None else _tests(path, parts))
+
+
+def _is_empty(label: Any) -> bool:
+    """Whether there is no label: nothing, no text, or NaN, which is unlike itself."""
+    return label is None or label == "" or label != label
 
 
 def options_of(name: str, given: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from tombola.errors import LONGEST, UserError, nearest
+from tombola.errors import UserError, closest, nearest
 from tombola.files import parse_toml
 from tombola.plugins.load import load_imports
 from tombola.plugins.source import Code, is_file
@@ -270,12 +269,10 @@ def _dotted(key: str, said: str) -> str:
 
 def key_like(word: str) -> str | None:
     """The key, as short as `--set` takes it, that a word is or nearly is; None where none is near."""
-    last = {name.rpartition(".")[2]: name for name in reversed(_keys())}
-    close = difflib.get_close_matches(word[:LONGEST], last, n=1, cutoff=0.8)
-    if not close:
-        return None
-    alone = [name for name in _keys() if name.rpartition(".")[2] == close[0]]
-    return close[0] if len(alone) == 1 or close[0] in Study.model_fields else last[close[0]]
+    known = _keys()
+    key = closest(word, [name.rpartition(".")[2] for name in known], 0.8)
+    full = [name for name in known if name.rpartition(".")[2] == key]
+    return key if len(full) == 1 or key in Study.model_fields else next(iter(full), None)
 
 
 def _holds_lists(key: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from support.page_reader import Reader
 from support.report_frames import odd_tables, results_frame, spoilt, tables
 from tombola.report.figures.base import FIGURES
-from tombola.report.page.page import held, notes, write
+from tombola.report.page.page import notes, unbroken, write
 from tombola.report.page.tables import level_rows
 
 ALWAYS = {"accuracy-early-stop", "accuracy-final", "early-stop", "gap", "input-map"} | {
@@ -196,4 +196,4 @@ def test_writing_again_replaces_the_page(tmp_path: Path) -> None:
     ],
 )
 def test_a_cell_breaks_between_a_number_and_its_brackets_alone(cell: str, parts: list[str]) -> None:
-    assert held(cell).replace("\N{NO-BREAK SPACE}", "~").split(" ") == parts
+    assert unbroken(cell).replace("\N{NO-BREAK SPACE}", "~").split(" ") == parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from tombola.masks.mask import Mask
 from tombola.models.architecture import Architecture, architecture
 from tombola.models.state import State
 from tombola.training.checkpoint import Checkpoint
+from tombola.training.engines.compiled import conv_sweeps
 from tombola.training.loop import train_stack
 from tombola.training.recipe import Recipe
 from tombola.training.trained import Trained
@@ -452,6 +454,28 @@ def test_the_networks_of_modules_to_rounding(options: dict[str, object]) -> None
     for found, given in zip(ours, begun, strict=True):
         for name in given.mask:
             assert (found.end[name][~given.mask[name]] == 0).all(), "dead weights stay dead"
+
+
+@pytest.mark.parametrize(
+    "name", ["3x3 padded twice", "groups, and a filter for every channel", "batch norms and residual sums"]
+)
+def test_a_block_for_every_channel_that_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums that are stored and gone on with: small networks would be one block, where no sum is ever read again."""
+    made = list[int]()
+    of_blocks = conv_sweeps._runs
+
+    def runs(*given: Any) -> Any:
+        found = of_blocks(*given)
+        made.append(found[2])
+        return found
+
+    monkeypatch.setattr(conv_sweeps, "ROWS", 1)
+    monkeypatch.setattr(conv_sweeps, "LEAST", 0)
+    monkeypatch.setattr(conv_sweeps, "_runs", runs)
+    shape, build = NETWORKS[name]
+    rule = recipe(iterations=3, evaluate_every=3, optimizer="sgd", lr=0.05, batch=19)
+    assert_trained_alike(build, shape, rule, *begun(build, shape, 0.6, ""))
+    assert max(made) > 3
 
 
 def test_flipped_and_cropped_images() -> None:

@@ -62,26 +62,47 @@ class _Pairs:
         """Matchings of dense networks, which hypotheses share."""
         return Overlay(self.network, self.known.run.study.seed)
 
+    @cached_property
+    def key(self) -> str:
+        """What decides the stored tables, see `key_of`."""
+        return key_of(self.known.run)
+
+    @cached_property
+    def stored(self) -> dict[str, pl.DataFrame]:
+        """What is stored of the run's cells as they are: the comparison that its study asks for, `measures`, and what
+        hypotheses asked for before, `asked`."""
+        run, found = self.known.run, dict[str, pl.DataFrame]()
+        for name, index in (("measures", COMPARED), ("asked", ASKED)):
+            if compared_key(run, index) == self.key:
+                advice = f"remove {index}, and it is measured again"
+                table = stored_table(run.path / f"{name}.parquet", index, SCHEMA, advice)
+                found |= {} if table is None else {name: table}
+        return found
+
     def of(self, at: MeasureAt, subjects: Sequence[Subject]) -> pl.DataFrame:
-        """The rows of a measure for all pairs of the subjects: those stored, or else taken now."""
+        """The rows of a measure for all pairs of the subjects: those stored, or else taken now, and stored."""
         run, key = self.known.run, (at.registered, at.aligned, *(subject.name for subject in subjects))
-        stored = _stored(run, at, subjects)
-        if stored is not None:
-            return stored
+        for table in self.stored.values():
+            rows = _of_all_pairs(table, at, subjects)
+            if rows is not None:
+                return rows
         if key not in self.taken:
             load_imports(run.study.imports)
-            table, laid = run.study.compare, at.aligned != RAW or MEASURES[at.registered].wired
+            asked, laid = run.study.compare, at.aligned != RAW or MEASURES[at.registered].wired
             self.taken[key] = compare(
                 subjects,
                 measures=[at.registered],
                 alignments=[at.aligned],
-                n_null=table.nulls if table else NULLS,
+                n_null=asked.nulls if asked else NULLS,
                 seed=run.study.seed,
                 exam=exams_of([run], self.data_dir),
                 overlay=self.overlay if laid else None,
                 told=self.told,
             )
-            _keep(run, self.taken[key])
+            before = [self.stored["asked"]] if "asked" in self.stored else []
+            rows = pl.concat([*before, *self.taken.values()]).unique(maintain_order=True)
+            with unless_read_only(run.path, "what hypotheses asked for"):
+                keep_tables(run.path, ASKED, {"asked": rows}, self.key)
         return self.taken[key]
 
 
@@ -127,41 +148,18 @@ def _measured(pairs_of: _Pairs, claim: Hypothesis, blank: Verdict) -> Verdict:
     return replace(blank, **found, n=row["replicates"], why=why)
 
 
-def _table(run: Run, name: str, index: str) -> pl.DataFrame | None:
-    """A stored table of the run's cells as they are; None where there is none."""
-    if compared_key(run, index) != key_of(run):
-        return None
-    return stored_table(
-        run.path / f"{name}.parquet", index, SCHEMA, f"remove {index}, and it is measured again"
-    )
-
-
-def _keep(run: Run, taken: pl.DataFrame) -> None:
-    """Store rows with those that hypotheses asked for before, so that no other command measures them again."""
-    before = _table(run, "asked", ASKED)
-    rows = taken if before is None else pl.concat([before, taken]).unique(maintain_order=True)
-    with unless_read_only(run.path, "what hypotheses asked for"):
-        keep_tables(run.path, ASKED, {"asked": rows}, key_of(run))
-
-
-def _stored(run: Run, at: MeasureAt, subjects: Sequence[Subject]) -> pl.DataFrame | None:
-    """The rows of a stored table that has every pair of the subjects; else None."""
+def _of_all_pairs(table: pl.DataFrame, at: MeasureAt, subjects: Sequence[Subject]) -> pl.DataFrame | None:
+    """The rows of a table on the subjects, where it has the measure of every pair of them; else None."""
     names = [subject.name for subject in subjects]
+    rows = table.filter(
+        pl.col("aligned") == at.aligned,
+        pl.col("a").is_in(names),
+        pl.col("b").is_null() | pl.col("b").is_in(names),
+    )
+    mine = rows.filter(
+        pl.col("measure") == at.name, pl.col("layer") == WHOLE, pl.col("side").eq_missing(pl.lit(at.side))
+    )
+    pairs = mine.select("a", "b").unique()
     alone = parts.facts(MEASURES.kind, at.registered)["subjects"] == 1
     wanted = len(names) if alone else len(names) * (len(names) - 1) // 2
-    for table in (_table(run, "measures", COMPARED), _table(run, "asked", ASKED)):
-        if table is None:
-            continue
-        rows = table.filter(
-            pl.col("aligned") == at.aligned,
-            pl.col("a").is_in(names),
-            pl.col("b").is_null() | pl.col("b").is_in(names),
-        )
-        mine = rows.filter(
-            pl.col("measure") == at.name,
-            pl.col("layer") == WHOLE,
-            pl.col("side").eq_missing(pl.lit(at.side)),
-        )
-        if len(mine.select("a", "b").unique()) == wanted:
-            return rows
-    return None
+    return rows if len(pairs) == wanted else None

@@ -32,7 +32,7 @@ ANSWER = "Answer"
 BESIDE = (".svg", ".pdf", ".png")
 """Formats that each figure is saved as, beside the page."""
 
-HELD = re.compile(r"\[[^]]*\]|\([^)]*\)|p = |not shown")
+UNBROKEN = re.compile(r"\[[^]]*\]|\([^)]*\)|p = |not shown")
 """Parts of a cell that stand on one line."""
 
 
@@ -93,7 +93,7 @@ def write(
         metric=tables.metric,
         layers=layer_ledgers(tables),
         costs=cost_ledgers(tables) + saving_ledgers(tables),
-        held=held,
+        unbroken=unbroken,
         provenance=provenance,
         spec=spec_toml,
         formats=[suffix.removeprefix(".") for suffix in (*beside, ".csv")] if beside else [],
@@ -105,9 +105,9 @@ def write(
     return page
 
 
-def held(cell: str) -> str:
+def unbroken(cell: str) -> str:
     """The text of a cell, which where it is narrow breaks between a number and its brackets, not within either."""
-    return HELD.sub(lambda part: part[0].replace(" ", "\N{NO-BREAK SPACE}"), cell)
+    return UNBROKEN.sub(lambda part: part[0].replace(" ", "\N{NO-BREAK SPACE}"), cell)
 
 
 def _reasons(figures: Sequence[Shown]) -> dict[str, str]:
